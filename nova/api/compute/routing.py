@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes as literal tables, and the one place that turns a request into a handler's call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import falcon
+import msgspec
+
+from nova import errors
+from nova.api.compute.bodies import Body
+from nova.api.compute.cloud import Cloud
+from nova.api.compute.request import Answer, ApiRequest
+from nova.http.app import read_json
+from nova.objects.context import RequestContext
+
+Handler = Callable[[ApiRequest], Any]
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """The query parameters a route knows, each with the first version that has it.
+
+    Unknown ones are ignored, and refused from ``strict`` on (2.75 where the original converted the
+    resource then, 2.102 everywhere).
+    """
+
+    since: dict[str, int] = dataclasses.field(default_factory=dict)
+    strict: int = 102
+    any_name: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """One method of one path, for a window of versions.
+
+    ``rule`` is checked before the body is read where it needs no target; a handler checks what concerns
+    somebody's thing. ``gone`` routes answer 410. ``legacy`` routes exist on v2 only; ``modern`` on v2.1 only.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    success: int = 200
+    rule: str | None = None
+    body: Body[Any] | None = None
+    query: Query | None = None
+    since: int = 1
+    until: int | None = None
+    legacy_only: bool = False
+    modern_only: bool = False
+    optional_body: bool = False
+
+    def serves(self, minor: int, legacy: bool) -> bool:
+        """Whether the route exists at that version."""
+        if legacy:
+            return not self.modern_only and self.since <= 1
+        return (
+            not self.legacy_only
+            and self.since <= minor
+            and (self.until is None or minor <= self.until)
+        )
+
+
+def gone(_request: ApiRequest) -> Any:
+    """The answer of an API that was removed."""
+    raise errors.Gone
+
+
+class Endpoint:
+    """A Falcon resource: all routes of one path."""
+
+    def __init__(self, cloud: Cloud, routes: Iterable[Route]) -> None:
+        self._cloud = cloud
+        by_method: dict[str, list[Route]] = {}
+        for route in routes:
+            by_method.setdefault(route.method, []).append(route)
+        for method, candidates in by_method.items():
+            setattr(self, f"on_{method.lower()}", self._responder(candidates))
+        if "GET" in by_method and "HEAD" not in by_method:
+            self.on_head = self._responder(by_method["GET"])
+
+    def _responder(self, candidates: list[Route]) -> Callable[..., None]:
+        def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+            route = _choose(candidates, req.context.minor, req.context.legacy)
+            request = self._request(req, path)
+            if route.rule is not None:
+                request.check(route.rule)
+            _check_query(route, request)
+            if route.body is not None and not (
+                route.optional_body and not req.content_length
+            ):
+                request.body = route.body.read(
+                    read_json(req), request.minor, legacy=request.legacy
+                )
+            _answer(resp, route, route.handler(request))
+
+        return respond
+
+    def _request(self, req: falcon.Request, path: dict[str, str]) -> ApiRequest:
+        context = req.context
+        caller: RequestContext | None = getattr(context, "caller", None)
+        return ApiRequest(
+            cloud=self._cloud, caller=caller or RequestContext(request_id=context.request_id),
+            minor=context.minor, legacy=context.legacy, features=context.features,
+            path=path, query=parse_query(req.query_string), body=None,
+            base=context.base, root=context.root, http=req,
+        )
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """A query string as lists; ``BadRequest`` for bytes that are not UTF-8 or hold NUL."""
+    if not text:
+        return {}
+    query: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=200)
+    except (UnicodeDecodeError, ValueError):
+        raise errors.BadRequest("Malformed query string: it is not UTF-8 text.") from None
+    for name, value in pairs:
+        if "\x00" in value or "\x00" in name:
+            raise errors.BadRequest(f"Invalid input for query parameters {name!r:.40}.")
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _choose(candidates: list[Route], minor: int, legacy: bool) -> Route:
+    for route in candidates:
+        if route.serves(minor, legacy):
+            return route
+    raise errors.NotFound("The resource could not be found.")
+
+
+def _check_query(route: Route, request: ApiRequest) -> None:
+    if not request.query:
+        return
+    known = route.query or Query()
+    later = [name for name in request.query if known.since.get(name, 0) > request.minor]
+    if request.legacy or known.any_name or request.minor < known.strict:
+        if later:
+            request.query = {
+                name: values for name, values in request.query.items() if name not in later
+            }
+        return
+    unknown = [
+        name
+        for name in request.query
+        if name not in known.since or known.since[name] > request.minor
+    ]
+    if unknown:
+        names = ", ".join(f"'{name[:40]}'" for name in unknown)
+        raise errors.BadRequest(
+            f"Invalid input for query parameters {unknown[0][:40]}. "
+            f"Additional properties are not allowed ({names} unexpected)"
+        )
+
+
+def _answer(resp: falcon.Response, route: Route, result: Any) -> None:
+    status, headers = route.success, None
+    if isinstance(result, Answer):
+        status = result.status or status
+        headers = result.headers
+        result = result.body
+    resp.status = status
+    if headers:
+        for name, value in headers.items():
+            resp.set_header(name, value)
+    if result is None:
+        if status not in (204, 304):
+            resp.content_type = "application/json"
+            resp.data = b""
+        return
+    resp.content_type = "application/json"
+    resp.data = result if isinstance(result, bytes) else _encode(result)
+
+
+def mount(app: Any, cloud: Cloud, routes: Iterable[Route]) -> None:
+    """Give every path of the tables to the Falcon application."""
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, []).append(route)
+    for path, of_path in by_path.items():
+        app.add_route(path, Endpoint(cloud, of_path))

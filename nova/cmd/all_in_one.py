@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-all-in-one: the whole cloud in one process, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+examples:
+  nova-all-in-one                                the cloud with its state in ./state
+  nova-all-in-one --state /tmp/b --port-offset 100    a second one beside it
+  nova-all-in-one --set fake.hosts=40 --set fake.zones=east,west
+                                                 forty simulated hosts in two zones
+
+then, from another shell:
+  . state/demo-openrc.sh && openstack server list
+
+Ctrl-C stops it; a second start finds everything again.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="nova-all-in-one", description=__doc__, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--state", metavar="DIR", type=Path, default=Path("state"),
+        help="directory that holds all state (default: ./state)",
+    )
+    made.add_argument(
+        "--port-offset", metavar="N", type=int, default=0, help="add N to every port"
+    )
+    made.add_argument(
+        "--listen", metavar="ADDRESS", default=None,
+        help="address to listen on (default: 127.0.0.1)",
+    )
+    made.add_argument(
+        "--config-file", metavar="FILE", action="append", default=[],
+        help="read options from a nova.conf; may be given several times",
+    )
+    made.add_argument(
+        "--set", metavar="GROUP.OPTION=VALUE", action="append", default=[], dest="settings",
+        help="set one option, over the files",
+    )
+    made.add_argument("-d", "--debug", action="store_true", help="log at DEBUG")
+    made.add_argument("-v", "--verbose", action="store_true", help="log every request")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a signal; 0 after a clean stop, 1 where the cloud could not start, 2 for bad usage."""
+    began = time.monotonic()
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.debug else logging.WARNING, stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.getLogger("nova").setLevel(logging.DEBUG if arguments.debug else logging.INFO)
+    logging.getLogger("nova.access").setLevel(
+        logging.INFO if arguments.verbose or arguments.debug else logging.WARNING
+    )
+    try:
+        return _run(arguments, began)
+    except _Refusal as error:
+        print(f"nova-all-in-one: {error}", file=sys.stderr)
+        return 1
+
+
+class _Refusal(Exception):
+    """Why the cloud does not start."""
+
+
+def _run(arguments: argparse.Namespace, began: float) -> int:
+    from oslo_config import cfg
+
+    from nova.all_in_one import AllInOne
+    from nova.cmd.credentials import summary, write_credentials
+    from nova.conf import load
+    from nova.errors import NovaError
+
+    state: Path = arguments.state.absolute()
+    overrides = _settings(arguments.settings)
+    overrides.setdefault(("DEFAULT", "state_path"), str(state))
+    overrides.setdefault(("DEFAULT", "fake_network"), True)
+    overrides.setdefault(("DEFAULT", "network_manager"), "nova.network.manager.FlatDHCPManager")
+    files = list(arguments.config_file)
+    if not files and (state / "nova.conf").exists():
+        files = [str(state / "nova.conf")]
+    try:
+        config = load(files, overrides)
+    except (cfg.Error, ValueError) as error:
+        raise _Refusal(f"in the configuration: {error}") from None
+    listen = arguments.listen or config.default.osapi_compute_listen
+    cloud = AllInOne(config, state, listen=listen, port_offset=arguments.port_offset)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        try:
+            result = cloud.start()
+        except (NovaError, OSError, TimeoutError) as error:
+            raise _Refusal(str(error)) from None
+        files_written = write_credentials(cloud, result)
+        for line in summary(cloud, files_written):
+            print(line)
+        print(f"ready after {time.monotonic() - began:.2f} s; Ctrl-C stops it", flush=True)
+        stop.wait()
+        print("stopping", flush=True)
+    finally:
+        cloud.stop()
+    return 0
+
+
+def _settings(texts: Sequence[str]) -> dict[tuple[str, str], Any]:
+    settings: dict[tuple[str, str], Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        group, dot, option = name.rpartition(".")
+        if not equals or not option:
+            raise _Refusal(f"--set {text}: write it as GROUP.OPTION=VALUE")
+        settings[(group if dot else "DEFAULT", option)] = value
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making and removing guests."""
+
+from __future__ import annotations
+
+from nova.compute.flows.host import FlowHost, guest_spec
+from nova.compute.undo import Undo
+from nova.objects.operation import StepResult, StepTask
+
+
+def spawn(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Create the guest of a boot, an unshelve or an evacuation."""
+    undo.add(host.driver.destroy, task.instance)
+    return StepResult(power_state=host.driver.spawn(guest_spec(task)))
+
+
+def destroy(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Remove the guest and its disks."""
+    host.driver.destroy(task.instance)
+    return StepResult(power_state=0)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step has at hand: the driver, the conductor, the images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from nova.compute.conductor_client import ConductorClient
+from nova.compute.undo import Undo
+from nova.objects.instance import Instance
+from nova.objects.operation import StepResult, StepTask
+from nova.virt.driver import Driver, GuestSpec
+
+
+class HostImages(Protocol):
+    """How a host reads and writes image data, without any right beyond the operation at hand."""
+
+    def upload(self, task: StepTask, image_id: str, chunks: Iterable[bytes]) -> None:
+        """Store the data of an image that the operation made."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowHost:
+    """One compute host. ``aborts`` holds the operations whose live migration is to stop."""
+
+    name: str
+    driver: Driver
+    conductor: ConductorClient
+    images: HostImages
+    aborts: set[int]
+
+
+StepFunction = Callable[[FlowHost, StepTask, Undo], StepResult]
+
+
+def guest_spec(
+    task: StepTask, *, instance: Instance | None = None, **values: Any
+) -> GuestSpec:
+    """The guest that a task is about, with the password and files that the operation carries."""
+    chosen = instance or task.instance
+    facts: dict[str, Any] = {
+        "instance": chosen,
+        "vifs": chosen.network_info,
+        "admin_password": task.payload.get("admin_password"),
+        "files": task.payload.get("files") or {},
+        "power_on": task.payload.get("power_on", True),
+    }
+    return GuestSpec(**{**facts, **values})

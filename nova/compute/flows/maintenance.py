@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rescue, rebuild, password, crash dump."""
+
+from __future__ import annotations
+
+from nova.compute.flows.host import FlowHost, guest_spec
+from nova.compute.undo import Undo
+from nova.objects.operation import StepResult, StepTask
+
+
+def rescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Start from a rescue image."""
+    state = host.driver.rescue(guest_spec(task, power_on=True), task.payload.get("image_ref"))
+    return StepResult(power_state=state)
+
+
+def unrescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Start from the own disk."""
+    return StepResult(power_state=host.driver.unrescue(task.instance))
+
+
+def rebuild(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Replace the root disk by the image the instance row names now."""
+    state = host.driver.rebuild(
+        guest_spec(task), preserve_ephemeral=bool(task.payload.get("preserve_ephemeral"))
+    )
+    return StepResult(power_state=state)
+
+
+def change_password(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Set the administrator's password."""
+    host.driver.set_password(task.instance, task.payload["admin_password"])
+    return StepResult()
+
+
+def crash_dump(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Let the guest's kernel dump."""
+    host.driver.crash_dump(task.instance)
+    return StepResult()

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Booting: every reference and limit checked, then the rows of all servers in one transaction."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+import uuid as uuids
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from nova.compute.lifecycle import ACTIONS
+from nova.compute.operations.core import OperationsCore, new_password
+from nova.compute.operations.limits import check_injected_files, check_metadata
+from nova.db.engine import Transaction
+from nova.db.schema.base import now
+from nova.errors import BadRequest, FlavorNotFound, ImageNotFound, QuotaExceeded
+from nova.network.security_groups import resolve
+from nova.objects.boot import Booted, BootRequest
+from nova.objects.context import RequestContext
+from nova.objects.flavor import Flavor
+from nova.objects.image import Image
+from nova.objects.keypair import Keypair
+from nova.objects.server_group import ServerGroup
+from nova.objects.states import BUILDING, SCHEDULING
+
+_RESERVATION = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class _Checked(msgspec.Struct, kw_only=True):
+    """What the references of a boot turned out to be."""
+
+    flavor: Flavor
+    image: Image | None
+    keypair: Keypair | None = None
+    group: ServerGroup | None = None
+    security_groups: list[str] = []
+    security_group_ids: list[int] = []
+
+
+def boot(
+    core: OperationsCore, context: RequestContext, request: BootRequest
+) -> Booted:
+    """Accept a boot: between ``min_count`` and ``max_count`` servers, as the quota allows.
+
+    Raises ``BadRequest`` for a reference that is not there, ``QuotaExceeded`` below ``min_count``.
+    """
+    checked = _Checked(
+        flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
+    )
+    _check_sizes(checked.flavor, checked.image)
+    limits = core.limits.get(context.project_id, context.user_id)
+    check_metadata(limits, request.metadata)
+    check_injected_files(limits, request.personality)
+    password = request.admin_password or new_password(core.config.default.password_length)
+    reservation = request.reservation_id or _reservation_id()
+    with core.db.write() as tx:
+        _check_references(core, tx, context, request, checked)
+        count = _reserve(tx, context, request, checked.flavor, limits)
+        rows = [
+            _row(context, request, checked, reservation, index, count) for index in range(count)
+        ]
+        tx.instances.create(rows)
+        uuids_ = [row["uuid"] for row in rows]
+        if checked.security_group_ids:
+            tx.security_groups.add_members(
+                [(group_id, uuid) for group_id in checked.security_group_ids for uuid in uuids_]
+            )
+        if checked.group is not None:
+            tx.server_groups.add_members(
+                checked.group.uuid, uuids_, limit=limits["server_group_members"]
+            )
+        payload = _payload(request, password)
+        operation_ids = tx.operations.create_many(
+            context, ACTIONS["create"].public, "create", "place",
+            {uuid: payload for uuid in uuids_},
+        )
+        core.dispatcher.wake(tx, operation_ids)
+    return Booted(
+        uuids=tuple(uuids_), reservation_id=reservation, admin_password=password,
+        security_groups=tuple(checked.security_groups),
+        disk_config=rows[0]["disk_config"],
+    )
+
+
+def _flavor(core: OperationsCore, context: RequestContext, ref: str) -> Flavor:
+    try:
+        flavor = core.flavors.get(ref, context.project_id, context.is_admin)
+    except FlavorNotFound as error:
+        raise BadRequest(error.message) from None
+    if flavor.disabled:
+        raise BadRequest(f"Flavor {ref} could not be found.")
+    return flavor
+
+
+def _image(core: OperationsCore, context: RequestContext, request: BootRequest) -> Image | None:
+    if not request.image_ref:
+        if not any(each.boot_index == 0 for each in request.block_devices):
+            raise BadRequest("Invalid imageRef provided: name an image, or a volume to boot from.")
+        return None
+    try:
+        image = core.images.show(context, request.image_ref)
+    except ImageNotFound:
+        raise BadRequest(f"Can not find requested image {request.image_ref}") from None
+    if image.status != "active":
+        raise BadRequest(f"Image {image.id} is not active.")
+    return image
+
+
+def _check_sizes(flavor: Flavor, image: Image | None) -> None:
+    """The image's own demands (image service: ``min_ram``, ``min_disk``, virtual size)."""
+    if image is None:
+        return
+    if image.min_ram > flavor.memory_mb:
+        raise BadRequest(
+            f"Flavor's memory is too small for requested image: it needs {image.min_ram} MB, "
+            f"the flavor has {flavor.memory_mb} MB."
+        )
+    if flavor.root_gb == 0:
+        return
+    size = max(image.size or 0, image.virtual_size or 0)
+    if image.min_disk > flavor.root_gb or size > flavor.root_gb << 30:
+        raise BadRequest(
+            f"Flavor's disk is too small for requested image. Flavor disk is {flavor.root_gb} GB, "
+            f"image is {size} bytes with a minimum of {image.min_disk} GB."
+        )
+
+
+def _check_references(
+    core: OperationsCore,
+    tx: Transaction,
+    context: RequestContext,
+    request: BootRequest,
+    checked: _Checked,
+) -> None:
+    """Key, networks, security groups, server group: 400 for each that is not there."""
+    if request.key_name:
+        checked.keypair = tx.keypairs.find(context.user_id, request.key_name)
+        if checked.keypair is None:
+            raise BadRequest(f"Invalid key_name provided: {request.key_name} is not there.")
+    if request.networks is None or request.networks:
+        core.networks.check(tx, context.project_id, request.networks)
+    _check_zone(core, tx, request)
+    if request.networks is None or request.networks:
+        names = list(dict.fromkeys(request.security_groups or ("default",)))
+        checked.security_group_ids = resolve(tx, context.project_id, names, context.user_id)
+        checked.security_groups = names
+    hint = request.scheduler_hints.get("group")
+    if hint:
+        uuid = hint[0] if isinstance(hint, list) else hint
+        group = tx.server_groups.find(str(uuid))
+        if group is None or (group.project_id != context.project_id and not context.is_admin):
+            raise BadRequest(f"Instance group {uuid} could not be found.")
+        checked.group = group
+
+
+def _check_zone(core: OperationsCore, tx: Transaction, request: BootRequest) -> None:
+    zone = request.availability_zone
+    if zone is None or zone == core.config.default.default_availability_zone:
+        return
+    if zone not in tx.aggregates.zones_of_hosts().values():
+        raise BadRequest("The requested availability zone is not available")
+
+
+def _reserve(
+    tx: Transaction,
+    context: RequestContext,
+    request: BootRequest,
+    flavor: Flavor,
+    limits: Mapping[str, int],
+) -> int:
+    """Count the servers in: as many as fit, from ``max_count`` down to ``min_count``."""
+    count = request.max_count
+    while True:
+        deltas = {
+            "instances": count, "cores": count * flavor.vcpus, "ram": count * flavor.memory_mb
+        }
+        try:
+            tx.quotas.reserve(context.project_id, deltas, limits)
+        except QuotaExceeded:
+            fitting = _fitting(tx, context.project_id, flavor, limits)
+            if fitting < request.min_count or fitting >= count or fitting < 1:
+                raise
+            count = fitting
+            continue
+        return count
+
+
+def _fitting(
+    tx: Transaction, project_id: str, flavor: Flavor, limits: Mapping[str, int]
+) -> int:
+    """How many servers of that flavor the quota has room for."""
+    usage = tx.quotas.usage(project_id)
+    rooms = [
+        (limits[name] - getattr(usage, name)) // size
+        for name, size in (
+            ("instances", 1), ("cores", flavor.vcpus), ("ram", flavor.memory_mb),
+        )
+        if limits[name] >= 0 and size > 0
+    ]
+    return min(rooms, default=2**31)
+
+
+def _reservation_id() -> str:
+    return "r-" + "".join(secrets.choice(_RESERVATION) for _ in range(8))
+
+
+def _payload(request: BootRequest, password: str) -> dict[str, Any]:
+    """What the operation needs beyond the instance rows."""
+    payload: dict[str, Any] = {"admin_password": password}
+    if request.networks is not None:
+        payload["networks"] = [msgspec.to_builtins(each) for each in request.networks]
+    if request.personality:
+        payload["files"] = request.personality
+    for name in ("force_host", "force_node", "wanted_host", "wanted_node"):
+        value = getattr(request, name)
+        if value is not None:
+            payload[name] = value
+    return payload
+
+
+def _row(
+    context: RequestContext,
+    request: BootRequest,
+    checked: _Checked,
+    reservation: str,
+    index: int,
+    count: int,
+) -> dict[str, Any]:
+    """One row of ``instances``."""
+    flavor, image = checked.flavor, checked.image
+    uuid = str(uuids.uuid4())
+    several = request.max_count > 1 and count > 1
+    name = f"{request.name}-{index + 1}" if several else request.name
+    hostname = request.hostname or default_hostname(name, uuid)
+    if request.hostname and several:
+        hostname = f"{request.hostname}-{index + 1}"
+    moment = now()
+    image_facts = {} if image is None else image_properties(image)
+    disk_config = request.disk_config or image_facts.get("auto_disk_config") or "MANUAL"
+    return {
+        "uuid": uuid, "revision": 1, "project_id": context.project_id,
+        "user_id": context.user_id, "name": name,
+        "description": request.description if request.description is not None else name,
+        "hostname": hostname, "image_ref": image.id if image else "",
+        "image_properties": image_facts, "kernel_id": request.kernel_id
+        or str(image_facts.get("kernel_id") or ""),
+        "ramdisk_id": request.ramdisk_id or str(image_facts.get("ramdisk_id") or ""),
+        "flavor": flavor, "flavorid": flavor.flavorid, "vcpus": flavor.vcpus,
+        "memory_mb": flavor.memory_mb, "root_gb": flavor.root_gb,
+        "ephemeral_gb": flavor.ephemeral_gb, "vm_state": BUILDING, "task_state": SCHEDULING,
+        "power_state": 0, "progress": 0, "host": None, "node": None,
+        "availability_zone": request.availability_zone,
+        "pinned_availability_zone": request.availability_zone, "reservation_id": reservation,
+        "launch_index": index, "key_name": request.key_name,
+        "key_data": checked.keypair.public_key if checked.keypair else None,
+        "user_data": request.user_data, "config_drive": "True" if request.config_drive else "",
+        "access_ipv4": request.access_ipv4, "access_ipv6": request.access_ipv6,
+        "locked_by": None, "locked_reason": None,
+        "disk_config": "AUTO" if str(disk_config).lower() in ("auto", "true", "1") else "MANUAL",
+        "root_device_name": str(image_facts.get("root_device_name") or "/dev/vda"),
+        "metadata": dict(request.metadata), "system_metadata": {},
+        "tags": sorted(set(request.tags)), "network_info": (),
+        "security_groups": checked.security_groups, "block_devices": request.block_devices,
+        "scheduler_hints": request.scheduler_hints or None,
+        "trusted_image_certificates": list(request.trusted_image_certificates)
+        if request.trusted_image_certificates is not None else None,
+        "fault": None, "server_group": checked.group.uuid if checked.group else None,
+        "created_at": moment, "updated_at": moment, "launched_at": None, "terminated_at": None,
+        "deleted_at": None, "deleted": 0,
+    }
+
+
+def image_properties(image: Image) -> dict[str, Any]:
+    """What an instance keeps of its image: the free properties and the facts that filters look at."""
+    return {
+        **image.properties, "min_disk": image.min_disk, "min_ram": image.min_ram,
+        **({"disk_format": image.disk_format} if image.disk_format else {}),
+        **({"container_format": image.container_format} if image.container_format else {}),
+    }
+
+
+def default_hostname(name: str, uuid: str) -> str:
+    """A host name from a display name (RFC 1123 letters), ``Server-<uuid>`` where nothing is left."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[ _.]", "-", plain)
+    plain = re.sub(r"[^\w-]", "", plain).lower().strip("-")
+    return plain[:63].rstrip("-") or f"server-{uuid}"
+
+

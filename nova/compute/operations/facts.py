@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is changed at once: names, metadata, tags, locks, groups; and what is asked of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+from nova.compute.lifecycle import ACTIONS
+from nova.compute.operations.core import (
+    OperationsCore,
+    check_lock,
+    check_state,
+    prepare,
+    record,
+)
+from nova.compute.operations.limits import check_metadata
+from nova.db.engine import Transaction
+from nova.db.schema.base import now
+from nova.errors import Conflict, InstanceNotFound, NotFound
+from nova.objects.context import RequestContext
+from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.rpc.calls import COMPUTE
+from nova.virt.driver import Diagnostics
+
+
+def get(core: OperationsCore, context: RequestContext, uuid: str) -> Instance:
+    """A server that the caller may see; ``InstanceNotFound`` else."""
+    with core.db.read() as tx:
+        instance = tx.instances.get(uuid)
+    if instance is None or (
+        instance.project_id != context.project_id and not context.is_admin
+    ):
+        raise InstanceNotFound(uuid)
+    return instance
+
+
+def update(
+    core: OperationsCore, context: RequestContext, instance: Instance, changes: Mapping[str, Any]
+) -> Instance:
+    """Change names and the like; returns the server as it is then."""
+    with core.db.write() as tx:
+        if not tx.instances.update(instance.uuid, changes):
+            raise InstanceNotFound(instance.uuid)
+        fresh = tx.instances.get(instance.uuid)
+    assert fresh is not None
+    return fresh
+
+
+def set_metadata(
+    core: OperationsCore, context: RequestContext, instance: Instance, metadata: Mapping[str, str]
+) -> None:
+    """Replace a server's metadata."""
+    check_lock(context, instance)
+    check_state(instance, ACTIONS["update_metadata"])
+    check_metadata(core.limits.get(instance.project_id, instance.user_id), metadata)
+    with core.db.write() as tx:
+        tx.instances.set_metadata(instance.uuid, metadata)
+
+
+def set_tags(
+    core: OperationsCore, context: RequestContext, instance: Instance, tags: Sequence[str]
+) -> None:
+    """Replace a server's tags."""
+    check_lock(context, instance)
+    with core.db.write() as tx:
+        tx.instances.set_tags(instance.uuid, sorted(set(tags)))
+
+
+def lock(
+    core: OperationsCore, context: RequestContext, instance: Instance, reason: str | None = None
+) -> None:
+    """Lock a server; an administrator's lock can be opened by administrators only."""
+    owner = instance.project_id == context.project_id and not context.is_admin
+    if instance.locked_by == "admin" and owner:
+        return
+    with core.db.write() as tx:
+        tx.instances.update(
+            instance.uuid,
+            {"locked_by": "owner" if owner else "admin", "locked_reason": reason},
+        )
+        record(tx, context, instance, "lock")
+
+
+def unlock(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
+    """Unlock a server."""
+    with core.db.write() as tx:
+        tx.instances.update(instance.uuid, {"locked_by": None, "locked_reason": None})
+        record(tx, context, instance, "unlock")
+
+
+def reset_state(
+    core: OperationsCore, context: RequestContext, instance: Instance, state: str
+) -> None:
+    """Set a server to active or error by hand; what was under way for it is given up."""
+    with core.db.write() as tx:
+        for operation in tx.operations.open_for(instance.uuid):
+            tx.operations.finish(operation.id, failed=True, message="Error")
+        tx.instances.transition(
+            instance.uuid,
+            {"vm_state": state, "task_state": None, "launched_at": instance.launched_at or now()},
+        )
+        record(tx, context, instance, "reset_state")
+
+
+def console_output(
+    core: OperationsCore, context: RequestContext, instance: Instance, length: int | None
+) -> str:
+    """The last ``length`` lines of the console, all where it is None or negative."""
+    host = _host(instance)
+    text: str = core.transport.call(COMPUTE, host, "console_output", instance).decode(
+        "utf-8", "replace"
+    )
+    if length is None or length < 0:
+        return text
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[-length:]) if length else ""
+
+
+def diagnostics(
+    core: OperationsCore, context: RequestContext, instance: Instance
+) -> Diagnostics:
+    """The guest's counters."""
+    found: Diagnostics = core.transport.call(
+        COMPUTE, _host(instance), "diagnostics", instance
+    )
+    return found
+
+
+def _host(instance: Instance) -> str:
+    if instance.host is None:
+        raise Conflict(f"Instance {instance.uuid} is not ready.")
+    return instance.host
+
+
+def attach_interface(
+    core: OperationsCore, context: RequestContext, instance: Instance, wanted: RequestedNetwork
+) -> Vif:
+    """Give a server another NIC; it is plugged when this returns."""
+    prepare(context, instance, "attach_interface")
+    host = _host(instance)
+    with core.db.write() as tx:
+        present = {vif.id for vif in instance.network_info}
+        vifs = core.networks.attach(tx, instance, wanted)
+        _write_vifs(tx, instance, vifs)
+        added = next(vif for vif in vifs if vif.id not in present)
+        record(tx, context, instance, "attach_interface")
+    try:
+        core.transport.call(COMPUTE, host, "plug_interface", instance, added)
+    except Exception:
+        with core.db.write() as tx:
+            _write_vifs(tx, instance, core.networks.detach(tx, instance, added.id))
+        raise
+    return added
+
+
+def detach_interface(
+    core: OperationsCore, context: RequestContext, instance: Instance, vif_id: str
+) -> None:
+    """Take a NIC away from a server."""
+    prepare(context, instance, "detach_interface")
+    vif = next((each for each in instance.network_info if each.id == vif_id), None)
+    if vif is None:
+        raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
+    core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
+    with core.db.write() as tx:
+        _write_vifs(tx, instance, core.networks.detach(tx, instance, vif_id))
+        record(tx, context, instance, "detach_interface")
+
+
+def add_fixed_ip(
+    core: OperationsCore, context: RequestContext, instance: Instance, network_id: str
+) -> None:
+    """Give a server another address in a network."""
+    check_lock(context, instance)
+    with core.db.write() as tx:
+        _write_vifs(tx, instance, core.networks.add_fixed_ip(tx, instance, network_id))
+
+
+def remove_fixed_ip(
+    core: OperationsCore, context: RequestContext, instance: Instance, address: str
+) -> None:
+    """Take an address from a server."""
+    check_lock(context, instance)
+    with core.db.write() as tx:
+        _write_vifs(tx, instance, core.networks.remove_fixed_ip(tx, instance, address))
+
+
+def refresh_addresses(
+    core: OperationsCore, tx: Transaction, instance_uuids: Sequence[str]
+) -> None:
+    """Write the addresses that views show from the network tables, after floating IPs changed."""
+    for uuid, vifs in core.networks.vifs_of(tx, instance_uuids).items():
+        tx.instances.update(uuid, {"network_info": vifs})
+
+
+def _write_vifs(tx: Transaction, instance: Instance, vifs: tuple[Vif, ...]) -> None:
+    tx.instances.update(instance.uuid, {"network_info": vifs})
+
+
+def add_security_group(
+    core: OperationsCore, context: RequestContext, instance: Instance, name: str
+) -> None:
+    """Put a server into a security group."""
+    check_lock(context, instance)
+    with core.db.write() as tx:
+        group = tx.security_groups.find(instance.project_id, name)
+        if group is None:
+            raise NotFound(
+                f"Security group {name} not found for project {instance.project_id}."
+            )
+        if name in instance.security_groups:
+            raise Conflict(
+                f"Security group {name} is already associated with the instance {instance.uuid}"
+            )
+        tx.security_groups.add_members([(group.id, instance.uuid)])
+        tx.instances.update(
+            instance.uuid, {"security_groups": [*instance.security_groups, name]}
+        )
+
+
+def remove_security_group(
+    core: OperationsCore, context: RequestContext, instance: Instance, name: str
+) -> None:
+    """Take a server out of a security group."""
+    check_lock(context, instance)
+    with core.db.write() as tx:
+        group = tx.security_groups.find(instance.project_id, name)
+        if group is None:
+            raise NotFound(
+                f"Security group {name} not found for project {instance.project_id}."
+            )
+        if not tx.security_groups.remove_member(group.id, instance.uuid):
+            raise NotFound(
+                f"Security group {name} is not associated with the instance {instance.uuid}"
+            )
+        tx.instances.update(
+            instance.uuid,
+            {"security_groups": [each for each in instance.security_groups if each != name]},
+        )
+
+

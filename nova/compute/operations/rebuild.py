@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rebuild, rescue and their ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nova.compute.operations.boot import _check_sizes, image_properties
+from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
+from nova.compute.operations.limits import check_injected_files, check_metadata
+from nova.errors import BadRequest, ImageNotFound
+from nova.objects.boot import RebuildRequest
+from nova.objects.context import RequestContext
+from nova.objects.image import Image
+from nova.objects.instance import Instance
+from nova.objects.states import STOPPED
+
+
+def rebuild(
+    core: OperationsCore, context: RequestContext, instance: Instance, request: RebuildRequest
+) -> str:
+    """Replace a server's root disk by an image; returns the administrator's password."""
+    action = prepare(context, instance, "rebuild")
+    image = _find_image(core, context, request.image_ref)
+    _check_sizes(instance.flavor, image)
+    limits = core.limits.get(context.project_id, context.user_id)
+    if request.metadata is not None:
+        check_metadata(limits, request.metadata)
+    check_injected_files(limits, request.personality)
+    password = request.admin_password or new_password(core.config.default.password_length)
+    payload: dict[str, Any] = {
+        "admin_password": password, "preserve_ephemeral": request.preserve_ephemeral,
+        "power_on": instance.vm_state != STOPPED,
+    }
+    if request.personality:
+        payload["files"] = request.personality
+    with core.db.write() as tx:
+        changes = _changes(request, image)
+        if request.key_name is not msgspec.UNSET:
+            changes["key_name"] = request.key_name
+            changes["key_data"] = None
+            if request.key_name is not None:
+                keypair = tx.keypairs.find(instance.user_id, request.key_name)
+                if keypair is None:
+                    raise BadRequest(
+                        f"Invalid key_name provided: {request.key_name} is not there."
+                    )
+                changes["key_data"] = keypair.public_key
+        enter(core, tx, context, instance, action, payload, changes=changes)
+        if request.metadata is not None:
+            tx.instances.set_metadata(instance.uuid, request.metadata)
+    return password
+
+
+def _find_image(core: OperationsCore, context: RequestContext, image_ref: str) -> Image:
+    try:
+        image = core.images.show(context, image_ref)
+    except ImageNotFound:
+        raise BadRequest(f"Cannot find image {image_ref} for rebuild") from None
+    if image.status != "active":
+        raise BadRequest(f"Image {image.id} is not active.")
+    return image
+
+
+def _changes(request: RebuildRequest, image: Image) -> dict[str, Any]:
+    """The columns that the request names."""
+    changes: dict[str, Any] = {
+        "image_ref": image.id, "image_properties": image_properties(image), "progress": 0,
+    }
+    for name in (
+        "name", "description", "access_ipv4", "access_ipv6", "disk_config", "user_data",
+        "hostname",
+    ):
+        value = getattr(request, name)
+        if value is not msgspec.UNSET:
+            changes[name] = value
+    certificates = request.trusted_image_certificates
+    if certificates is not msgspec.UNSET:
+        changes["trusted_image_certificates"] = None if certificates is None else list(certificates)
+    return changes
+
+
+def rescue(
+    core: OperationsCore,
+    context: RequestContext,
+    instance: Instance,
+    *,
+    password: str | None,
+    image_ref: str | None,
+) -> str:
+    """Start a server from a rescue image, its own disk beside; returns the password."""
+    action = prepare(context, instance, "rescue")
+    if not instance.image_ref:
+        raise BadRequest(
+            f"Cannot rescue a volume-backed instance: {instance.uuid} was booted from a volume."
+        )
+    if image_ref is not None:
+        _find_image(core, context, image_ref)
+    chosen = password or new_password(core.config.default.password_length)
+    with core.db.write() as tx:
+        enter(
+            core, tx, context, instance, action,
+            {"admin_password": chosen, "image_ref": image_ref},
+        )
+    return chosen
+
+
+def unrescue(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
+    """Start a rescued server from its own disk."""
+    action = prepare(context, instance, "unrescue")
+    with core.db.write() as tx:
+        enter(core, tx, context, instance, action)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the conductor's parts share."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova.compute.images import Images
+from nova.conductor.dispatch import Dispatcher
+from nova.conductor.host_table import SchedulerTable
+from nova.conf import Config
+from nova.db.engine import Database
+from nova.network.allocation import NetworkAllocator
+
+
+@dataclasses.dataclass(frozen=True)
+class ConductorCore:
+    """The conductor's object graph."""
+
+    config: Config
+    db: Database
+    dispatcher: Dispatcher
+    networks: NetworkAllocator
+    images: Images
+    hosts: SchedulerTable

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts operations and enters their steps: the row first, the wake-up after the commit."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from nova.compute.lifecycle import Action
+from nova.conductor.steps import STEPS
+from nova.db.engine import Transaction
+from nova.db.schema.base import now
+from nova.objects.context import RequestContext
+from nova.objects.instance import Instance
+from nova.objects.operation import Operation, StepTask
+from nova.rpc.calls import COMPUTE, CONDUCTOR
+from nova.rpc.transport import Transport
+
+
+class Dispatcher:
+    """``owner`` names this process in leases."""
+
+    def __init__(self, transport: Transport, owner: str, lease_seconds: int) -> None:
+        self._transport = transport
+        self.owner = owner
+        self._lease = datetime.timedelta(seconds=lease_seconds)
+
+    def lease_end(self) -> datetime.datetime:
+        """Until when a lease that begins now is good."""
+        return now() + self._lease
+
+    def start(
+        self,
+        tx: Transaction,
+        context: RequestContext,
+        instance: Instance,
+        action: Action,
+        step: str,
+        payload: Mapping[str, Any],
+    ) -> int:
+        """Write a new operation at its first step and wake who does it, once committed."""
+        host = _target(action.name, step, instance, payload)
+        operation_id = tx.operations.create(
+            context, instance.uuid, action.public, flow=action.name, step=step, payload=payload,
+            host=host, lease=(self.owner, self.lease_end()) if host else None,
+        )
+        if host is None:
+            self.wake(tx, [operation_id])
+        else:
+            self._send(
+                tx,
+                StepTask(
+                    operation_id=operation_id, request_id=context.request_id, flow=action.name,
+                    step=step, host=host, instance=instance, payload=dict(payload),
+                ),
+            )
+        return operation_id
+
+    def wake(self, tx: Transaction, operation_ids: list[int]) -> None:
+        """Tell a conductor of operations at a conductor's step."""
+        tx.after_commit(
+            lambda: self._transport.cast(CONDUCTOR, None, "wake", operation_ids)
+        )
+
+    def enter(
+        self,
+        tx: Transaction,
+        operation: Operation,
+        instance: Instance,
+        step: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        attempt: int | None = None,
+        resumed: bool = False,
+    ) -> bool:
+        """Move an operation to a step; False where it ended in between."""
+        facts = dict(operation.payload if payload is None else payload)
+        assert operation.flow is not None
+        host = _target(operation.flow, step, instance, facts)
+        entered = tx.operations.advance(
+            operation.id, step=step, host=host, lease_owner=self.owner,
+            lease_until=self.lease_end(), payload=facts, attempt=attempt,
+        )
+        if not entered:
+            return False
+        if host is None:
+            self.wake(tx, [operation.id])
+        else:
+            self._send(
+                tx,
+                StepTask(
+                    operation_id=operation.id, request_id=operation.request_id,
+                    flow=operation.flow, step=step, host=host, instance=instance, payload=facts,
+                    attempt=operation.attempt if attempt is None else attempt, resumed=resumed,
+                ),
+            )
+        return True
+
+    def send_many(self, tx: Transaction, tasks: list[StepTask]) -> None:
+        """Hand steps that were entered already to their hosts, once committed."""
+        for task in tasks:
+            self._send(tx, task)
+
+    def _send(self, tx: Transaction, task: StepTask) -> None:
+        tx.after_commit(lambda: self._transport.cast(COMPUTE, task.host, "run_step", task))
+
+
+def _target(
+    flow: str, step: str, instance: Instance, payload: Mapping[str, Any]
+) -> str | None:
+    """The host of a step; None for the conductor's own."""
+    where = STEPS[flow, step].where
+    if where == "conductor":
+        return None
+    host = instance.host if where == "host" else payload[where]
+    assert host is not None, f"{flow}/{step} of {instance.uuid} has no host"
+    return str(host)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses hosts for what waits to be placed, claims them and hands the next step out.
+
+One thread takes all that waits, up to a batch, and places it in one transaction: select, claim, addresses,
+rows. A burst of boots thus costs a few statements each instead of a transaction each.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from nova.conductor.core import ConductorCore
+from nova.conductor.failing import fail
+from nova.conductor.request_specs import specs_for
+from nova.conductor.steps import FLOWS
+from nova.db.engine import Transaction
+from nova.errors import NovaError, NoValidHost
+from nova.network.allocation import AllocationRequest
+from nova.objects.host import ClaimLimits, ClaimRequest
+from nova.objects.instance import Instance, RequestedNetwork
+from nova.objects.operation import Operation, StepFailure, StepTask
+from nova.objects.request_spec import RequestSpec, Selection
+from nova.objects.states import MIGRATING, REBUILD_SPAWNING, RESIZE_MIGRATING, SPAWNING
+
+LOG = logging.getLogger(__name__)
+
+_STOP = -1
+
+
+class _Job:
+    """One operation on its way through a batch."""
+
+    __slots__ = ("instance", "operation", "selection", "spec")
+
+    def __init__(self, operation: Operation, instance: Instance, spec: RequestSpec) -> None:
+        self.operation = operation
+        self.instance = instance
+        self.spec = spec
+        self.selection: Selection | None = None
+
+
+class Placer:
+    """The placing thread of a conductor."""
+
+    def __init__(self, core: ConductorCore) -> None:
+        self._core = core
+        self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._batch = core.config.conductor.place_batch
+        self._thread = threading.Thread(target=self._loop, name="placer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to place."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the present batch and end."""
+        self._queue.put(_STOP)
+        self._thread.join(10)
+
+    def put(self, operation_ids: Sequence[int]) -> None:
+        """These operations are at their step ``place``."""
+        for operation_id in operation_ids:
+            self._queue.put(operation_id)
+
+    def _loop(self) -> None:
+        while True:
+            ids = [self._queue.get()]
+            while len(ids) < self._batch and not self._queue.empty():
+                ids.append(self._queue.get_nowait())
+            wanted = [each for each in ids if each != _STOP]
+            if wanted:
+                try:
+                    self.place(wanted)
+                except Exception:
+                    # The rows stay as they were; recovery brings them back.
+                    LOG.exception("placing %d operations failed", len(wanted))
+            if _STOP in ids:
+                return
+
+    def place(self, operation_ids: Sequence[int]) -> None:
+        """Place a batch in one transaction."""
+        self._core.hosts.refresh()
+        placed: list[_Job] = []
+        try:
+            with self._core.db.write() as tx:
+                self._place(tx, operation_ids, placed)
+        except BaseException:
+            for job in placed:
+                self._unplace(job)
+            raise
+
+    def _place(self, tx: Transaction, ids: Sequence[int], placed: list[_Job]) -> None:
+        operations = [op for op in tx.operations.get_many(ids) if op.step == "place"]
+        instances = tx.instances.get_many([op.instance_uuid for op in operations], lock=True)
+        for operation in operations:
+            if operation.instance_uuid not in instances:
+                tx.operations.finish(operation.id, failed=True, message="Error")
+        live = [
+            op for op in operations
+            if op.instance_uuid in instances and self._still_wanted(tx, op, instances)
+        ]
+        if not live:
+            return
+        specs = specs_for(tx, [(op, instances[op.instance_uuid]) for op in live])
+        jobs = [
+            _Job(op, instances[op.instance_uuid], spec)
+            for op, spec in zip(live, specs, strict=True)
+        ]
+        self._select(tx, jobs, placed)
+        self._claim(tx, placed)
+        self._give_addresses(tx, placed)
+        self._hand_out(tx, placed)
+
+    def _still_wanted(
+        self, tx: Transaction, operation: Operation, instances: Mapping[str, Instance]
+    ) -> bool:
+        """A delete may have come in between; then its task state stands and this operation ends."""
+        if instances[operation.instance_uuid].task_state in ("deleting", "soft-deleting"):
+            tx.operations.finish(operation.id, failed=True, message="Error")
+            return False
+        return True
+
+    def _select(self, tx: Transaction, jobs: list[_Job], placed: list[_Job]) -> None:
+        choices = self._core.hosts.scheduler.select([job.spec for job in jobs])
+        for job, choice in zip(jobs, choices, strict=True):
+            if isinstance(choice, NoValidHost):
+                self._refuse(tx, job, choice)
+            else:
+                job.selection = choice
+                placed.append(job)
+
+    def _refuse(self, tx: Transaction, job: _Job, reason: NovaError) -> None:
+        """No host: after failed tries the last host's own error tells the user more."""
+        last = job.operation.payload.get("last_failure")
+        text = f"{reason.message} Last host's error: {last}" if last else reason.message
+        fail(self._core, tx, job.operation, job.instance, StepFailure(message=text))
+
+    def _claim(self, tx: Transaction, placed: list[_Job]) -> None:
+        if not placed:
+            return
+        granted = tx.claims.claim_many([_claim_of(job) for job in placed])
+        refused = [job for job, ok in zip(placed, granted, strict=True) if not ok]
+        for job in refused:
+            self._unplace(job)
+            if not self._take_alternate(tx, job):
+                placed.remove(job)
+                self._core.hosts.changed()
+                if job.operation.attempt + 1 >= self._core.config.conductor.max_attempts:
+                    self._refuse(tx, job, NoValidHost("The hosts filled up meanwhile."))
+                else:
+                    self._core.dispatcher.enter(
+                        tx, job.operation, job.instance, "place",
+                        attempt=job.operation.attempt + 1,
+                    )
+
+    def _take_alternate(self, tx: Transaction, job: _Job) -> bool:
+        assert job.selection is not None
+        for node_id, host, node in job.selection.alternates:
+            job.selection = Selection(node_id, host, node)
+            if tx.claims.claim_many([_claim_of(job)])[0]:
+                flavor = job.spec.flavor
+                self._core.hosts.table.apply_claim(
+                    node_id, flavor.vcpus, flavor.memory_mb, job.spec.disk_gb
+                )
+                return True
+        return False
+
+    def _unplace(self, job: _Job) -> None:
+        if job.selection is not None:
+            self._core.hosts.scheduler.unplace(job.selection.node_id, job.spec)
+
+    def _give_addresses(self, tx: Transaction, placed: list[_Job]) -> None:
+        """Boots get their addresses with their host."""
+        boots = [job for job in placed if job.operation.flow == "create"]
+        if not boots:
+            return
+        answers = self._core.networks.allocate_many(
+            tx,
+            [
+                AllocationRequest(
+                    instance_uuid=job.instance.uuid, project_id=job.instance.project_id,
+                    host=job.selection.host if job.selection else None,
+                    requested=_requested(job.operation.payload.get("networks")),
+                )
+                for job in boots
+            ],
+        )
+        for job, answer in zip(boots, answers, strict=True):
+            if isinstance(answer, NovaError):
+                placed.remove(job)
+                self._unplace(job)
+                tx.claims.release(job.instance.uuid, "instance")
+                fail(
+                    self._core, tx, job.operation, job.instance,
+                    StepFailure(message=answer.message, code=answer.status),
+                )
+            else:
+                job.instance = msgspec.structs.replace(job.instance, network_info=answer)
+
+    def _hand_out(self, tx: Transaction, placed: list[_Job]) -> None:
+        """Write where everything goes, enter the next steps, and send them off after the commit."""
+        here = [job for job in placed if job.operation.flow in _OWN_HOST]
+        if here:
+            tx.instances.update_many([_placed_row(job) for job in here])
+        for job in placed:
+            if job.operation.flow not in _OWN_HOST:
+                task_state = _MOVE_TASKS[job.operation.flow or ""]
+                tx.instances.transition(job.instance.uuid, {"task_state": task_state})
+        tasks = [self._task(tx, job) for job in placed]
+        if tasks:
+            until = self._core.dispatcher.lease_end()
+            tx.operations.advance_many(
+                [
+                    {
+                        "the_id": task.operation_id, "new_step": task.step,
+                        "new_host": task.host, "new_payload": task.payload,
+                        "owner": self._core.dispatcher.owner, "until": until,
+                    }
+                    for task in tasks
+                ]
+            )
+            self._core.dispatcher.send_many(tx, tasks)
+
+    def _task(self, tx: Transaction, job: _Job) -> StepTask:
+        operation, selection = job.operation, job.selection
+        assert operation.flow is not None
+        assert selection is not None
+        names = [step.name for step in FLOWS[operation.flow]]
+        step = FLOWS[operation.flow][names.index("place") + 1]
+        payload = {
+            **operation.payload, "node_id": selection.node_id, "dest": selection.host,
+            "dest_node": selection.node,
+        }
+        instance = job.instance
+        if operation.flow in _OWN_HOST:
+            instance = msgspec.structs.replace(
+                instance, host=selection.host, node=selection.node, task_state=SPAWNING
+            )
+        elif payload.get("migration_id"):
+            tx.migrations.update(
+                payload["migration_id"], _MOVE_STATUS[operation.flow],
+                {"dest_compute": selection.host, "dest_node": selection.node},
+            )
+        host = payload["source"] if step.where == "source" else selection.host
+        return StepTask(
+            operation_id=operation.id, request_id=operation.request_id, flow=operation.flow,
+            step=step.name, host=host, instance=instance, payload=payload,
+            attempt=operation.attempt,
+        )
+
+
+#: Flows whose place is the instance's own host; the others claim a second one beside it.
+_OWN_HOST = frozenset({"create", "unshelve"})
+_MOVE_TASKS = {
+    "resize": RESIZE_MIGRATING, "migrate": RESIZE_MIGRATING, "live_migrate": MIGRATING,
+    "evacuate": REBUILD_SPAWNING,
+}
+_MOVE_STATUS = {
+    "resize": "migrating", "migrate": "migrating", "live_migrate": "running",
+    "evacuate": "pre-migrating",
+}
+
+
+def _claim_of(job: _Job) -> ClaimRequest:
+    assert job.selection is not None
+    flavor = job.spec.flavor
+    forced = job.spec.force_host is not None
+    return ClaimRequest(
+        instance_uuid=job.instance.uuid, node_id=job.selection.node_id, vcpus=flavor.vcpus,
+        memory_mb=flavor.memory_mb, disk_gb=job.spec.disk_gb,
+        kind="instance" if job.operation.flow in _OWN_HOST else "incoming",
+        limits=ClaimLimits(unlimited=True) if forced else _limits(job),
+    )
+
+
+def _limits(job: _Job) -> ClaimLimits:
+    limits = getattr(job.selection, "limits", None)
+    return limits if limits is not None else ClaimLimits()
+
+
+def _placed_row(job: _Job) -> dict[str, Any]:
+    assert job.selection is not None
+    return {
+        "the_uuid": job.instance.uuid, "new_host": job.selection.host,
+        "new_node": job.selection.node, "new_zone": job.instance.availability_zone,
+        "new_task_state": SPAWNING, "new_network_info": job.instance.network_info,
+    }
+
+
+def _requested(networks: Any) -> tuple[RequestedNetwork, ...] | None:
+    return None if networks is None else msgspec.convert(networks, tuple[RequestedNetwork, ...])

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of every flow, in order, and where each runs.
+
+``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest`` are the
+two sides of a move, named in the operation's payload. ``event`` is the public name of the step in
+os-instance-actions (the original's names).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step."""
+
+    name: str
+    where: str
+    event: str
+
+
+def _run(event: str) -> tuple[Step, ...]:
+    return (Step("run", "host", event),)
+
+
+FLOWS: dict[str, tuple[Step, ...]] = {
+    "create": (
+        Step("place", "conductor", "conductor_schedule_instances"),
+        Step("spawn", "host", "compute__do_build_and_run_instance"),
+    ),
+    "delete": (Step("destroy", "host", "compute_terminate_instance"),),
+    "force_delete": (Step("destroy", "host", "compute_terminate_instance"),),
+    "soft_delete": _run("compute_soft_delete_instance"),
+    "restore": _run("compute_restore_instance"),
+    "start": _run("compute_start_instance"),
+    "stop": _run("compute_stop_instance"),
+    "reboot_soft": _run("compute_reboot_instance"),
+    "reboot_hard": _run("compute_reboot_instance"),
+    "pause": _run("compute_pause_instance"),
+    "unpause": _run("compute_unpause_instance"),
+    "suspend": _run("compute_suspend_instance"),
+    "resume": _run("compute_resume_instance"),
+    "rescue": _run("compute_rescue_instance"),
+    "unrescue": _run("compute_unrescue_instance"),
+    "rebuild": _run("compute_rebuild_instance"),
+    "change_password": _run("compute_set_admin_password"),
+    "crash_dump": _run("compute_trigger_crash_dump"),
+    "snapshot": _run("compute_snapshot_instance"),
+    "backup": _run("compute_backup_instance"),
+    "shelve": (
+        Step("snapshot", "host", "compute_shelve_instance"),
+        Step("offload", "host", "compute_shelve_offload_instance"),
+    ),
+    "shelve_offload": (Step("offload", "host", "compute_shelve_offload_instance"),),
+    "unshelve": (
+        Step("run", "host", "compute_unshelve_instance"),
+        Step("place", "conductor", "conductor_unshelve_instance"),
+        Step("spawn", "host", "compute_unshelve_instance"),
+    ),
+    "resize": (
+        Step("place", "conductor", "conductor_migrate_server"),
+        Step("migrate_out", "source", "compute_resize_instance"),
+        Step("migrate_in", "dest", "compute_finish_resize"),
+    ),
+    "migrate": (
+        Step("place", "conductor", "conductor_migrate_server"),
+        Step("migrate_out", "source", "compute_resize_instance"),
+        Step("migrate_in", "dest", "compute_finish_resize"),
+    ),
+    "confirm_resize": (Step("forget", "source", "compute_confirm_resize"),),
+    "revert_resize": (
+        Step("destroy", "dest", "compute_revert_resize"),
+        Step("revert", "source", "compute_finish_revert_resize"),
+    ),
+    "live_migrate": (
+        Step("place", "conductor", "conductor_live_migrate_instance"),
+        Step("live_migrate", "source", "compute_live_migration"),
+        Step("arrive", "dest", "compute_post_live_migration_at_destination"),
+    ),
+    "evacuate": (
+        Step("place", "conductor", "conductor_rebuild_instance"),
+        Step("spawn", "dest", "compute_rebuild_instance"),
+    ),
+}
+
+STEPS: dict[tuple[str, str], Step] = {
+    (flow, step.name): step for flow, steps in FLOWS.items() for step in steps
+}

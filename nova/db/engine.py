@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database: engines, and the one form of a transaction.
+
+    with db.write() as tx:
+        tx.instances.transition(...)
+
+Stores never open a transaction of their own and return frozen values, never rows. On SQLite a process
+has one writer at a time, kept in order by a lock here instead of SQLite's busy loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+if TYPE_CHECKING:
+    from nova.db.stores.aggregates import AggregateStore
+    from nova.db.stores.claims import ClaimStore
+    from nova.db.stores.fixed_ips import FixedIPStore
+    from nova.db.stores.flavors import FlavorStore
+    from nova.db.stores.floating_ips import FloatingIPStore
+    from nova.db.stores.identity import IdentityStore
+    from nova.db.stores.images import ImageStore
+    from nova.db.stores.instance_listing import InstanceListing
+    from nova.db.stores.instances import InstanceStore
+    from nova.db.stores.keypairs import KeypairStore
+    from nova.db.stores.migrations import MigrationStore
+    from nova.db.stores.networks import NetworkStore
+    from nova.db.stores.nodes import NodeStore
+    from nova.db.stores.operations import OperationStore
+    from nova.db.stores.quotas import QuotaStore
+    from nova.db.stores.security_groups import SecurityGroupStore
+    from nova.db.stores.server_groups import ServerGroupStore
+    from nova.db.stores.services import ServiceStore
+    from nova.db.stores.usage import UsageStore
+
+
+class Transaction:
+    """One database transaction; its attributes are the stores, made when first used.
+
+    The import of a store is inside its property so that a service loads only the stores that it uses.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._after_commit: list[Callable[[], object]] = []
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Run ``action`` once the transaction is committed; never if it is rolled back."""
+        self._after_commit.append(action)
+
+    @cached_property
+    def instances(self) -> InstanceStore:
+        """Servers."""
+        from nova.db.stores.instances import InstanceStore
+
+        return InstanceStore(self.connection)
+
+    @cached_property
+    def listing(self) -> InstanceListing:
+        """Lists of servers."""
+        from nova.db.stores.instance_listing import InstanceListing
+
+        return InstanceListing(self.connection)
+
+    @cached_property
+    def operations(self) -> OperationStore:
+        """Durable operations and their events."""
+        from nova.db.stores.operations import OperationStore
+
+        return OperationStore(self.connection)
+
+    @cached_property
+    def migrations(self) -> MigrationStore:
+        """Moves of servers between hosts."""
+        from nova.db.stores.migrations import MigrationStore
+
+        return MigrationStore(self.connection)
+
+    @cached_property
+    def flavors(self) -> FlavorStore:
+        """Flavors, their extra specs and access lists."""
+        from nova.db.stores.flavors import FlavorStore
+
+        return FlavorStore(self.connection)
+
+    @cached_property
+    def keypairs(self) -> KeypairStore:
+        """Key pairs of users."""
+        from nova.db.stores.keypairs import KeypairStore
+
+        return KeypairStore(self.connection)
+
+    @cached_property
+    def quotas(self) -> QuotaStore:
+        """Limits and usage."""
+        from nova.db.stores.quotas import QuotaStore
+
+        return QuotaStore(self.connection)
+
+    @cached_property
+    def services(self) -> ServiceStore:
+        """Daemons and their heartbeats."""
+        from nova.db.stores.services import ServiceStore
+
+        return ServiceStore(self.connection)
+
+    @cached_property
+    def usage(self) -> UsageStore:
+        """What projects used in a period."""
+        from nova.db.stores.usage import UsageStore
+
+        return UsageStore(self.connection)
+
+    @cached_property
+    def nodes(self) -> NodeStore:
+        """Compute nodes."""
+        from nova.db.stores.nodes import NodeStore
+
+        return NodeStore(self.connection)
+
+    @cached_property
+    def claims(self) -> ClaimStore:
+        """What is claimed on compute nodes."""
+        from nova.db.stores.claims import ClaimStore
+
+        return ClaimStore(self.connection)
+
+    @cached_property
+    def aggregates(self) -> AggregateStore:
+        """Host aggregates and availability zones."""
+        from nova.db.stores.aggregates import AggregateStore
+
+        return AggregateStore(self.connection)
+
+    @cached_property
+    def server_groups(self) -> ServerGroupStore:
+        """Server groups."""
+        from nova.db.stores.server_groups import ServerGroupStore
+
+        return ServerGroupStore(self.connection)
+
+    @cached_property
+    def networks(self) -> NetworkStore:
+        """Networks (subnets)."""
+        from nova.db.stores.networks import NetworkStore
+
+        return NetworkStore(self.connection)
+
+    @cached_property
+    def fixed_ips(self) -> FixedIPStore:
+        """Fixed addresses, virtual interfaces and virtual IPs."""
+        from nova.db.stores.fixed_ips import FixedIPStore
+
+        return FixedIPStore(self.connection)
+
+    @cached_property
+    def floating_ips(self) -> FloatingIPStore:
+        """Floating addresses."""
+        from nova.db.stores.floating_ips import FloatingIPStore
+
+        return FloatingIPStore(self.connection)
+
+    @cached_property
+    def security_groups(self) -> SecurityGroupStore:
+        """Security groups and their rules."""
+        from nova.db.stores.security_groups import SecurityGroupStore
+
+        return SecurityGroupStore(self.connection)
+
+    @cached_property
+    def identity(self) -> IdentityStore:
+        """Domains, projects, users, roles, catalogue: for the built-in identity service alone."""
+        from nova.db.stores.identity import IdentityStore
+
+        return IdentityStore(self.connection)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """Image records: for the built-in image service alone."""
+        from nova.db.stores.images import ImageStore
+
+        return ImageStore(self.connection)
+
+
+class Database:
+    """Connections to one database, by SQLAlchemy URL (SQLite, MariaDB, PostgreSQL)."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        self._sqlite = self.dialect == "sqlite"
+        options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 32}
+        if self._sqlite:
+            options["connect_args"] = {"check_same_thread": False, "timeout": 30}
+        else:
+            options["pool_pre_ping"] = True
+            options["isolation_level"] = "READ COMMITTED"
+        self.engine = create_engine(self.url, **options)
+        if self._sqlite:
+            _prepare_sqlite(self.engine)
+        self._writing = self.engine.execution_options(nova_write=True)
+        self._writer_gate = threading.Lock()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that only reads; it sees one consistent state."""
+        with self.engine.connect() as connection:
+            yield Transaction(connection)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that writes; commits at the end of the block, rolls back on any exception."""
+        gate = self._writer_gate if self._sqlite else contextlib.nullcontext()
+        with gate, self._writing.begin() as connection:
+            tx = Transaction(connection)
+            yield tx
+        for action in tx._after_commit:
+            action()
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Set SQLite up for many readers and one writer.
+
+    WAL with synchronous=NORMAL keeps every committed transaction through the death of the process at
+    any moment; only a power cut may take the last ones, never the file's consistency
+    (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    """
+
+    @event.listens_for(engine, "connect")
+    def on_connect(raw: Any, _record: object) -> None:
+        raw.isolation_level = None
+        cursor = raw.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-8000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("nova_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

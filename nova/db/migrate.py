@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings a database to the schema of this release.
+
+An empty database is filled from the tables as the code has them, and marked with the newest
+revision. Alembic is loaded only where an older database is upgraded, so that a start pays nothing
+for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+from nova.db.engine import Database
+from nova.db.schema import metadata
+from nova.errors import NovaError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: The newest revision in ``migrations/versions`` (checked by a test).
+HEAD = "0001"
+
+_LOCK_NAME = "nova_schema"
+_LOCK_NUMBER = 0x6E6F7661
+_LOCK_SECONDS = 120
+
+
+class SchemaError(NovaError):
+    """The database's schema is not one that this release can work with."""
+
+
+def revision(db: Database) -> str | None:
+    """The revision that a database is at; None for an empty one.
+
+    Raises ``SchemaError`` for a database with tables but no revision.
+    """
+    with db.read() as tx:
+        return _revision(tx.connection)
+
+
+def require_current(db: Database) -> None:
+    """Raise ``SchemaError`` unless the database is at this release's revision."""
+    found = revision(db)
+    if found != HEAD:
+        state = "is empty" if found is None else f"is at revision {found}"
+        raise SchemaError(
+            f"The database {state}, this release needs {HEAD}: run 'nova-manage db sync'."
+        )
+
+
+def prepare(db: Database) -> None:
+    """Bring a database to this release's revision; safe to repeat and to run in parallel.
+
+    Raises ``SchemaError`` for a database of a newer release, or one that is not ours.
+    """
+    if revision(db) == HEAD:
+        return
+    with db.write() as tx, _alone(tx.connection):
+        found = _revision(tx.connection)
+        if found is None:
+            metadata.create_all(tx.connection, checkfirst=False)
+            _stamp(tx.connection)
+        elif found != HEAD:
+            _upgrade(tx.connection, found)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """The configuration of Alembic for this package's revisions, to be run on ``connection``."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    tables = set(inspect(connection).get_table_names())
+    if "alembic_version" in tables:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found is not None:
+            return str(found)
+        tables.discard("alembic_version")
+    ours = sorted(tables & metadata.tables.keys())
+    if ours:
+        raise SchemaError(
+            f"The database has tables ({ours[0]} ...) but no revision: it was not made by this "
+            "program. Use an empty database."
+        )
+    return None
+
+
+def _stamp(connection: Connection) -> None:
+    # As Alembic itself makes it (alembic.runtime.migration, MigrationContext).
+    connection.execute(
+        text(
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, "
+            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(
+        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": HEAD}
+    )
+
+
+def _upgrade(connection: Connection, found: str) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = alembic_config(connection)
+    try:
+        known = ScriptDirectory.from_config(config).get_revision(found)
+    except CommandError:
+        known = None
+    if known is None:
+        raise SchemaError(
+            f"The database is at revision {found}, which this release does not know: "
+            "it belongs to a newer one."
+        )
+    command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other processes from changing the schema meanwhile; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        # Freed by the end of the transaction.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_NUMBER})
+        yield
+    elif connection.dialect.name in ("mysql", "mariadb"):
+        name = {"name": _LOCK_NAME, "seconds": _LOCK_SECONDS}
+        if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), name).scalar() != 1:
+            raise SchemaError("Another process is changing the schema for too long; try again.")
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
+    else:
+        yield

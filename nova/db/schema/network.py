@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks (each row is a subnet), addresses, virtual interfaces, floating IPs, security groups."""
+
+from __future__ import annotations
+
+import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from nova.db.schema.base import Timestamp, created_updated, metadata
+
+#: The release time of an address that was never handed out: it sorts first on every database.
+NEVER = datetime.datetime(1970, 1, 2)
+
+# Several networks may carry one VLAN id: they share the bridge and the VLAN device.
+networks = Table(
+    "networks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String(36), nullable=False, unique=True),
+    Column("label", String(255), nullable=False),
+    Column("project_id", String(64), index=True),
+    Column("injected", Boolean, nullable=False, default=False),
+    Column("cidr", String(43)),
+    Column("netmask", String(39)),
+    Column("gateway", String(39)),
+    Column("broadcast", String(39)),
+    Column("cidr_v6", String(43)),
+    Column("netmask_v6", String(39)),
+    Column("gateway_v6", String(39)),
+    Column("dhcp_server", String(39)),
+    Column("dhcp_start", String(39)),
+    Column("enable_dhcp", Boolean, nullable=False, default=True),
+    Column("share_address", Boolean, nullable=False, default=False),
+    Column("dns1", String(39)),
+    Column("dns2", String(39)),
+    Column("mtu", Integer),
+    Column("vlan", Integer, index=True),
+    Column("bridge", String(255)),
+    Column("bridge_interface", String(255)),
+    Column("multi_host", Boolean, nullable=False, default=False),
+    Column("host", String(255)),
+    Column("priority", Integer),
+    Column("rxtx_base", Integer),
+    Column("vpn_public_address", String(39)),
+    Column("vpn_public_port", Integer),
+    Column("vpn_private_address", String(39)),
+    *created_updated(),
+)
+
+virtual_interfaces = Table(
+    "virtual_interfaces",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String(36), nullable=False, unique=True),
+    Column("address", String(17), nullable=False, unique=True),
+    Column("network_id", Integer, ForeignKey("networks.id"), nullable=False, index=True),
+    Column("instance_uuid", String(36), nullable=False, index=True),
+    Column("tag", String(60)),
+    Column("created_at", Timestamp, nullable=False),
+)
+
+# One row per address of the range. An address is free when allocated, reserved and used_elsewhere are
+# all false; `role` says why a reserved one is: network, gateway, dhcp, vpn, broadcast, outside (of the
+# allowed range), vip, admin. Free addresses go out by `released_at` (never used ones carry the epoch),
+# then by `position`, the address as a number within its range.
+fixed_ips = Table(
+    "fixed_ips",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("address", String(39), nullable=False),
+    Column("network_id", Integer, ForeignKey("networks.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("virtual_interface_uuid", String(36)),
+    Column("instance_uuid", String(36), index=True),
+    Column("allocated", Boolean, nullable=False, default=False),
+    Column("leased", Boolean, nullable=False, default=False),
+    Column("reserved", Boolean, nullable=False, default=False),
+    Column("role", String(16)),
+    Column("host", String(255)),
+    Column("vip_project_id", String(64)),
+    Column("vip_name", String(255)),
+    Column("used_elsewhere", Boolean, nullable=False, default=False),
+    Column("seen_mac", String(17)),
+    Column("seen_at", Timestamp),
+    Column("probed_at", Timestamp),
+    Column("released_at", Timestamp, nullable=False, default=NEVER),
+    UniqueConstraint("network_id", "address"),
+    Index(
+        "ix_fixed_ips_free",
+        "network_id",
+        "allocated",
+        "reserved",
+        "used_elsewhere",
+        "released_at",
+        "position",
+    ),
+    Index("ix_fixed_ips_address", "address"),
+)
+
+floating_ips = Table(
+    "floating_ips",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("address", String(39), nullable=False, unique=True),
+    Column("fixed_ip_id", Integer, index=True),
+    Column("project_id", String(64), index=True),
+    Column("host", String(255)),
+    Column("auto_assigned", Boolean, nullable=False, default=False),
+    Column("pool", String(255), nullable=False),
+    Column("interface", String(255)),
+    *created_updated(),
+)
+
+security_groups = Table(
+    "security_groups",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", String(255), nullable=False, default=""),
+    *created_updated(),
+    UniqueConstraint("project_id", "name"),
+)
+
+security_group_rules = Table(
+    "security_group_rules",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "group_id", Integer, ForeignKey("security_groups.id", ondelete="CASCADE"), nullable=False,
+        index=True,
+    ),
+    Column("protocol", String(8)),
+    Column("from_port", Integer),
+    Column("to_port", Integer),
+    Column("cidr", String(43)),
+    Column("source_group_id", Integer, ForeignKey("security_groups.id", ondelete="CASCADE")),
+    *created_updated(),
+)
+
+security_group_members = Table(
+    "security_group_members",
+    metadata,
+    Column(
+        "group_id", Integer, ForeignKey("security_groups.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("instance_uuid", String(36), primary_key=True, index=True),
+)
+
+security_group_default_rules = Table(
+    "security_group_default_rules",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("protocol", String(8)),
+    Column("from_port", Integer),
+    Column("to_port", Integer),
+    Column("cidr", String(43)),
+    *created_updated(),
+)

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims: what instances hold on compute nodes.
+
+A claim is one conditional UPDATE of the node's row: the database itself refuses to go over a limit,
+so any number of schedulers and conductors may claim at once. The row in ``claims`` remembers what
+is held, and a release gives back exactly that. Whoever writes several nodes in one transaction
+takes them by id, so that two transactions never wait for each other.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from nova.db.schema.base import now
+from nova.db.schema.compute import instances
+from nova.db.schema.hosts import claims, compute_nodes
+from nova.errors import StateChanged
+from nova.objects.host import Claim, ClaimLimits, ClaimRepairs, ClaimRequest
+
+_CHUNK = 500
+_COLUMNS = tuple(claims.c[name] for name in Claim.__struct_fields__)
+_SELECT = select(*_COLUMNS)
+
+_node = compute_nodes.c
+
+# What the claims of a node add up to, as scalar subqueries of one node's row.
+_SUMS = {
+    "vcpus_used": func.coalesce(func.sum(claims.c.vcpus), 0),
+    "memory_mb_used": func.coalesce(func.sum(claims.c.memory_mb), 0),
+    "local_gb_used": func.coalesce(func.sum(claims.c.disk_gb), 0),
+    "instances_used": func.count(claims.c.instance_uuid),
+}
+
+_GIVE_BACK = (
+    update(compute_nodes)
+    .where(_node.id == bindparam("of_node"))
+    .values(
+        vcpus_used=_node.vcpus_used - bindparam("vcpus"),
+        memory_mb_used=_node.memory_mb_used - bindparam("memory_mb"),
+        local_gb_used=_node.local_gb_used - bindparam("disk_gb"),
+        instances_used=_node.instances_used - bindparam("count"),
+    )
+)
+
+
+@functools.cache
+def _take(
+    cpu_ratio: bool, ram_ratio: bool, disk_ratio: bool, vcpus: bool, memory: bool, disk: bool
+) -> Update:
+    """The conditional UPDATE: which ratios are given from outside, and which resources are
+    limited.
+    """
+
+    def within(
+        used: ColumnElement[int],
+        wanted: str,
+        size: ColumnElement[int],
+        ratio: ColumnElement[float],
+        reserved: ColumnElement[int],
+    ) -> ColumnElement[bool]:
+        return used + bindparam(wanted) <= size * ratio - reserved
+
+    conditions: list[ColumnElement[bool]] = [_node.id == bindparam("of_node")]
+    if vcpus:
+        ratio: ColumnElement[Any] = _node.cpu_allocation_ratio
+        if cpu_ratio:
+            ratio = bindparam("cpu_ratio", type_=_node.cpu_allocation_ratio.type)
+        fits = within(_node.vcpus_used, "vcpus", _node.vcpus, ratio, _node.reserved_vcpus)
+        # A driver that cannot count its CPUs reports none; then they are no limit (as in the
+        # filter).
+        conditions.append(or_(_node.vcpus == 0, fits))
+    if memory:
+        ratio = _node.ram_allocation_ratio
+        if ram_ratio:
+            ratio = bindparam("ram_ratio", type_=_node.ram_allocation_ratio.type)
+        conditions.append(
+            within(
+                _node.memory_mb_used, "memory_mb", _node.memory_mb, ratio, _node.reserved_memory_mb
+            )
+        )
+    if disk:
+        ratio = _node.disk_allocation_ratio
+        if disk_ratio:
+            ratio = bindparam("disk_ratio", type_=_node.disk_allocation_ratio.type)
+        conditions.append(
+            within(_node.local_gb_used, "disk_gb", _node.local_gb, ratio, _node.reserved_disk_gb)
+        )
+    return (
+        update(compute_nodes)
+        .where(*conditions)
+        .values(
+            vcpus_used=_node.vcpus_used + bindparam("vcpus"),
+            memory_mb_used=_node.memory_mb_used + bindparam("memory_mb"),
+            local_gb_used=_node.local_gb_used + bindparam("disk_gb"),
+            instances_used=_node.instances_used + bindparam("count"),
+        )
+    )
+
+
+class ClaimStore:
+    """What instances hold on nodes; the only writer of the nodes' ``*_used`` columns."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claim(
+        self,
+        instance_uuid: str,
+        kind: str,
+        node_id: int,
+        vcpus: int,
+        memory_mb: int,
+        disk_gb: int,
+        limits: ClaimLimits | None = None,
+    ) -> bool:
+        """Hold resources of a node for an instance; memory MiB, disk GiB.
+
+        False if the node has not that much left, is not there, or the instance holds a claim of
+        this kind on another node. True if it holds one on this node already; nothing changes then.
+        """
+        wanted = ClaimRequest(
+            instance_uuid=instance_uuid,
+            kind=kind,
+            node_id=node_id,
+            vcpus=vcpus,
+            memory_mb=memory_mb,
+            disk_gb=disk_gb,
+            limits=limits or ClaimLimits(),
+        )
+        return self.claim_many([wanted])[0]
+
+    def claim_many(self, wanted: Sequence[ClaimRequest]) -> list[bool]:
+        """``claim`` for each, in their order on each node.
+
+        Claims on one node under the same limits are taken in one statement if they fit together,
+        and one by one if they do not.
+        """
+        held = self._held({claim.instance_uuid for claim in wanted})
+        answers: list[bool | None] = [None] * len(wanted)
+        by_node: dict[int, list[int]] = {}
+        for place, claim in enumerate(wanted):
+            key = (claim.instance_uuid, claim.kind)
+            if key in held:
+                answers[place] = held[key] == claim.node_id
+                continue
+            held[key] = claim.node_id
+            by_node.setdefault(claim.node_id, []).append(place)
+        taken: list[ClaimRequest] = []
+        for node_id in sorted(by_node):
+            places = by_node[node_id]
+            for place, fits in zip(
+                places, self._take_on_node([wanted[place] for place in places]), strict=True
+            ):
+                answers[place] = fits
+                if fits:
+                    taken.append(wanted[place])
+        self._record(taken)
+        # A second mention of one claim in the batch has the answer of the first.
+        first: dict[tuple[str, str], bool] = {}
+        for claim, answer in zip(wanted, answers, strict=True):
+            first.setdefault((claim.instance_uuid, claim.kind), bool(answer))
+        return [
+            bool(answer) and first[claim.instance_uuid, claim.kind]
+            for claim, answer in zip(wanted, answers, strict=True)
+        ]
+
+    def release(self, instance_uuid: str, kind: str | None = None) -> list[Claim]:
+        """Give back what the instance holds, of one kind or all; repeating it changes nothing."""
+        return self.release_many([instance_uuid], kind)
+
+    def release_many(self, instance_uuids: Sequence[str], kind: str | None = None) -> list[Claim]:
+        """``release`` for many instances; one statement for each node that gets something back."""
+        released: list[Claim] = []
+        for start in range(0, len(instance_uuids), _CHUNK):
+            chunk = instance_uuids[start : start + _CHUNK]
+            condition = (
+                claims.c.instance_uuid == chunk[0]
+                if len(chunk) == 1
+                else claims.c.instance_uuid.in_(chunk)
+            )
+            conditions = [condition] if kind is None else [condition, claims.c.kind == kind]
+            released += self._remove(conditions)
+        self._give_back(released)
+        return released
+
+    def move(self, instance_uuid: str, from_kind: str, to_kind: str) -> bool:
+        """Turn a claim into one of another kind; False if there is none of ``from_kind``.
+
+        Raises ``StateChanged`` if the instance holds one of ``to_kind`` already.
+        """
+        kinds = {claim.kind for claim in self.by_instance(instance_uuid)}
+        if from_kind not in kinds:
+            return False
+        if to_kind in kinds:
+            raise StateChanged(f"Instance {instance_uuid} holds a claim '{to_kind}' already.")
+        done = self._connection.execute(
+            update(claims)
+            .where(claims.c.instance_uuid == instance_uuid, claims.c.kind == from_kind)
+            .values(kind=to_kind)
+        )
+        return bool(done.rowcount)
+
+    def by_instance(self, instance_uuid: str) -> list[Claim]:
+        """What an instance holds; during a resize on two nodes."""
+        return self._select(claims.c.instance_uuid == instance_uuid)
+
+    def by_node(self, node_id: int) -> list[Claim]:
+        """What is held on a node."""
+        return self._select(claims.c.node_id == node_id)
+
+    def audit(self, settle_seconds: float = 60.0) -> ClaimRepairs:
+        """Compare claims with instances and nodes with claims; put right what differs.
+
+        A claim is an orphan if its instance was never there or has been deleted for
+        ``settle_seconds``, the time in which whoever deletes it may still give back the claim.
+        """
+        cutoff = now() - datetime.timedelta(seconds=settle_seconds)
+        live = select(instances.c.uuid).where(
+            instances.c.uuid == claims.c.instance_uuid,
+            or_(instances.c.deleted == 0, instances.c.deleted_at > cutoff),
+        )
+        orphans = self._select(~live.exists(), claims.c.created_at <= cutoff)
+        released: list[Claim] = []
+        for orphan in orphans:
+            released += self.release(orphan.instance_uuid, orphan.kind)
+        return ClaimRepairs(tuple(released), tuple(self._repair_sums()))
+
+    def _held(self, instance_uuids: set[str]) -> dict[tuple[str, str], int]:
+        held: dict[tuple[str, str], int] = {}
+        uuids = list(instance_uuids)
+        for start in range(0, len(uuids), _CHUNK):
+            for claim in self._select(claims.c.instance_uuid.in_(uuids[start : start + _CHUNK])):
+                held[claim.instance_uuid, claim.kind] = claim.node_id
+        return held
+
+    def _take_on_node(self, wanted: Sequence[ClaimRequest]) -> list[bool]:
+        limits = wanted[0].limits
+        if len(wanted) > 1:
+            if all(claim.limits == limits for claim in wanted) and self._take(wanted, limits):
+                return [True] * len(wanted)
+            return [self._take([claim], claim.limits) for claim in wanted]
+        return [self._take(wanted, limits)]
+
+    def _take(self, wanted: Sequence[ClaimRequest], limits: ClaimLimits) -> bool:
+        limited = not limits.unlimited
+        statement = _take(
+            limits.cpu_allocation_ratio is not None,
+            limits.ram_allocation_ratio is not None,
+            limits.disk_allocation_ratio is not None,
+            limited and limits.limit_vcpus,
+            limited and limits.limit_memory,
+            limited and limits.limit_disk,
+        )
+        values: dict[str, Any] = {
+            "of_node": wanted[0].node_id,
+            "count": len(wanted),
+            "vcpus": sum(claim.vcpus for claim in wanted),
+            "memory_mb": sum(claim.memory_mb for claim in wanted),
+            "disk_gb": sum(claim.disk_gb for claim in wanted),
+        }
+        if limited:
+            if limits.limit_vcpus and limits.cpu_allocation_ratio is not None:
+                values["cpu_ratio"] = limits.cpu_allocation_ratio
+            if limits.limit_memory and limits.ram_allocation_ratio is not None:
+                values["ram_ratio"] = limits.ram_allocation_ratio
+            if limits.limit_disk and limits.disk_allocation_ratio is not None:
+                values["disk_ratio"] = limits.disk_allocation_ratio
+        return bool(self._connection.execute(statement, values).rowcount)
+
+    def _record(self, taken: Sequence[ClaimRequest]) -> None:
+        if not taken:
+            return
+        moment = now()
+        self._connection.execute(
+            insert(claims),
+            [
+                {
+                    "instance_uuid": claim.instance_uuid,
+                    "kind": claim.kind,
+                    "node_id": claim.node_id,
+                    "vcpus": claim.vcpus,
+                    "memory_mb": claim.memory_mb,
+                    "disk_gb": claim.disk_gb,
+                    "created_at": moment,
+                }
+                for claim in taken
+            ],
+        )
+
+    def _remove(self, conditions: Sequence[ColumnElement[bool]]) -> list[Claim]:
+        if self._connection.dialect.delete_returning:
+            gone = self._connection.execute(delete(claims).where(*conditions).returning(*_COLUMNS))
+            return [Claim(*row) for row in gone]
+        locked = [
+            Claim(*row)
+            for row in self._connection.execute(_SELECT.where(*conditions).with_for_update())
+        ]
+        if locked:
+            self._connection.execute(delete(claims).where(*conditions))
+        return locked
+
+    def _give_back(self, released: Iterable[Claim]) -> None:
+        sums: dict[int, list[int]] = {}
+        for claim in released:
+            total = sums.setdefault(claim.node_id, [0, 0, 0, 0])
+            total[0] += claim.vcpus
+            total[1] += claim.memory_mb
+            total[2] += claim.disk_gb
+            total[3] += 1
+        if sums:
+            self._connection.execute(
+                _GIVE_BACK,
+                [
+                    {
+                        "of_node": node_id,
+                        "vcpus": vcpus,
+                        "memory_mb": memory_mb,
+                        "disk_gb": disk_gb,
+                        "count": count,
+                    }
+                    for node_id, (vcpus, memory_mb, disk_gb, count) in sorted(sums.items())
+                ],
+            )
+
+    def _repair_sums(self) -> list[int]:
+        differs = or_(*(_node[name] != value for name, value in _SUMS.items()))
+        wrong = self._connection.scalars(
+            select(_node.id)
+            .select_from(compute_nodes.outerjoin(claims, claims.c.node_id == _node.id))
+            .group_by(_node.id, *(_node[name] for name in _SUMS))
+            .having(differs)
+            .order_by(_node.id)
+        ).all()
+        for node_id in wrong:
+            # With the row locked nobody else's claim on it can be half done.
+            self._connection.execute(
+                select(_node.id).where(_node.id == node_id).with_for_update()
+            )
+            self._connection.execute(
+                update(compute_nodes)
+                .where(_node.id == node_id)
+                .values(
+                    {
+                        name: select(value).where(claims.c.node_id == node_id).scalar_subquery()
+                        for name, value in _SUMS.items()
+                    }
+                )
+            )
+        return list(wrong)
+
+    def _select(self, *conditions: ColumnElement[bool]) -> list[Claim]:
+        return [Claim(*row) for row in self._connection.execute(_SELECT.where(*conditions))]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual IPs: addresses that a network keeps, for projects to set up inside their guests.
+
+The allocator never hands one out. A claim records which project uses which, and for what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nova.errors import Conflict, InvalidInput, NoMoreAddresses
+from nova.objects.network import FixedIP, Network
+
+if TYPE_CHECKING:
+    from nova.db.engine import Transaction
+
+
+def list_vips(
+    tx: Transaction, network: Network | None = None, *, project_id: str | None = None
+) -> list[FixedIP]:
+    """Virtual IPs of one network or all, claimed by one project or all of them."""
+    return tx.fixed_ips.vips(None if network is None else network.id, project_id=project_id)
+
+
+def claim_vip(
+    tx: Transaction,
+    project_id: str,
+    name: str,
+    network: Network,
+    address: str | None = None,
+) -> FixedIP:
+    """Claim a virtual IP of a network: the one named, or the first that nobody has.
+
+    Raises ``InvalidInput`` for a bad name, ``Conflict`` where the network is another project's,
+    ``NotFound`` where the address is no virtual IP of the network, ``AddressInUse`` where it is
+    claimed, ``NoMoreAddresses`` where none is left.
+    """
+    text = name.strip()
+    if not 1 <= len(text) <= 255:
+        raise InvalidInput("name", "It must have 1 to 255 characters.", name)
+    if not project_id:
+        raise InvalidInput("project_id", "A virtual IP is claimed for a project.", project_id)
+    if network.project_id not in (None, project_id):
+        raise Conflict(f"Network {network.uuid} belongs to project {network.project_id}.")
+    claimed = tx.fixed_ips.claim_vip(network.id, project_id, text, address)
+    if claimed is None:
+        raise NoMoreAddresses(f"No virtual IP is left in network {network.uuid}.")
+    return claimed
+
+
+def release_vip(tx: Transaction, address: str, *, project_id: str | None = None) -> None:
+    """Give a virtual IP back; ``NotFound`` where it is not claimed (by ``project_id``, if given).
+    """
+    tx.fixed_ips.release_vip(address, project_id)

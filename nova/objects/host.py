@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts as the control side sees them: services, compute nodes, aggregates, claims."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+
+
+class Service(msgspec.Struct, frozen=True):
+    """A daemon on a host. The field order is that of the table's columns."""
+
+    id: int
+    uuid: str
+    binary: str
+    host: str
+    topic: str
+    report_count: int
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    last_seen_up: datetime.datetime | None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+    def is_up(self, now: datetime.datetime, down_after: float) -> bool:
+        """Whether it reported within ``down_after`` seconds and is not forced down."""
+        if self.forced_down:
+            return False
+        seen = self.last_seen_up or self.created_at
+        return seen is not None and (now - seen).total_seconds() <= down_after
+
+
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a compute host tells of one hypervisor node: sizes, not what is claimed.
+
+    Memory is MiB, disk GiB. ``metrics`` holds measured load: ``cpu_percent`` and
+    ``memory_mb_used``.
+    """
+
+    host: str
+    hypervisor_hostname: str
+    host_ip: str
+    hypervisor_type: str
+    hypervisor_version: int
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+    reserved_vcpus: int = 0
+    reserved_memory_mb: int = 0
+    reserved_disk_gb: int = 0
+    cpu_allocation_ratio: float = 16.0
+    ram_allocation_ratio: float = 1.5
+    disk_allocation_ratio: float = 1.0
+    cpu_info: dict[str, Any] = {}
+    supported_instances: list[list[str]] = []
+    capabilities: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    disk_available_least: int | None = None
+    running_vms: int = 0
+    uptime: str | None = None
+    zone: str | None = None
+
+
+class ComputeNode(msgspec.Struct, frozen=True):
+    """A hypervisor node with what is claimed on it. The field order is that of the table's
+    columns.
+    """
+
+    id: int
+    uuid: str
+    host: str
+    hypervisor_hostname: str
+    host_ip: str
+    hypervisor_type: str
+    hypervisor_version: int
+    cpu_info: dict[str, Any]
+    supported_instances: list[list[str]]
+    capabilities: dict[str, Any]
+    metrics: dict[str, float]
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+    reserved_vcpus: int
+    reserved_memory_mb: int
+    reserved_disk_gb: int
+    cpu_allocation_ratio: float
+    ram_allocation_ratio: float
+    disk_allocation_ratio: float
+    vcpus_used: int
+    memory_mb_used: int
+    local_gb_used: int
+    instances_used: int
+    disk_available_least: int | None
+    running_vms: int
+    uptime: str | None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+
+class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
+    """A host aggregate; ``metadata['availability_zone']`` makes it a zone."""
+
+    id: int
+    uuid: str
+    name: str
+    metadata: dict[str, str]
+    hosts: tuple[str, ...]
+    created_at: datetime.datetime
+    updated_at: datetime.datetime | None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Resources held on a node for an instance. Memory MiB, disk GiB."""
+
+    instance_uuid: str
+    kind: str
+    node_id: int
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+
+
+class ClaimLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a claim may fill a node.
+
+    A ratio that is ``None`` is the node's own; another comes from an aggregate. A resource whose
+    flag is false is not limited (its filter is not enabled). ``unlimited`` is for servers forced
+    onto a host.
+    """
+
+    cpu_allocation_ratio: float | None = None
+    ram_allocation_ratio: float | None = None
+    disk_allocation_ratio: float | None = None
+    limit_vcpus: bool = True
+    limit_memory: bool = True
+    limit_disk: bool = True
+    unlimited: bool = False
+
+
+class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim that is wanted. Memory MiB, disk GiB."""
+
+    instance_uuid: str
+    node_id: int
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    kind: str = "instance"
+    limits: ClaimLimits = ClaimLimits()
+
+
+class ClaimRepairs(msgspec.Struct, frozen=True):
+    """What an audit of the claims put right: claims of no instance, and nodes whose sums were
+    wrong.
+    """
+
+    orphans: tuple[Claim, ...] = ()
+    nodes: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many repairs; 0 in a healthy cloud."""
+        return len(self.orphans) + len(self.nodes)
+
+
+class NodeUsage(msgspec.Struct, frozen=True):
+    """The claimed sums of one node: what a scheduler's table has to follow."""
+
+    id: int
+    vcpus_used: int
+    memory_mb_used: int
+    local_gb_used: int
+    instances_used: int
+
+
+class NodeStatistics(msgspec.Struct, frozen=True):
+    """Sums over the nodes of enabled compute services. ``*_used`` include what hosts reserve."""
+
+    count: int
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+    vcpus_used: int
+    memory_mb_used: int
+    local_gb_used: int
+    free_ram_mb: int
+    free_disk_gb: int
+    disk_available_least: int
+    running_vms: int

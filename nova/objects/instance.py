@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances and the facts kept with them."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from nova.objects.flavor import Flavor
+
+
+class Address(msgspec.Struct, frozen=True):
+    """One fixed address of a virtual interface, with the floating addresses that lead to it."""
+
+    address: str
+    version: int = 4
+    floating: tuple[str, ...] = ()
+
+
+class Vif(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual interface of an instance: everything a host needs to plug it and a view to show it."""
+
+    id: str
+    mac: str
+    network_id: str
+    label: str
+    addresses: tuple[Address, ...] = ()
+    tag: str | None = None
+    bridge: str | None = None
+    bridge_interface: str | None = None
+    vlan: int | None = None
+    cidr: str | None = None
+    gateway: str | None = None
+    netmask: str | None = None
+    broadcast: str | None = None
+    dhcp_server: str | None = None
+    dns: tuple[str, ...] = ()
+    mtu: int | None = None
+    multi_host: bool = False
+    cidr_v6: str | None = None
+    gateway_v6: str | None = None
+
+
+class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk of an instance (API reference, Servers, ``block_device_mapping_v2``). Sizes are GiB."""
+
+    source_type: str
+    destination_type: str
+    boot_index: int | None = None
+    uuid: str | None = None
+    volume_id: str | None = None
+    volume_size: int | None = None
+    volume_type: str | None = None
+    device_name: str | None = None
+    delete_on_termination: bool = False
+    guest_format: str | None = None
+    disk_bus: str | None = None
+    device_type: str | None = None
+    tag: str | None = None
+    no_device: bool = False
+    bdm_uuid: str = ""
+    attachment_id: str | None = None
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why an instance is in ERROR. ``code`` is an HTTP status; ``details`` are for administrators."""
+
+    code: int
+    message: str
+    created: datetime.datetime
+    details: str = ""
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """A server. The field order is that of the table's columns (checked by a test)."""
+
+    id: int
+    uuid: str
+    revision: int
+    project_id: str
+    user_id: str
+    name: str
+    description: str | None
+    hostname: str
+    image_ref: str
+    image_properties: dict[str, Any] | None
+    kernel_id: str
+    ramdisk_id: str
+    flavor: Flavor
+    flavorid: str
+    vcpus: int
+    memory_mb: int
+    root_gb: int
+    ephemeral_gb: int
+    vm_state: str
+    task_state: str | None
+    power_state: int
+    progress: int
+    host: str | None
+    node: str | None
+    availability_zone: str | None
+    pinned_availability_zone: str | None
+    reservation_id: str
+    launch_index: int
+    key_name: str | None
+    key_data: str | None
+    user_data: str | None
+    config_drive: str
+    access_ipv4: str
+    access_ipv6: str
+    locked_by: str | None
+    locked_reason: str | None
+    disk_config: str
+    root_device_name: str | None
+    metadata: dict[str, str]
+    system_metadata: dict[str, Any]
+    tags: list[str]
+    network_info: tuple[Vif, ...]
+    security_groups: list[str]
+    block_devices: tuple[BlockDevice, ...]
+    scheduler_hints: dict[str, Any] | None
+    trusted_image_certificates: list[str] | None
+    fault: Fault | None
+    server_group: str | None
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    launched_at: datetime.datetime | None
+    terminated_at: datetime.datetime | None
+    deleted_at: datetime.datetime | None
+    deleted: int
+
+    @property
+    def internal_name(self) -> str:
+        """The name of the guest on its host (``instance_name_template``'s default)."""
+        return f"instance-{self.id:08x}"
+
+
+class RequestedNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A NIC asked for: by network uuid, with a fixed address if one was named."""
+
+    network_id: str | None = None
+    port_id: str | None = None
+    address: str | None = None
+    tag: str | None = None

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks, addresses, floating IPs and security groups.
+
+The field order of the records is that of their tables' columns (checked by a test).
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import msgspec
+
+
+class Network(msgspec.Struct, frozen=True):
+    """One subnet, with the VLAN and bridge that carry it. Several networks may share a VLAN."""
+
+    id: int
+    uuid: str
+    label: str
+    project_id: str | None = None
+    injected: bool = False
+    cidr: str | None = None
+    netmask: str | None = None
+    gateway: str | None = None
+    broadcast: str | None = None
+    cidr_v6: str | None = None
+    netmask_v6: str | None = None
+    gateway_v6: str | None = None
+    dhcp_server: str | None = None
+    dhcp_start: str | None = None
+    enable_dhcp: bool = True
+    share_address: bool = False
+    dns1: str | None = None
+    dns2: str | None = None
+    mtu: int | None = None
+    vlan: int | None = None
+    bridge: str | None = None
+    bridge_interface: str | None = None
+    multi_host: bool = False
+    host: str | None = None
+    priority: int | None = None
+    rxtx_base: int | None = None
+    vpn_public_address: str | None = None
+    vpn_public_port: int | None = None
+    vpn_private_address: str | None = None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+
+class PlannedAddress(msgspec.Struct, frozen=True):
+    """An address of a network to be made; a ``role`` means that it is reserved, and why."""
+
+    address: str
+    role: str | None = None
+
+
+class PlannedNetwork(msgspec.Struct, frozen=True):
+    """A network to be made: its row (the id is 0 until it is stored) and its addresses in order."""
+
+    network: Network
+    addresses: tuple[PlannedAddress, ...]
+
+
+class NetworkUsage(msgspec.Struct, frozen=True):
+    """How many addresses of a network are in which state."""
+
+    network_id: int
+    total: int
+    allocated: int
+    reserved: int
+    vips: int
+    vips_claimed: int
+    used_elsewhere: int
+
+    @property
+    def free(self) -> int:
+        """Addresses that the allocator may still hand out."""
+        return self.total - self.allocated - self.reserved - self.used_elsewhere
+
+
+class VirtualInterface(msgspec.Struct, frozen=True):
+    """A network card of an instance; ``address`` is its MAC."""
+
+    id: int
+    uuid: str
+    address: str
+    network_id: int
+    instance_uuid: str
+    tag: str | None
+    created_at: datetime.datetime
+
+
+class FixedIP(msgspec.Struct, frozen=True):
+    """One address of a network's range. See the table for what makes it free."""
+
+    id: int
+    address: str
+    network_id: int
+    position: int
+    virtual_interface_uuid: str | None
+    instance_uuid: str | None
+    allocated: bool
+    leased: bool
+    reserved: bool
+    role: str | None
+    host: str | None
+    vip_project_id: str | None
+    vip_name: str | None
+    used_elsewhere: bool
+    seen_mac: str | None
+    seen_at: datetime.datetime | None
+    probed_at: datetime.datetime | None
+    released_at: datetime.datetime
+
+
+class FixedIPDetail(msgspec.Struct, frozen=True):
+    """A fixed address with its network's range and, where one holds it, its server's name and host.
+    """
+
+    fixed_ip: FixedIP
+    cidr: str | None
+    hostname: str | None
+    instance_host: str | None
+
+
+class InterfaceAddress(msgspec.Struct, frozen=True):
+    """One line of an instance's interfaces: the card, one fixed address, one floating address."""
+
+    instance_uuid: str
+    vif_uuid: str
+    mac: str
+    network_id: int
+    tag: str | None
+    address: str | None
+    floating: str | None
+
+
+class FloatingIP(msgspec.Struct, frozen=True):
+    """A floating address. ``fixed_ip_id`` is set while it leads to a fixed address."""
+
+    id: int
+    address: str
+    fixed_ip_id: int | None
+    project_id: str | None
+    host: str | None
+    auto_assigned: bool
+    pool: str
+    interface: str | None
+    created_at: datetime.datetime | None
+    updated_at: datetime.datetime | None
+    fixed_address: str | None = None
+    instance_uuid: str | None = None
+
+
+class SecurityGroup(msgspec.Struct, frozen=True):
+    """A security group, with its rules where they were read along."""
+
+    id: int
+    project_id: str
+    user_id: str
+    name: str
+    description: str
+    created_at: datetime.datetime | None
+    updated_at: datetime.datetime | None
+    rules: tuple[SecurityGroupRule, ...] = ()
+
+
+class SecurityGroupRule(msgspec.Struct, frozen=True):
+    """What may come in: from ``cidr``, or from members of ``source_group_id``.
+
+    A ``protocol`` of None is any. For ICMP the ports are type and code, -1 for any.
+    """
+
+    id: int
+    group_id: int
+    protocol: str | None
+    from_port: int | None
+    to_port: int | None
+    cidr: str | None
+    source_group_id: int | None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+    source_group_name: str | None = None
+    source_group_project: str | None = None
+
+
+class DefaultRule(msgspec.Struct, frozen=True):
+    """A rule that every new ``default`` group starts with."""
+
+    id: int
+    protocol: str | None
+    from_port: int | None
+    to_port: int | None
+    cidr: str | None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a virt driver does, as small protocols, and the record of what one can do.
+
+Every method may be repeated: a step that was interrupted is run again with the same arguments. A driver
+raises ``nova.errors.VirtError`` with a text for the user; ``GuestNotFound`` where the guest is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from nova.objects.host import HostReport
+from nova.objects.instance import Instance, Vif
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver can do; the API refuses early what it cannot."""
+
+    pause: bool = False
+    suspend: bool = False
+    rescue: bool = False
+    snapshot: bool = False
+    live_migration: bool = False
+    password: bool = False
+    crash_dump: bool = False
+    attach_interface: bool = False
+
+
+class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guest is made of, beyond its instance row."""
+
+    instance: Instance
+    vifs: tuple[Vif, ...]
+    power_on: bool = True
+    admin_password: str | None = None
+    files: dict[str, str] = {}
+
+
+class SnapshotData(msgspec.Struct, frozen=True):
+    """A snapshot's content: its format and its bytes, in pieces."""
+
+    disk_format: str
+    container_format: str
+    chunks: Iterable[bytes]
+
+
+class NicDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters of one NIC."""
+
+    mac: str
+    rx_octets: int = 0
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_drop: int = 0
+    rx_rate: int | None = None
+    tx_octets: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_drop: int = 0
+    tx_rate: int | None = None
+
+
+class DiskDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters of one disk, bytes and requests."""
+
+    read_bytes: int = 0
+    read_requests: int = 0
+    write_bytes: int = 0
+    write_requests: int = 0
+    errors_count: int = 0
+
+
+class Diagnostics(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest's counters in one shape for all drivers. Memory MiB, times seconds and nanoseconds."""
+
+    state: str
+    driver: str
+    hypervisor: str
+    hypervisor_os: str
+    uptime: int
+    config_drive: bool
+    num_cpus: int
+    cpu_time: tuple[int, ...]
+    memory_maximum: int
+    memory_used: int
+    nics: tuple[NicDiagnostics, ...] = ()
+    disks: tuple[DiskDiagnostics, ...] = ()
+
+
+class Host(Protocol):
+    """The host itself."""
+
+    capabilities: Capabilities
+
+    def start(self) -> None:
+        """Connect and read what is there. Called once, before anything else."""
+        ...
+
+    def stop(self) -> None:
+        """Let go of the hypervisor; guests go on."""
+        ...
+
+    def reports(self) -> Sequence[HostReport]:
+        """The nodes of this host with their sizes and measured load."""
+        ...
+
+    def guests(self) -> dict[str, int]:
+        """Every guest on this host: instance uuid -> power state."""
+        ...
+
+    def uptime(self) -> str:
+        """The host's uptime, in the form of the ``uptime`` command."""
+        ...
+
+
+class Power(Protocol):
+    """Making, removing and switching guests. Each returns the power state that resulted."""
+
+    def spawn(self, spec: GuestSpec) -> int:
+        """Create the guest; one that exists with the same uuid is left as it is."""
+        ...
+
+    def destroy(self, instance: Instance) -> None:
+        """Remove the guest and its disks; no error where there is none."""
+        ...
+
+    def power_on(self, instance: Instance) -> int:
+        """Start it."""
+        ...
+
+    def power_off(self, instance: Instance) -> int:
+        """Stop it, by ACPI first where the driver can."""
+        ...
+
+    def reboot(self, instance: Instance, *, hard: bool) -> int:
+        """Restart it; a hard one also mends a guest that was off."""
+        ...
+
+    def pause(self, instance: Instance) -> int:
+        """Freeze it."""
+        ...
+
+    def unpause(self, instance: Instance) -> int:
+        """Thaw it."""
+        ...
+
+    def suspend(self, instance: Instance) -> int:
+        """Save its memory and stop it."""
+        ...
+
+    def resume(self, instance: Instance) -> int:
+        """Start it with its memory."""
+        ...
+
+
+class Maintenance(Protocol):
+    """What is done to a guest once in a while."""
+
+    def rescue(self, spec: GuestSpec, image_ref: str | None) -> int:
+        """Start it from a rescue image, its own disk beside."""
+        ...
+
+    def unrescue(self, instance: Instance) -> int:
+        """Start it from its own disk again."""
+        ...
+
+    def rebuild(self, spec: GuestSpec, *, preserve_ephemeral: bool) -> int:
+        """Replace its root disk by the image."""
+        ...
+
+    def snapshot(self, instance: Instance) -> SnapshotData:
+        """The content of its root disk."""
+        ...
+
+    def set_password(self, instance: Instance, password: str) -> None:
+        """Set the administrator's password inside."""
+        ...
+
+    def crash_dump(self, instance: Instance) -> None:
+        """Make the guest's kernel dump (NMI)."""
+        ...
+
+    def console_output(self, instance: Instance) -> bytes:
+        """What the guest wrote to its serial console."""
+        ...
+
+    def diagnostics(self, instance: Instance) -> Diagnostics:
+        """Its counters."""
+        ...
+
+    def plug(self, instance: Instance, vif: Vif) -> None:
+        """Add a NIC to a running or stopped guest."""
+        ...
+
+    def unplug(self, instance: Instance, vif: Vif) -> None:
+        """Take a NIC away."""
+        ...
+
+
+class Moves(Protocol):
+    """Moving guests between hosts."""
+
+    def migrate_out(self, instance: Instance, destination: str) -> None:
+        """Stop the guest and keep its disks ready to be taken; it stays until confirmed."""
+        ...
+
+    def migrate_in(self, spec: GuestSpec, source: str) -> int:
+        """Create the guest here from what the source keeps, with the size that ``spec`` has."""
+        ...
+
+    def forget_outgoing(self, instance: Instance) -> None:
+        """Drop what ``migrate_out`` kept."""
+        ...
+
+    def revert_outgoing(self, spec: GuestSpec) -> int:
+        """Bring back the guest that ``migrate_out`` kept."""
+        ...
+
+    def live_migrate(
+        self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
+    ) -> None:
+        """Move it while it runs; ``progress(done, total)`` in bytes says False to abort."""
+        ...
+
+    def force_complete_live_migration(self, instance_uuid: str) -> None:
+        """Let a live migration of this guest end now, pausing it if needed."""
+        ...
+
+    def live_migrated_in(self, spec: GuestSpec) -> int:
+        """Take over a guest that has arrived."""
+        ...
+
+
+class Driver(Host, Power, Maintenance, Moves, Protocol):
+    """A whole driver."""
+
+
+def read_in_pieces(data: bytes, size: int = 65536) -> Iterator[bytes]:
+    """Bytes as pieces."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``os-instance_usage_audit_log``: periods, and hosts that did not run an audit."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from nova.api.compute.usage_audit_log import last_completed_period
+from nova.db.engine import Database
+from nova.db.schema.base import now
+from tests.unit.api.conftest import Api, sample
+
+ROOT = "/os-instance_usage_audit_log"
+
+
+@pytest.mark.parametrize("unit, begin, end", [
+    ("hour", "2024-03-01T11:00", "2024-03-01T12:00"),
+    ("day", "2024-02-29T00:00", "2024-03-01T00:00"),
+    ("month", "2024-02-01T00:00", "2024-03-01T00:00"),
+    ("year", "2023-01-01T00:00", "2024-01-01T00:00"),
+])
+def test_the_last_completed_period(unit: str, begin: str, end: str) -> None:
+    moment = datetime.datetime(2024, 3, 1, 12, 34, 56)
+    found = last_completed_period(unit, moment)
+    assert [each.isoformat(timespec="minutes") for each in found] == [begin, end]
+
+
+def test_every_compute_host_did_not_run_it(api: Api, db: Database) -> None:
+    with db.write() as tx:
+        tx.services.report("nova-compute", "host1", "compute", now())
+        tx.services.report("nova-scheduler", "host2", "scheduler", now())
+    listed = api.get(ROOT).json["instance_usage_audit_logs"]
+    assert listed["hosts_not_run"] == ["host1"]
+    assert listed["overall_status"] == "0 of 1 hosts done. 0 errors."
+    shown = api.get(f"{ROOT}/2012-07-05%2010:00:00").json["instance_usage_audit_log"]
+    assert shown["period_beginning"] == "2012-06-01 00:00:00"
+    assert shown["period_ending"] == "2012-07-01 00:00:00"
+    wanted = sample("v2.1/os-instance-usage-audit-log/inst-usage-audit-log-show-get-resp.json")
+    assert set(shown) == set(wanted["instance_usage_audit_log"])
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2012-07-05", "0001-01-01%2000:00:00"])
+def test_bad_times(api: Api, text: str) -> None:
+    assert api.get(f"{ROOT}/{text}").status_code == 400
+
+
+def test_administrators_only(api: Api) -> None:
+    assert api.get(ROOT, token="member").status_code == 403
