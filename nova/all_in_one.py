@@ -38,7 +38,7 @@ from nova.service import Periodic, PeriodicTask
 LOG = logging.getLogger(__name__)
 
 #: The network of a new cloud: shared by all projects, no host plumbing behind it.
-DEFAULT_NETWORK = NetworkRequest(label="private", fixed_range_v4="10.0.0.0/20", network_size=4096)
+DEFAULT_NETWORK = NetworkRequest(label="private", cidr="10.0.0.0/20", network_size=4096)
 
 
 class Secrets(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-manage``: what an operator does on the database directly.
 
-Each group of commands is in its own ``manage_*`` module, which adds its parsers here. A command that
-fails says why in one line on standard error and leaves with status 1; wrong usage leaves with 2.
+Each group of commands is in its own ``manage_*`` module, which adds its parsers here. A command
+that fails says why in one line on standard error and leaves with status 1; wrong usage leaves with
+2.
 """
 
 from __future__ import annotations

@@ -136,8 +136,8 @@ GROUPS = {
             Command(
                 "list", "List fixed addresses and what each is used for.", list_fixed,
                 (argument("--host", help="only those of this host's servers"),),
-                "'used elsewhere' is an address that answered on the wire although nobody here has\n"
-                "it; the MAC that answered and the time are shown, and it is looked for again.\n",
+                "'used elsewhere' is an address that answered on the wire although nobody here\n"
+                "has it; the MAC that answered and the time are shown. It is looked for again.\n",
             ),
             Command("reserve", "Keep an address from being handed out.", reserve, _ONE),
             Command("unreserve", "Let a reserved address be handed out.", unreserve, _ONE),

@@ -6,7 +6,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from nova.cmd.manage_session import Argument, Command, CommandError, Session, argument, true_or_false
+from nova.cmd.manage_session import (
+    Argument,
+    Command,
+    CommandError,
+    Session,
+    argument,
+    true_or_false,
+)
 from nova.network.creation import NetworkRequest, create_networks
 from nova.objects.network import Network
 
@@ -155,8 +162,10 @@ GROUPS = {
             Command(
                 "create", "Make one or more networks.", create, _CREATE,
                 "examples:\n"
-                "  nova-manage network create --label blue --fixed_range_v4 10.20.0.0/24 --vlan 401\n"
-                "  nova-manage network create --label more --fixed_range_v4 10.20.1.0/26 --vlan 401\n"
+                "  nova-manage network create --label blue --fixed_range_v4 10.20.0.0/24 "
+                "--vlan 401\n"
+                "  nova-manage network create --label more --fixed_range_v4 10.20.1.0/26 "
+                "--vlan 401\n"
                 "      a second subnet on the same VLAN and bridge\n",
             ),
             Command("list", "List all networks.", show_all),

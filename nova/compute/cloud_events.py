@@ -22,10 +22,12 @@ class CloudEvents:
     ``services_changed``: a service was enabled, disabled, forced down or deleted.
     ``aggregates_changed``: an aggregate, its hosts or its metadata changed.
     ``networks_changed``: a network, its addresses or its owner changed.
+    ``security_groups_changed``: the rules of a security group changed, or a group is gone.
     ``images_wanted(hosts, image_ids)``: these hosts should fetch these images into their caches.
     """
 
     services_changed: Callable[[], object] = _nobody
     aggregates_changed: Callable[[], object] = _nobody
     networks_changed: Callable[[], object] = _nobody
+    security_groups_changed: Callable[[], object] = _nobody
     images_wanted: Callable[[Sequence[str], Sequence[str]], object] = _no_cache

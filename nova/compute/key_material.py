@@ -30,7 +30,7 @@ _COMMENT = "Generated-by-Nova"
 _VALID = datetime.timedelta(days=3650)
 #: The user principal name, by which Windows maps a client certificate to a user (MS-WCCE).
 _PRINCIPAL_NAME = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
-#: Longest common name of a certificate (RFC 5280, ub-common-name).
+#: Longest common name of a certificate, bytes (RFC 5280, ub-common-name).
 _LONGEST_COMMON_NAME = 64
 
 
@@ -95,9 +95,8 @@ def _ssh_material(key: rsa.RSAPrivateKey) -> KeyMaterial:
 
 
 def _x509_material(key: rsa.RSAPrivateKey, user_id: str) -> KeyMaterial:
-    name = x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, user_id[:_LONGEST_COMMON_NAME] or "user")]
-    )
+    common = user_id.encode()[:_LONGEST_COMMON_NAME].decode(errors="ignore") or "user"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     principal = f"{user_id}@localhost".encode()
     moment = datetime.datetime.now(datetime.UTC)
     certificate = (

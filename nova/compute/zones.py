@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts about hosts that views of servers show, each read from the database at most every two seconds."""
+"""Facts about hosts that views of servers show, each read at most every two seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _HostFacts:
         if facts is not None and time.monotonic() < self._until:
             return facts
         if not self._loading.acquire(blocking=facts is None):
-            assert facts is not None  # noqa: S101 - only a first reader waits
+            assert facts is not None
             return facts
         try:
             if self._facts is None or time.monotonic() >= self._until:

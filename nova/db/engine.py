@@ -11,7 +11,9 @@ has one writer at a time, kept in order by a lock here instead of SQLite's busy 
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from nova.db.stores.server_groups import ServerGroupStore
     from nova.db.stores.services import ServiceStore
     from nova.db.stores.usage import UsageStore
+
+_WAL_ATTEMPTS = 200
+_WAL_WAIT = 0.02
 
 
 class Transaction:
@@ -241,8 +246,8 @@ def _prepare_sqlite(engine: Engine) -> None:
     def on_connect(raw: Any, _record: object) -> None:
         raw.isolation_level = None
         cursor = raw.cursor()
+        _use_wal(cursor)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=NORMAL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
@@ -255,3 +260,19 @@ def _prepare_sqlite(engine: Engine) -> None:
     def on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("nova_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch a database file to WAL, which lasts.
+
+    Where several processes open a new file at once, SQLite answers "locked" at once instead of
+    waiting (https://www.sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY"), so wait here.
+    """
+    for attempt in range(_WAL_ATTEMPTS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == _WAL_ATTEMPTS - 1:
+                raise
+            time.sleep(_WAL_WAIT)

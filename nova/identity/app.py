@@ -11,7 +11,7 @@ import msgspec
 
 from nova.errors import BadRequest, NotFound, NovaError
 from nova.http.app import make_app
-from nova.identity.api.collections import CollectionResource, kinds
+from nova.identity.api.collections import CollectionResource, RegionResource, kinds
 from nova.identity.api.credentials import (
     AccessRulesResource,
     ApplicationCredentialsResource,
@@ -40,6 +40,9 @@ from nova.identity.service import IdentityService
 
 #: Path, resource, suffix of its methods.
 Route = tuple[str, Any, str | None]
+
+#: The router wants one name for the same part of all paths.
+_ID_NAMES = {"users": "user_id", "groups": "group_id", "roles": "role_id"}
 
 
 class IdentityMiddleware:
@@ -107,15 +110,16 @@ def _v3_routes(service: IdentityService) -> list[Route]:
         (f"{user}/access_rules/{{rule_id}}", rules, "member"),
         ("/v3/groups/{group_id}/users", members, None),
         ("/v3/groups/{group_id}/users/{user_id}", members, "member"),
-        (f"{role}/{{prior_role_id}}/implies", implied, None),
-        (f"{role}/{{prior_role_id}}/implies/{{implied_role_id}}", implied, "member"),
+        (f"{role}/{{role_id}}/implies", implied, None),
+        (f"{role}/{{role_id}}/implies/{{implied_role_id}}", implied, "member"),
         ("/v3/role_inferences", implied, "rules"),
         ("/v3/role_assignments", RoleAssignmentsResource(service), None),
         ("/v3/ec2tokens", Ec2TokensResource(service), None),
     ]
     for kind in kinds(service):
-        resource = CollectionResource(service, kind)
-        name = _MEMBER_NAMES.get(kind.plural, "record_id")
+        face = RegionResource if kind.singular == "region" else CollectionResource
+        resource = face(service, kind)
+        name = _ID_NAMES.get(kind.plural, "record_id")
         routes.append((f"/v3/{kind.plural}", resource, None))
         routes.append((f"/v3/{kind.plural}/{{{name}}}", resource, "member"))
     return routes
@@ -125,8 +129,8 @@ def _grant_routes(service: IdentityService) -> list[Route]:
     """Roles on projects, domains and the system, for users and groups, plain and inherited."""
     routes: list[Route] = []
     for target_type, target in (
-        ("project", "/projects/{target_id}"),
-        ("domain", "/domains/{target_id}"),
+        ("project", "/projects/{project_id}"),
+        ("domain", "/domains/{domain_id}"),
         ("system", "/system"),
     ):
         for actor in ("user", "group"):

@@ -277,6 +277,9 @@ def catalog_v2(reference: Reference, user_id: str, project_id: str) -> list[dict
             url = fill_in(endpoint.url, user_id, project_id)
             if url is None:
                 continue
+            if service.type == "identity":
+                # A v2.0 client speaks v2.0 to whatever address it finds here.
+                url = re.sub(r"/v3/?$", "/v2.0", url)
             entry = regions.setdefault(endpoint.region_id, {"region": endpoint.region_id})
             entry[f"{endpoint.interface}URL"] = url
             if endpoint.interface == "public" or "id" not in entry:

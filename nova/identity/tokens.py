@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime
 import os
 from typing import Literal
@@ -48,17 +49,17 @@ class TokenPayload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
-    """The payload as it is encrypted: ids of 32 hexadecimal digits take 16 bytes."""
+    """The payload as it is encrypted: ids of 32 hexadecimal digits take 17 bytes."""
 
     version: int
     methods: int
-    user_id: bytes | str
+    user_id: bytes
     scope_kind: ScopeKind
-    scope_id: bytes | str
+    scope_id: bytes
     issued_at: int
     expires_at: int
     audit_ids: tuple[bytes, ...]
-    application_credential_id: bytes | str
+    application_credential_id: bytes
 
 
 _VERSION = 1
@@ -113,16 +114,14 @@ def decode_token(keys: MultiFernet, token: str) -> TokenPayload | None:
     )
 
 
-def _pack(identifier: str) -> bytes | str:
+def _pack(identifier: str) -> bytes:
     if len(identifier) == 32:
-        try:
+        with contextlib.suppress(ValueError):
             raw = bytes.fromhex(identifier)
-        except ValueError:
-            return identifier
-        if raw.hex() == identifier:
-            return raw
-    return identifier
+            if raw.hex() == identifier:
+                return b"x" + raw
+    return b"s" + identifier.encode()
 
 
-def _unpack(packed: bytes | str) -> str:
-    return packed.hex() if isinstance(packed, bytes) else packed
+def _unpack(packed: bytes) -> str:
+    return packed[1:].hex() if packed[:1] == b"x" else packed[1:].decode()

@@ -11,7 +11,6 @@ says active has its data, and a crash leaves at most a file that ``recover`` rem
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Iterable, Iterator
 
@@ -149,14 +148,17 @@ class ImageData:
                 LOG.info("The upload of image %s was interrupted; it is queued again", record.id)
                 self._requeue(tx, record.id, record.upload_id)
             for image_id in staged - waiting - {record.id for record in unfinished}:
-                self._files.drop_staged(image_id)
+                if tx.images.get(image_id) is not None or tx.images.was_deleted(image_id):
+                    self._files.drop_staged(image_id)
         self._remove_orphans()
 
     def _remove_orphans(self) -> None:
-        """Data whose record is gone: the process died between the delete and its unlink."""
-        stored = self._files.stored()
+        """Data of deleted images: the process died between the delete and its unlink.
+
+        Files of which the database knows nothing stay: it may be the wrong database.
+        """
         with self._records.database.read() as tx:
-            orphans = tx.images.unknown_ids(stored)
+            orphans = tx.images.deleted_among(self._files.stored())
         for image_id in orphans:
             LOG.info("Removing the data of image %s, which is deleted", image_id)
             self._files.remove(image_id)
@@ -226,7 +228,8 @@ class ImageData:
             image_id, {"status": "queued", "upload_id": None, "staged": None, **cleared},
             statuses=("saving", "uploading"), upload_id=upload_id,
         ):
-            tx.after_commit(functools.partial(self._files.remove, image_id))
+            # Before the commit: after it the next upload may have put its data there already.
+            self._files.remove(image_id)
             self._records.announce(tx, image_id)
 
     def _room(self, tx: Transaction, record: ImageRecord) -> tuple[int, str]:

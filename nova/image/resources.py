@@ -20,6 +20,9 @@ from nova.image.service import ImageService
 #: Ways of import that clients may use.
 IMPORT_METHODS = ("glance-direct",)
 
+#: Parameters that a query string may have; each may add a condition to the statement.
+MOST_PARAMETERS = 200
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -33,11 +36,14 @@ def answer(resp: falcon.Response, body: Any, status: int = 200) -> None:
 def query_parameters(req: falcon.Request) -> list[tuple[str, str]]:
     """The query string in order, repeated names kept; ``BadRequest`` where it is not UTF-8."""
     try:
-        return parse_qsl(
-            req.query_string, keep_blank_values=True, errors="strict", max_num_fields=1000
-        )
-    except (UnicodeError, ValueError):
+        # WSGI hands bytes over as if they were Latin-1 (PEP 3333).
+        query = req.query_string.encode("latin-1").decode()
+        found = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeError:
         raise BadRequest("The query string is not valid UTF-8.") from None
+    if len(found) > MOST_PARAMETERS:
+        raise BadRequest(f"A query string has at most {MOST_PARAMETERS} parameters.")
+    return found
 
 
 def _refuse_empty_id(req: falcon.Request) -> None:

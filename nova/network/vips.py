@@ -48,7 +48,15 @@ def claim_vip(
     return claimed
 
 
-def release_vip(tx: Transaction, address: str, *, project_id: str | None = None) -> None:
-    """Give a virtual IP back; ``NotFound`` where it is not claimed (by ``project_id``, if given).
+def release_vip(
+    tx: Transaction,
+    address: str,
+    *,
+    project_id: str | None = None,
+    network: Network | None = None,
+) -> None:
+    """Give a virtual IP back, of one network where two have the address.
+
+    Raises ``NotFound`` where it is not claimed (by ``project_id``, if given).
     """
-    tx.fixed_ips.release_vip(address, project_id)
+    tx.fixed_ips.release_vip(address, project_id, None if network is None else network.id)

@@ -18,7 +18,7 @@ class StateChoice(msgspec.Struct, frozen=True):
 
 
 class TagChoice(msgspec.Struct, frozen=True):
-    """Servers by tags: all of ``every``, one of ``some``, not all of ``not_every``, none of ``none_of``."""
+    """Servers by tags: with all of ``every``, one of ``some``, not ``not_every``, no ``none_of``."""
 
     every: tuple[str, ...] = ()
     some: tuple[str, ...] = ()
@@ -40,8 +40,8 @@ NEWEST_FIRST = (SortKey("created_at"), SortKey("id"))
 class ServerQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which servers, in which order, how many.
 
-    ``deleted``: False only live ones, True only deleted ones, None both. ``soft_deleted``: whether servers
-    that wait for their deletion count as live. ``equal`` maps columns to the values allowed;
+    ``deleted``: False only live ones, True only deleted ones, None both. ``soft_deleted``: whether
+    servers that wait for their deletion are among them. ``equal`` maps columns to allowed values;
     ``patterns`` maps columns to regular expressions, of which one has to be found in the value;
     ``addresses`` are regular expressions for fixed and floating addresses, by IP version.
     """

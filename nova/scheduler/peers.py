@@ -16,30 +16,71 @@ from numpy.typing import NDArray
 from nova.objects.host import Service
 
 
+# Others' levelling is never finished when it is seen: up to so many servers more or less than its
+# pool on a host are their rounding, no reason to act ...
+_ROUNDING = 2.0
+# ... except to begin the next round with the hosts that have less, by this part of the difference.
+_LEAN = 0.2
+
+
 def follow_others(
     followed: NDArray[np.float64],
+    lean: NDArray[np.float64],
     others: NDArray[np.float64],
     pool_of: NDArray[np.int64],
     share: float,
     unit: float,
 ) -> None:
-    """Move ``followed``, the damped view of the load others placed, towards ``others`` in place.
+    """Move ``followed``, the damped view of the load others placed, towards ``others``, in place.
 
     What all hosts have in common is followed at once (it orders nothing). What a pool of hosts
     (those in the same aggregates) differs from the rest, and a host from its pool, is followed by
-    ``share``, as each of the other schedulers answers to it too. Within a pool, differences up to
-    ``unit`` (one server) are the rounding of the others' own levelling and no reason to act.
+    ``share``, as each of the other schedulers answers to it too. Differences within a pool that are
+    rounding only go into ``lean``, in part. ``unit`` is the load of one server.
     """
     if not len(followed):
         return
+    sizes = np.maximum(np.bincount(pool_of), 1)
     change = others - followed
     common = float(change.mean())
-    sizes = np.bincount(pool_of)
-    pools = np.bincount(pool_of, weights=change) / np.maximum(sizes, 1)
-    of_pool = pools[pool_of]
+    of_pool = _pool_means(change, pool_of, sizes)
     alone = change - of_pool
-    alone = np.sign(alone) * np.maximum(0.0, np.abs(alone) - unit)
-    followed += common + share * (of_pool - common) + share * alone
+    beyond = np.sign(alone) * np.maximum(0.0, np.abs(alone) - _ROUNDING * unit)
+    followed += common + share * (of_pool - common) + share * beyond
+    rest = others - followed
+    rest -= _pool_means(rest, pool_of, sizes)
+    np.clip(rest, -_ROUNDING * unit, _ROUNDING * unit, out=rest)
+    np.multiply(rest, _LEAN, out=lean)
+
+
+def _pool_means(
+    values: NDArray[np.float64], pool_of: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = (np.bincount(pool_of, weights=values) / sizes)[pool_of]
+    return means
+
+
+def phases(pool_of: NDArray[np.int64], peer: int, peer_count: int) -> NDArray[np.float64]:
+    """Where in one of its rounds of levelling scheduler ``peer`` comes to each host: 0 up to 1.
+
+    Schedulers work in pairs: the hosts of a pool stand on a circle, and from the pair's point of it
+    one goes up and the other down. Wherever the two stop in a round, the hosts that both reached
+    and those that neither reached cannot both exist, so what a pair leaves differs by one at most.
+    """
+    order = np.argsort(pool_of, kind="stable")
+    sizes = np.bincount(pool_of)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.empty(len(pool_of))
+    rank[order] = np.arange(len(pool_of))
+    rank -= starts[pool_of]
+    size = sizes[pool_of].astype(np.float64)
+    pairs = (peer_count + 1) // 2
+    start = np.floor(size * (peer // 2) / pairs)
+    place = np.mod(rank - start, size)
+    if peer % 2:
+        place = size - 1 - place
+    phase: NDArray[np.float64] = place / np.maximum(size, 1)
+    return phase
 
 
 def place_among(

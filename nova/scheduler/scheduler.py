@@ -112,9 +112,7 @@ class Scheduler:
 
     def unplace(self, node_id: int, spec: RequestSpec) -> None:
         """Give back what ``select`` consumed on a node for a request."""
-        self.table.apply_release(
-            node_id, spec.flavor.vcpus, spec.flavor.memory_mb, spec.disk_gb
-        )
+        self.table.apply_release(node_id, spec.flavor.vcpus, spec.flavor.memory_mb, spec.disk_gb)
 
     def place(self, node_id: int, spec: RequestSpec) -> None:
         """Consume for a request on a node that was not ``select``'s choice: an alternate."""

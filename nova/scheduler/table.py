@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nova.objects.host import Aggregate, ComputeNode, NodeUsage, Service
-from nova.scheduler.peers import follow_others
+from nova.scheduler.peers import follow_others, phases
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,10 +83,11 @@ _FLOAT_COLUMNS = (
     "cpu_ratio", "ram_ratio", "disk_ratio",
     "vcpus_limit", "memory_limit", "disk_limit", "vcpus_free", "memory_free", "disk_free",
     "vcpus_inverse", "memory_inverse", "measured", "load", "own_load", "others_load",
+    "others_lean", "phase",
 )  # fmt: skip
 _BOOL_COLUMNS = ("up", "disabled")
 #: What no rebuild brings: it is this process's own knowledge.
-_OWN_COLUMNS = ("own_load", "others_load", "building", "failed_builds")
+_OWN_COLUMNS = ("own_load", "others_load", "others_lean", "building", "failed_builds")
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -130,6 +131,8 @@ class HostTable:
     load: Floats
     own_load: Floats
     others_load: Floats
+    others_lean: Floats
+    phase: Floats
     up: Mask
     disabled: Mask
     hashes: NDArray[np.uint64]
@@ -185,9 +188,7 @@ class HostTable:
                 self._rows_of_host.setdefault(node.host, []).append(row)
             self._allocate(len(self.nodes))
             self._fill_columns()
-            self._services = {
-                each.host: each for each in services if each.binary == COMPUTE_BINARY
-            }
+            self._services = {each.host: each for each in services if each.binary == COMPUTE_BINARY}
             for host, service in self._services.items():
                 self._write_service(host, service.is_up(now, down_after), service.disabled)
             self._write_aggregates(tuple(aggregates))
@@ -204,8 +205,7 @@ class HostTable:
             self.sizes_generation += 1
 
     def refresh(self, usage: Iterable[NodeUsage]) -> None:
-        """Take only what is claimed, from the database: the cheap way to follow other schedulers.
-        """
+        """Take only what is claimed, from the database: the cheap way to follow others."""
         with self.lock:
             for used in usage:
                 row = self._row.get(used.id)
@@ -229,6 +229,7 @@ class HostTable:
             raise ValueError(f"peer {peer} is not one of {peer_count}")
         with self.lock:
             self.peer, self.peer_count = peer, peer_count
+            self.phase[:] = phases(self.aggregates_of, peer, peer_count)
 
     # --- changes of one host ---------------------------------------------------------------------
 
@@ -340,7 +341,7 @@ class HostTable:
 
     def aggregates_in_row(self, row: int) -> AggregateSet:
         """The aggregates of a row's host."""
-        return self.aggregate_sets[self.aggregates_of[row]]
+        return self.aggregate_sets[self.aggregates_of.item(row)]
 
     def zone_of_row(self, row: int, default_zone: str) -> str:
         """The availability zone of a row's host."""
@@ -468,6 +469,7 @@ class HostTable:
                     AggregateSet(tuple(aggregates[place] for place in places))
                 )
             self.aggregates_of[rows] = number
+        self.phase[:] = phases(self.aggregates_of, self.peer, self.peer_count)
 
     def _compute_limits(self, rows: slice) -> None:
         for size, ratio, reserved, used, limit, free in _LIMITS:
@@ -528,6 +530,7 @@ class HostTable:
             unit = float(self.load.sum()) / count if count else 0.0
             follow_others(
                 self.others_load,
+                self.others_lean,
                 self.load - self.own_load,
                 self.aggregates_of,
                 1.0 / self.peer_count,

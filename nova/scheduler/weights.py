@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where operators' own weighers derive from; the built-in ones are in ``nova.scheduler.weighers``."""
+"""Where operators' own weighers derive from; built-in ones are in ``nova.scheduler.weighers``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 class BaseHostWeigher:
     """A weigher that looks at one host at a time; the higher the weight, the better.
 
-    Weights are scaled to 0..1 between the lowest and the highest of the candidates, or ``minval`` and
-    ``maxval`` where set, then multiplied and added to those of the other weighers.
+    Weights are scaled to 0..1 between the lowest and the highest of the candidates, or ``minval``
+    and ``maxval`` where set, then multiplied and added to those of the other weighers.
     """
 
     minval: ClassVar[float | None] = None

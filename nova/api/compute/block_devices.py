@@ -179,11 +179,11 @@ def _source_uuid(source: str, item: BlockDeviceItem) -> str | None:
 def _check_combination(
     item: BlockDeviceItem, source: str, destination: str, *, has_image: bool
 ) -> None:
-    if source == "image" and destination == "local":
-        if not (has_image and item.boot_index == 0):
-            raise BadRequest(
-                "Block Device Mapping is Invalid: Mapping image to local is not supported."
-            )
+    of_image = source == "image" and destination == "local"
+    if of_image and not (has_image and item.boot_index == 0):
+        raise BadRequest(
+            "Block Device Mapping is Invalid: Mapping image to local is not supported."
+        )
     if source in ("volume", "snapshot") and destination == "local":
         raise BadRequest(
             f"Block Device Mapping is Invalid: a {source} cannot become a local disk."

@@ -80,7 +80,10 @@ def index(request: ApiRequest) -> Any:
 
 
 def show(request: ApiRequest) -> Any:
-    """Show one action with its events; the step under way is an event without a finish time."""
+    """Show one action with its events, newest first.
+
+    The step under way is an event without a finish time.
+    """
     wanted = request.path["request_id"]
     with request.cloud.db.read() as tx:
         instance = visible_instance(
@@ -101,7 +104,8 @@ def show(request: ApiRequest) -> Any:
             flags.add("details")
         render = EVENT.at(request.minor, flags)
         shown["events"] = [
-            render(event, action.project_id or project) for event in [*events, *_present(action)]
+            render(event, action.project_id or project)
+            for event in reversed([*events, *_present(action)])
         ]
     return {"instanceAction": shown}
 

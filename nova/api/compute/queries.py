@@ -47,3 +47,9 @@ def uuid_id(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise BadRequest(f"Invalid uuid {text[:64]}") from None
+
+
+def window_of(request: ApiRequest) -> slice:
+    """The part of a list that the older ``offset`` and ``limit`` name."""
+    start = request.integer("offset", 0) or 0
+    return slice(start, start + limit_of(request))

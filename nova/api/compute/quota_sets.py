@@ -103,8 +103,8 @@ def defaults(request: ApiRequest) -> Any:
 def update(request: ApiRequest) -> Any:
     """Set limits of a project, or of one user in it.
 
-    Without ``force`` a limit below what is in use is refused, and so is a user's limit above what the
-    project's limit leaves for that user. Nothing is set where one limit is refused.
+    Without ``force`` a limit below what is in use is refused, and so is a user's limit above what
+    the project's limit leaves for that user. Nothing is set where one limit is refused.
     """
     project, user = _project(request), _user(request)
     request.check(f"{_ROOT}:update", project_id=project)

@@ -105,6 +105,8 @@ class Endpoint:
 
     def _request(self, req: falcon.Request, path: dict[str, str]) -> ApiRequest:
         context = req.context
+        if path and any("\x00" in part for part in path.values()):
+            raise errors.NotFound("The resource could not be found.")
         caller: RequestContext | None = getattr(context, "caller", None)
         return ApiRequest(
             cloud=self._cloud, caller=caller or RequestContext(request_id=context.request_id),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers as encoded JSON, kept until they change.
 
-Every write of a server raises its ``revision``, so (uuid, revision) names what a row holds. Whatever else a
-view shows (the host's zone and status, the caller's rights, the version, the address that was called) is
-part of the key too; nothing ever has to be thrown out of the cache for being wrong.
+Every write of a server raises its ``revision``, so (uuid, revision) names what a row holds. Whatever
+else a view shows (the host's zone and status, the caller's rights, the version, the address that was
+called) is part of the key too; nothing ever has to be thrown out of the cache for being wrong.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ FragmentKey = tuple[int, str, int, str, str]
 
 
 class FragmentCache:
-    """A bounded map in two generations: what is not asked for during a whole generation is forgotten.
+    """A bounded map in two generations: what is not asked for during a generation is forgotten.
 
-    Safe for threads without a lock: each step is one operation on a dictionary, and losing an entry in
-    a race only costs rendering it again.
+    Safe for threads without a lock: each step is one operation on a dictionary, and losing an entry
+    in a race only costs rendering it again.
     """
 
     def __init__(self, limit: int = 20000, styles: int = 256) -> None:

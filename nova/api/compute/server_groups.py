@@ -83,7 +83,7 @@ def _rules(body: ServerGroupCreate, policy: str) -> dict[str, int]:
 
 
 def _visible(request: ApiRequest, tx: Transaction) -> ServerGroup:
-    """The group of the path, where it is the caller's project's or the caller is an administrator."""
+    """The path's group, where it is of the caller's project or the caller is an administrator."""
     uuid = request.path["group_id"]
     group = tx.server_groups.find(uuid) if len(uuid) <= 36 else None
     caller = request.caller

@@ -9,7 +9,6 @@ import msgspec
 
 from nova import errors
 from nova.api.compute import servers_query, servers_view
-
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest, page_links
 from nova.api.compute.routing import Route

@@ -6,8 +6,6 @@ Order of checks: body, rights, references, quota (API reference, "Create Server"
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -19,9 +17,10 @@ from nova.api.compute.block_devices import BlockDeviceItem, LegacyBlockDevice, b
 from nova.api.compute.bodies import Body, PositiveInt, window
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
+from nova.api.compute.server_references import references_refused
 from nova.api.compute.servers_view import bookmark_base, links
 from nova.api.compute.texts import Boolean, truth
-from nova.objects.boot import BootRequest, Booted
+from nova.objects.boot import Booted, BootRequest
 from nova.objects.instance import RequestedNetwork
 from nova.policy import Rule
 
@@ -114,15 +113,6 @@ def create(request: ApiRequest) -> Any:
     return _answer(request, body, booted)
 
 
-@contextlib.contextmanager
-def references_refused() -> Iterator[None]:
-    """What a body names and is not there is a bad request, not a missing resource."""
-    try:
-        yield
-    except errors.NotFound as error:
-        raise errors.BadRequest(error.message) from None
-
-
 def _answer(request: ApiRequest, body: ServerCreate, booted: Booted) -> Answer:
     uuid = booted.uuids[0]
     shown = links(request.base, bookmark_base(request), uuid)
@@ -165,7 +155,7 @@ def _checked(request: ApiRequest, body: ServerCreate) -> BootRequest:
         tags=values.tags("tags", body.tags),
         key_name=_key_name(body.key_name, legacy),
         user_data=values.user_data("user_data", body.user_data),
-        personality=_files(body.personality),
+        personality=injected_files(body.personality),
         config_drive=_config_drive(body.config_drive),
         security_groups=_groups(body, legacy),
         networks=networks, block_devices=devices,
@@ -257,7 +247,8 @@ def _config_drive(value: Boolean | None) -> bool:
     return value is not None and truth(value)
 
 
-def _files(items: list[FileItem]) -> dict[str, str]:
+def injected_files(items: list[FileItem]) -> dict[str, str]:
+    """``personality`` as paths and base64 contents."""
     files: dict[str, str] = {}
     for item in items:
         if not item.path:

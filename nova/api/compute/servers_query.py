@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The query of ``GET /servers``: filters, sort keys and pages.
 
-Sources: API reference, "List Servers"; the original's ``schemas/servers.py`` (names), ``servers.py``
-(who may use which) and its database layer (which are exact and which are patterns).
+Sources: API reference, "List Servers"; the original's ``schemas/servers.py`` (names),
+``servers.py`` (who may use which) and its database layer (which are exact, which are patterns).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from nova import errors
-from nova.api.compute.queries import limit_of
 from nova.api.compute.policies import ADMIN
+from nova.api.compute.queries import limit_of
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query
 from nova.api.compute.times import changed_between
@@ -117,8 +117,10 @@ _MOST_REPEATS = 6
 
 def nothing(request: ApiRequest) -> bool:
     """Whether the status asked for is unknown where that is no error: the list is empty then."""
+    if request.features.refuse_unknown_status:
+        return False
     statuses = request.query.get("status")
-    return bool(statuses) and not _states(statuses or []) and not request.features.refuse_unknown_status
+    return bool(statuses) and not _states(statuses or [])
 
 
 def server_query(request: ApiRequest, *, detail: bool) -> ServerQuery:
@@ -128,14 +130,15 @@ def server_query(request: ApiRequest, *, detail: bool) -> ServerQuery:
     """
     filters = _permitted(request)
     for name in filters:
-        if name.startswith("_") or (name in _REFUSED and not (request.legacy and name == "metadata")):
+        of_legacy = request.legacy and name == "metadata"
+        if name.startswith("_") or (name in _REFUSED and not of_legacy):
             raise errors.BadRequest(f"Invalid filter field: {name[:64]}.")
     since, before = changed_between(request) if _dated(filters) else (None, None)
     if "changes-before" not in filters:
         before = None
     states = _wanted_states(request, filters)
     deleted = _deleted(request, filters, dated=since is not None or before is not None)
-    query = ServerQuery(
+    return ServerQuery(
         project_id=_project(request, filters, detail=detail),
         deleted=deleted,
         soft_deleted=_soft_deleted(filters, states, deleted=deleted),
@@ -153,7 +156,6 @@ def server_query(request: ApiRequest, *, detail: bool) -> ServerQuery:
         changes_since=since, changes_before=before,
         sort=_sort(request), limit=limit_of(request), marker=request.one("marker"),
     )
-    return query
 
 
 def _permitted(request: ApiRequest) -> dict[str, list[str]]:

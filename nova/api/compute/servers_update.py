@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``PUT /servers/{id}``: name, description, addresses of access, hostname, disk config, pinned zone."""
+"""``PUT /servers/{id}``: name, description, hostname, access addresses, disk config, pinned zone."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ServerUpdate(msgspec.Struct, frozen=True):
     disk_config: str | UnsetType = msgspec.field(name="OS-DCF:diskConfig", default=UNSET)
     access_ipv4: str | UnsetType = msgspec.field(name="accessIPv4", default=UNSET)
     access_ipv6: str | UnsetType = msgspec.field(name="accessIPv6", default=UNSET)
-    description: Annotated[str | None | UnsetType, window(since=19)] = UNSET
+    description: Annotated[str | UnsetType | None, window(since=19)] = UNSET
     hostname: Annotated[str | UnsetType, window(since=90)] = UNSET
-    pinned_availability_zone: Annotated[str | None | UnsetType, window(since=104)] = UNSET
+    pinned_availability_zone: Annotated[str | UnsetType | None, window(since=104)] = UNSET
 
 
 UPDATE: Body[ServerUpdate] = Body("server", ServerUpdate)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a server is shown: the field table of all versions, and the encoded forms that lists join.
 
-Sources: API reference, Servers; samples ``servers``; the original's ``views/servers.py`` for when a key
-is left out.
+Sources: API reference, Servers; samples ``servers``; the original's ``views/servers.py`` for when
+a key is left out.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ HOST_STATUS_RULE = "os_compute_api:servers:show:host_status"
 HOST_UNKNOWN_RULE = "os_compute_api:servers:show:host_status:unknown-only"
 EXTRA_SPECS_RULE = "os_compute_api:servers:show:flavor-extra-specs"
 
-# The flags: which answer it is (the whole server, with its groups, that of a rebuild), and what the caller
-# may see in it.
+# The flags: which answer it is (the whole server, with its groups, that of a rebuild), and what the
+# caller may see in it.
 WHOLE = "whole"
 GROUPS = "groups"
 REBUILT = "rebuilt"

@@ -21,6 +21,7 @@ class Features:
     keypair_users: bool = False
     keypair_paging: bool = False
     refuse_access_to_public_flavor: bool = False
+    mks_consoles: bool = False
     soft_group_policies: bool = False
     actions_of_deleted: bool = False
     block_migration_auto: bool = False
@@ -31,11 +32,13 @@ class Features:
     asynchronous_live_migration_checks: bool = False
     networks_required: bool = False
     refuse_unknown_status: bool = False
+    no_image_metadata_quota: bool = False
     image_id_in_body: bool = False
     request_id_header: bool = False
     embedded_flavor: bool = False
     standard_diagnostics: bool = False
     events_for_everyone: bool = False
+    volume_extended_event: bool = False
     uuid_identifiers: bool = False
     action_paging: bool = False
     migration_paging: bool = False
@@ -48,13 +51,19 @@ class Features:
     full_server_after_update: bool = False
     swap_default_zero: bool = False
     hypervisor_servers_always: bool = False
+    power_update_event: bool = False
+    accelerator_event: bool = False
     member_filters: bool = False
+    update_attachments: bool = False
     validate_extra_specs: bool = False
     rescue_volume_backed: bool = False
+    unpin_zone: bool = False
     no_generated_keys: bool = False
     rebuild_volume_backed: bool = False
+    volume_reimaged_event: bool = False
     dotted_hostnames: bool = False
     evacuated_stopped: bool = False
+    spice_direct_consoles: bool = False
     attach_volume_accepted: bool = False
     strict_queries_everywhere: bool = False
 
@@ -78,7 +87,7 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(5, "ip6 filter for everyone"),
     _V(6, "remote-consoles in place of the os-get*Console actions"),
     _V(7, "Access to a public flavor is refused", ("refuse_access_to_public_flavor",)),
-    _V(8, "mks consoles"),
+    _V(8, "mks consoles", ("mks_consoles",)),
     _V(9, "locked in server views"),
     _V(10, "Key pairs of other users", ("keypair_users",)),
     _V(11, "forced_down of services"),
@@ -109,7 +118,7 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(36, "Proxies to other services are gone"),
     _V(37, "networks is required; auto and none", ("networks_required",)),
     _V(38, "Unknown status filters are refused", ("refuse_unknown_status",)),
-    _V(39, "Image metadata proxy is gone"),
+    _V(39, "Image metadata proxy is gone", ("no_image_metadata_quota",)),
     _V(40, "Usage paging", ("usage_paging",)),
     _V(41, "uuid of aggregates"),
     _V(42, "Device tags are back"),
@@ -121,7 +130,7 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(48, "Standard diagnostics", ("standard_diagnostics",)),
     _V(49, "tag when attaching"),
     _V(50, "Quota classes of server groups, without networks"),
-    _V(51, "volume-extended; events for everyone", ("events_for_everyone",)),
+    _V(51, "volume-extended; events for everyone", ("events_for_everyone", "volume_extended_event",)),
     _V(52, "tags when creating servers"),
     _V(53, "Services and hypervisors are known by uuid", ("uuid_identifiers",)),
     _V(54, "key_name in rebuild"),
@@ -148,30 +157,30 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(75, "Unknown keys are refused; update and rebuild answer the whole server",
        ("strict_queries", "full_server_after_update", "swap_default_zero",
         "hypervisor_servers_always")),
-    _V(76, "power-update event"),
+    _V(76, "power-update event", ("power_update_event",)),
     _V(77, "availability_zone of unshelve"),
     _V(78, "Topology of a server"),
     _V(79, "delete_on_termination of attachments"),
     _V(80, "user_id and project_id of migrations"),
     _V(81, "Image cache of aggregates"),
-    _V(82, "accelerator-request-bound event"),
+    _V(82, "accelerator-request-bound event", ("accelerator_event",)),
     _V(83, "More list filters for everyone", ("member_filters",)),
     _V(84, "details of instance action events"),
-    _V(85, "Update of delete_on_termination"),
+    _V(85, "Update of delete_on_termination", ("update_attachments",)),
     _V(86, "Known extra specs are validated", ("validate_extra_specs",)),
     _V(87, "Rescue of volume-backed servers", ("rescue_volume_backed",)),
     _V(88, "Hypervisors without capacity, with uptime"),
     _V(89, "attachment_id and bdm_uuid of attachments"),
     _V(90, "hostname"),
-    _V(91, "unshelve to a host"),
+    _V(91, "unshelve to a host", ("unpin_zone",)),
     _V(92, "Key pairs are no longer generated", ("no_generated_keys",)),
-    _V(93, "Rebuild of volume-backed servers", ("rebuild_volume_backed",)),
+    _V(93, "Rebuild of volume-backed servers", ("rebuild_volume_backed", "volume_reimaged_event",)),
     _V(94, "hostname may be fully qualified", ("dotted_hostnames",)),
     _V(95, "Evacuated servers stay stopped", ("evacuated_stopped",)),
     _V(96, "pinned_availability_zone"),
     _V(97, "Shares"),
     _V(98, "Image properties in servers"),
-    _V(99, "spice-direct consoles"),
+    _V(99, "spice-direct consoles", ("spice_direct_consoles",)),
     _V(100, "scheduler_hints in servers"),
     _V(101, "Attaching a volume answers 202", ("attach_volume_accepted",)),
     _V(102, "Flavor name filter; no rxtx_factor; unknown query keys are refused everywhere",

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
 
-from nova.db.schema.base import Document, Timestamp, TypedDocument, metadata
+from nova.db.schema.base import Document, LongText, Timestamp, TypedDocument, metadata
 from nova.objects.image_record import StagedData
 
 # One row holds all that a view of an image needs; `image_tags` and `image_properties` repeat the
@@ -50,7 +50,7 @@ image_properties = Table(
         "image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), nullable=False
     ),
     Column("name", String(255), nullable=False),
-    Column("value", Text, nullable=False),
+    Column("value", LongText, nullable=False),
     Index("ix_image_properties_image", "image_id", "name"),
 )
 

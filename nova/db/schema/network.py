@@ -69,10 +69,10 @@ virtual_interfaces = Table(
     Column("created_at", Timestamp, nullable=False),
 )
 
-# One row per address of the range. An address is free when allocated, reserved and used_elsewhere are
-# all false; `role` says why a reserved one is: network, gateway, dhcp, vpn, broadcast, outside (of the
-# allowed range), vip, admin. Free addresses go out by `released_at` (never used ones carry the epoch),
-# then by `position`, the address as a number within its range.
+# One row per address of the range. An address is free when allocated, reserved and used_elsewhere
+# are all false; `role` says why a reserved one is: network, gateway, dhcp, vpn, broadcast, outside
+# (of the allowed range), vip, admin. Free addresses go out by `released_at` (never used ones carry
+# NEVER), then by `position`, the address as a number within its range.
 fixed_ips = Table(
     "fixed_ips",
     metadata,

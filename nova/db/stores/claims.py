@@ -51,10 +51,10 @@ _GIVE_BACK = (
     update(compute_nodes)
     .where(_node.id == bindparam("of_node"))
     .values(
-        vcpus_used=_node.vcpus_used - bindparam("vcpus"),
-        memory_mb_used=_node.memory_mb_used - bindparam("memory_mb"),
-        local_gb_used=_node.local_gb_used - bindparam("disk_gb"),
-        instances_used=_node.instances_used - bindparam("count"),
+        vcpus_used=_node.vcpus_used - bindparam("of_vcpus"),
+        memory_mb_used=_node.memory_mb_used - bindparam("of_memory_mb"),
+        local_gb_used=_node.local_gb_used - bindparam("of_disk_gb"),
+        instances_used=_node.instances_used - bindparam("of_count"),
     )
 )
 
@@ -81,7 +81,7 @@ def _take(
         ratio: ColumnElement[Any] = _node.cpu_allocation_ratio
         if cpu_ratio:
             ratio = bindparam("cpu_ratio", type_=_node.cpu_allocation_ratio.type)
-        fits = within(_node.vcpus_used, "vcpus", _node.vcpus, ratio, _node.reserved_vcpus)
+        fits = within(_node.vcpus_used, "of_vcpus", _node.vcpus, ratio, _node.reserved_vcpus)
         # A driver that cannot count its CPUs reports none; then they are no limit (as in the
         # filter).
         conditions.append(or_(_node.vcpus == 0, fits))
@@ -91,7 +91,7 @@ def _take(
             ratio = bindparam("ram_ratio", type_=_node.ram_allocation_ratio.type)
         conditions.append(
             within(
-                _node.memory_mb_used, "memory_mb", _node.memory_mb, ratio, _node.reserved_memory_mb
+                _node.memory_mb_used, "of_memory_mb", _node.memory_mb, ratio, _node.reserved_memory_mb
             )
         )
     if disk:
@@ -99,16 +99,16 @@ def _take(
         if disk_ratio:
             ratio = bindparam("disk_ratio", type_=_node.disk_allocation_ratio.type)
         conditions.append(
-            within(_node.local_gb_used, "disk_gb", _node.local_gb, ratio, _node.reserved_disk_gb)
+            within(_node.local_gb_used, "of_disk_gb", _node.local_gb, ratio, _node.reserved_disk_gb)
         )
     return (
         update(compute_nodes)
         .where(*conditions)
         .values(
-            vcpus_used=_node.vcpus_used + bindparam("vcpus"),
-            memory_mb_used=_node.memory_mb_used + bindparam("memory_mb"),
-            local_gb_used=_node.local_gb_used + bindparam("disk_gb"),
-            instances_used=_node.instances_used + bindparam("count"),
+            vcpus_used=_node.vcpus_used + bindparam("of_vcpus"),
+            memory_mb_used=_node.memory_mb_used + bindparam("of_memory_mb"),
+            local_gb_used=_node.local_gb_used + bindparam("of_disk_gb"),
+            instances_used=_node.instances_used + bindparam("of_count"),
         )
     )
 
@@ -269,10 +269,10 @@ class ClaimStore:
         )
         values: dict[str, Any] = {
             "of_node": wanted[0].node_id,
-            "count": len(wanted),
-            "vcpus": sum(claim.vcpus for claim in wanted),
-            "memory_mb": sum(claim.memory_mb for claim in wanted),
-            "disk_gb": sum(claim.disk_gb for claim in wanted),
+            "of_count": len(wanted),
+            "of_vcpus": sum(claim.vcpus for claim in wanted),
+            "of_memory_mb": sum(claim.memory_mb for claim in wanted),
+            "of_disk_gb": sum(claim.disk_gb for claim in wanted),
         }
         if limited:
             if limits.limit_vcpus and limits.cpu_allocation_ratio is not None:
@@ -329,10 +329,10 @@ class ClaimStore:
                 [
                     {
                         "of_node": node_id,
-                        "vcpus": vcpus,
-                        "memory_mb": memory_mb,
-                        "disk_gb": disk_gb,
-                        "count": count,
+                        "of_vcpus": vcpus,
+                        "of_memory_mb": memory_mb,
+                        "of_disk_gb": disk_gb,
+                        "of_count": count,
                     }
                     for node_id, (vcpus, memory_mb, disk_gb, count) in sorted(sums.items())
                 ],
@@ -349,9 +349,7 @@ class ClaimStore:
         ).all()
         for node_id in wrong:
             # With the row locked nobody else's claim on it can be half done.
-            self._connection.execute(
-                select(_node.id).where(_node.id == node_id).with_for_update()
-            )
+            self._connection.execute(select(_node.id).where(_node.id == node_id).with_for_update())
             self._connection.execute(
                 update(compute_nodes)
                 .where(_node.id == node_id)

@@ -434,19 +434,24 @@ class FixedIPStore:
         )
         return self.get_by_id(row.id)
 
-    def release_vip(self, address: str, project_id: str | None = None) -> None:
-        """Give a claimed virtual IP back; of ``project_id`` alone where that is given.
+    def release_vip(
+        self, address: str, project_id: str | None = None, network_id: int | None = None
+    ) -> None:
+        """Give a claimed virtual IP back; of one project or network alone where that is given.
 
         Raises ``NotFound`` where it is not claimed (by that project).
         """
-        condition = _fixed.vip_project_id.is_not(None)
-        if project_id is not None:
-            condition = _fixed.vip_project_id == project_id
-        result = self._connection.execute(
-            update(fixed_ips)
-            .where(_fixed.address == address, _fixed.role == "vip", condition)
-            .values(vip_project_id=None, vip_name=None)
+        owned = (
+            _fixed.vip_project_id.is_not(None)
+            if project_id is None
+            else _fixed.vip_project_id == project_id
         )
+        statement = update(fixed_ips).where(
+            _fixed.address == address, _fixed.role == "vip", owned
+        )
+        if network_id is not None:
+            statement = statement.where(_fixed.network_id == network_id)
+        result = self._connection.execute(statement.values(vip_project_id=None, vip_name=None))
         if result.rowcount == 0:
             raise NotFound(f"Virtual IP {address} is not claimed.")
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     exists,
     false,
+    func,
     insert,
     null,
     select,
@@ -119,13 +120,10 @@ class FloatingIPStore:
 
     def count_of(self, project_id: str) -> int:
         """How many addresses count against a project's quota: not those assigned automatically."""
-        return len(
-            self._connection.execute(
-                select(_floating.id).where(
-                    _floating.project_id == project_id, _floating.auto_assigned == false()
-                )
-            ).all()
+        statement = select(func.count()).where(
+            _floating.project_id == project_id, _floating.auto_assigned == false()
         )
+        return int(self._connection.execute(statement).scalar_one())
 
     def get(self, floating_ip_id: int) -> FloatingIP:
         """The address of that id; ``NotFound`` without it."""

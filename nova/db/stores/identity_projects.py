@@ -7,9 +7,11 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from nova.db.schema import identity as schema
 from nova.db.stores.identity_records import RecordStore
+from nova.errors import AlreadyExists
 from nova.objects.identity import Project
 
 
@@ -74,12 +76,18 @@ class ProjectStore(RecordStore[Project]):
         return tags
 
     def set_tags(self, project_id: str, tags: Sequence[str]) -> None:
-        """Replace a project's tags."""
+        """Replace a project's tags.
+
+        ``AlreadyExists`` for tags that the database takes for equal, as MariaDB does with "a", "A".
+        """
         table = schema.project_tags
         self._connection.execute(delete(table).where(table.c.project_id == project_id))
         if tags:
             rows = [{"project_id": project_id, "tag": tag} for tag in dict.fromkeys(tags)]
-            self._connection.execute(insert(table), rows)
+            try:
+                self._connection.execute(insert(table), rows)
+            except IntegrityError:
+                raise AlreadyExists("Two of the tags count as the same.") from None
 
     def remove(self, project_ids: Sequence[str]) -> None:
         """Delete projects and everything that only has meaning with them.

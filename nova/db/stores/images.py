@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,8 @@ _STORED = select(func.coalesce(func.sum(images.c.size), 0)).where(
     images.c.owner == bindparam("the_owner")
 )
 _WITH_DATA = select(func.count()).where(images.c.status.in_(("active", "deactivated")))
+# Parameters of one statement; SQLite takes 999 in old builds.
+_BATCH = 500
 
 
 class ImageStore:
@@ -118,13 +120,18 @@ class ImageStore:
         rows = self._connection.execute(select(images).where(images.c.status.in_(statuses)))
         return [_record(row) for row in rows]
 
-    def unknown_ids(self, image_ids: Collection[str]) -> set[str]:
-        """Those of ``image_ids`` that no image has."""
-        if len(image_ids) <= self._connection.execute(_WITH_DATA).scalar_one():
-            # As many files as images that have data: nothing is left over.
-            return set()
-        known = set(self._connection.execute(select(images.c.id)).scalars())
-        return set(image_ids) - known
+    def deleted_among(self, stored: Sequence[str]) -> list[str]:
+        """Those of the ids that data is ``stored`` for whose image was deleted."""
+        if len(stored) <= self._connection.execute(_WITH_DATA).scalar_one():
+            # No more files than images that have data: nothing is left over.
+            return []
+        found: list[str] = []
+        for start in range(0, len(stored), _BATCH):
+            statement = select(deleted_images.c.id).where(
+                deleted_images.c.id.in_(stored[start:start + _BATCH])
+            )
+            found += self._connection.execute(statement).scalars()
+        return found
 
     def _index(self, record: ImageRecord) -> None:
         if record.properties:

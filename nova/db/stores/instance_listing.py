@@ -29,7 +29,14 @@ from sqlalchemy import (
 
 from nova.db.schema.compute import instance_metadata, instance_tags, instances
 from nova.objects.instance import Instance
-from nova.objects.listing import NEWEST_FIRST, ServerLine, ServerQuery, SortKey, StateChoice, TagChoice
+from nova.objects.listing import (
+    NEWEST_FIRST,
+    ServerLine,
+    ServerQuery,
+    SortKey,
+    StateChoice,
+    TagChoice,
+)
 from nova.objects.states import SOFT_DELETED
 
 _c = instances.c
@@ -260,7 +267,7 @@ def _tagged(tags: TagChoice) -> list[ColumnElement[bool]]:
 
 
 def _narrowing(column: str, patterns: tuple[str, ...]) -> list[ColumnElement[bool]]:
-    """A condition that every row matching one of the patterns meets; none where that is not simple."""
+    """A condition met by every row that matches one of the patterns; none where it is not simple."""
     of_column = instances.c[column]
     if not isinstance(of_column.type, String):
         return []
@@ -305,7 +312,7 @@ def _found_in_addresses(version: int, patterns: tuple[str, ...]) -> Callable[[An
         for vif in network_info:
             for address in vif.addresses:
                 texts = [address.address] if address.version == version else []
-                if version == 4:  # noqa: PLR2004 - floating addresses are IPv4
+                if version == 4:
                     texts.extend(address.floating)
                 if any(search(text) for text in texts for search in searches):
                     return True

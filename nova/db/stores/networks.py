@@ -186,23 +186,21 @@ class NetworkStore:
         ``reserved`` does not count an address that was reserved while an instance held it.
         """
         columns = fixed_ips.c
-        statement = select(
-            columns.network_id, columns.allocated, columns.reserved, columns.role == "vip",
-            columns.vip_project_id.is_not(None), columns.used_elsewhere, func.count(),
-        ).group_by(
-            columns.network_id, columns.allocated, columns.reserved, columns.role == "vip",
+        kinds = (
+            columns.network_id, columns.allocated, columns.reserved, columns.role,
             columns.vip_project_id.is_not(None), columns.used_elsewhere,
         )
+        statement = select(*kinds, func.count()).group_by(*kinds)
         if network_ids is not None:
             statement = statement.where(columns.network_id.in_(network_ids))
         sums: dict[int, list[int]] = {}
-        for key, allocated, reserved, vip, claimed, elsewhere, number in self._connection.execute(
+        for key, allocated, reserved, role, claimed, elsewhere, number in self._connection.execute(
             statement
         ):
             counts = sums.setdefault(key, [0] * 6)
             idle = not allocated
             for index, counted in enumerate(
-                (True, allocated, reserved and idle, vip, claimed,
+                (True, allocated, reserved and idle, role == "vip", claimed,
                  elsewhere and idle and not reserved)
             ):
                 counts[index] += number if counted else 0

@@ -56,9 +56,7 @@ class ServiceStore:
         assert found is not None
         return found
 
-    def report_many(
-        self, reports: Sequence[tuple[str, str, str]], now: datetime.datetime
-    ) -> None:
+    def report_many(self, reports: Sequence[tuple[str, str, str]], now: datetime.datetime) -> None:
         """Note signs of life of many services at once: (binary, host, topic) each."""
         kinds: dict[tuple[str, str], Hosts] = {}
         for binary, host, topic in reports:
@@ -67,9 +65,7 @@ class ServiceStore:
             for start in range(0, len(hosts), _CHUNK):
                 self._report_chunk(binary, topic, hosts[start : start + _CHUNK], now)
 
-    def _report_chunk(
-        self, binary: str, topic: str, hosts: Hosts, now: datetime.datetime
-    ) -> None:
+    def _report_chunk(self, binary: str, topic: str, hosts: Hosts, now: datetime.datetime) -> None:
         these = (services.c.binary == binary, services.c.host.in_(hosts))
         touched = self._connection.execute(
             update(services)
@@ -127,9 +123,7 @@ class ServiceStore:
         row = self._connection.execute(_BY_HOST, {"of_host": host, "of_binary": binary}).first()
         return None if row is None else _service(row)
 
-    def set_disabled(
-        self, service_id: int, disabled: bool, reason: str | None = None
-    ) -> Service:
+    def set_disabled(self, service_id: int, disabled: bool, reason: str | None = None) -> Service:
         """Disable or enable; the reason is kept only while disabled. Raises ``NotFound``."""
         return self._set(
             service_id, disabled=disabled, disabled_reason=reason if disabled else None

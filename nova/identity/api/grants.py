@@ -41,9 +41,10 @@ class GrantResource(Face):
         self._inherited = inherited
 
     def on_get(
-        self, req: falcon.Request, resp: falcon.Response, actor_id: str, target_id: str = SYSTEM
+        self, req: falcon.Request, resp: falcon.Response, actor_id: str, **target: str
     ) -> None:
         """The roles given."""
+        target_id = _target_id(target)
         self.allow(req, "list_grants", self._place(target_id))
         roles = self.service.grants.roles(
             (self._actor_type, actor_id), (self._target_type, target_id),
@@ -61,9 +62,10 @@ class GrantResource(Face):
         resp: falcon.Response,
         actor_id: str,
         role_id: str,
-        target_id: str = SYSTEM,
+        **target: str,
     ) -> None:
         """Check that a role is given."""
+        target_id = _target_id(target)
         self.allow(req, "check_grant", self._place(target_id))
         self.service.grants.require(self._assignment(actor_id, target_id, role_id))
         resp.status = 204
@@ -74,9 +76,10 @@ class GrantResource(Face):
         resp: falcon.Response,
         actor_id: str,
         role_id: str,
-        target_id: str = SYSTEM,
+        **target: str,
     ) -> None:
         """Give a role."""
+        target_id = _target_id(target)
         self.allow(req, "create_grant")
         self.service.grants.grant(self._assignment(actor_id, target_id, role_id))
         resp.status = 204
@@ -87,9 +90,10 @@ class GrantResource(Face):
         resp: falcon.Response,
         actor_id: str,
         role_id: str,
-        target_id: str = SYSTEM,
+        **target: str,
     ) -> None:
         """Take a role away."""
+        target_id = _target_id(target)
         self.allow(req, "revoke_grant")
         self.service.grants.revoke(self._assignment(actor_id, target_id, role_id))
         resp.status = 204
@@ -103,21 +107,26 @@ class GrantResource(Face):
         return Target() if self._target_type == SYSTEM else self.place_target(target_id)
 
 
-class ImpliedRoleResource(Face):
-    """``/v3/roles/{prior_role_id}/implies``, each implied role below it, and all the rules."""
+def _target_id(target: dict[str, str]) -> str:
+    """The project or domain in a path, or the system."""
+    return next(iter(target.values()), SYSTEM)
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, prior_role_id: str) -> None:
+
+class ImpliedRoleResource(Face):
+    """``/v3/roles/{role_id}/implies``, each implied role below it, and all the rules."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, role_id: str) -> None:
         """What a role implies directly."""
         self.allow(req, "get_implied_role")
-        prior = self.service.roles.get(prior_role_id)
+        prior = self.service.roles.get(role_id)
         rules, roles = self.service.roles.implications()
-        implied = [roles[r.implied_role_id] for r in rules if r.prior_role_id == prior_role_id]
+        implied = [roles[r.implied_role_id] for r in rules if r.prior_role_id == role_id]
         body = {
             "role_inference": {
                 "prior_role": role_reference(req, prior),
                 "implies": [role_reference(req, one) for one in implied],
             },
-            "links": {"self": link(req, "roles", prior_role_id, "implies")},
+            "links": {"self": link(req, "roles", role_id, "implies")},
         }
         answer(resp, body)
 
@@ -125,35 +134,35 @@ class ImpliedRoleResource(Face):
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        prior_role_id: str,
+        role_id: str,
         implied_role_id: str,
     ) -> None:
         """Show one implication."""
         self.allow(req, "get_implied_role")
-        self._answer(req, resp, prior_role_id, implied_role_id, 200)
+        self._answer(req, resp, role_id, implied_role_id, 200)
 
     def on_put_member(
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        prior_role_id: str,
+        role_id: str,
         implied_role_id: str,
     ) -> None:
         """Let one role imply another."""
         self.allow(req, "create_implied_role")
-        self.service.roles.imply(prior_role_id, implied_role_id)
-        self._answer(req, resp, prior_role_id, implied_role_id, 201)
+        self.service.roles.imply(role_id, implied_role_id)
+        self._answer(req, resp, role_id, implied_role_id, 201)
 
     def on_delete_member(
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        prior_role_id: str,
+        role_id: str,
         implied_role_id: str,
     ) -> None:
         """End an implication."""
         self.allow(req, "delete_implied_role")
-        self.service.roles.remove_implication(prior_role_id, implied_role_id)
+        self.service.roles.remove_implication(role_id, implied_role_id)
         resp.status = 204
 
     def on_get_rules(self, req: falcon.Request, resp: falcon.Response) -> None:

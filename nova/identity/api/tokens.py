@@ -16,7 +16,7 @@ from nova.identity.validation import ValidatedToken
 
 
 class TokenResource(Face):
-    """``/v3/auth/tokens``: the caller is in X-Auth-Token, the token concerned in X-Subject-Token."""
+    """``/v3/auth/tokens``: X-Auth-Token says who calls, X-Subject-Token what it is about."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Log in."""

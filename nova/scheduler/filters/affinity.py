@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters by what else is on a host: server groups, same and different hosts, flavors, addresses.
-"""
+"""Filters by what else is on a host: server groups, hosts named, flavors, addresses."""
 
 from __future__ import annotations
 
-import netaddr
+import ipaddress
+
 import numpy as np
 
 from nova.objects.request_spec import RequestSpec
@@ -89,8 +89,7 @@ class TypeAffinityFilter(Filter):
 
 
 class SimpleCIDRAffinityFilter(Filter):
-    """On a host whose address is in the network of the hints ``build_near_host_ip`` and ``cidr``.
-    """
+    """On a host whose address is in the network of ``build_near_host_ip`` and ``cidr``."""
 
     fixed = True
 
@@ -102,14 +101,16 @@ class SimpleCIDRAffinityFilter(Filter):
         """Rows whose address is in the network; none if the hints make no network."""
         cidr = (spec.hints.get("cidr") or ["/24"])[0]
         try:
-            near = netaddr.IPNetwork(f"{spec.hints['build_near_host_ip'][0]}/{cidr.lstrip('/')}")
-        except (netaddr.AddrFormatError, ValueError):
+            near = ipaddress.ip_network(
+                f"{spec.hints['build_near_host_ip'][0]}/{cidr.lstrip('/')}", strict=False
+            )
+        except ValueError:
             return np.zeros(len(table), dtype=bool)
         return np.array([_within(node.host_ip, near) for node in table.nodes], dtype=bool)
 
 
-def _within(address: str, network: netaddr.IPNetwork) -> bool:
+def _within(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     try:
-        return netaddr.IPAddress(address) in network
-    except (netaddr.AddrFormatError, ValueError):
+        return ipaddress.ip_address(address) in network
+    except ValueError:
         return False

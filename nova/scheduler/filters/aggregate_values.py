@@ -28,8 +28,7 @@ def number_of(aggregates: AggregateSet, key: str) -> float | None:
 
 
 def number_by_aggregates(table: HostTable, key: str, default: Any) -> Floats:
-    """``key`` in each row by its host's aggregates, lowest first; ``default`` where there is none.
-    """
+    """``key`` in each row by its host's aggregates, the lowest; ``default`` where there is none."""
     if not any(key in each.metadata for each in table.aggregates):
         return np.broadcast_to(np.asarray(default, dtype=np.float64), (len(table),))
     numbers = [number_of(aggregates, key) for aggregates in table.aggregate_sets]

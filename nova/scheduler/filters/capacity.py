@@ -82,15 +82,12 @@ class DiskFilter(_Room):
 
 
 class AggregateRamFilter(RamFilter):
-    """Enough memory, by the lowest ``ram_allocation_ratio`` of the host's aggregates, or its own.
-    """
+    """Enough memory, by the lowest ``ram_allocation_ratio`` of the aggregates, or its own."""
 
     def free(self, table: HostTable) -> Floats:
         """Memory, MiB."""
         ratio = number_by_aggregates(table, "ram_allocation_ratio", table.ram_ratio)
-        free: Floats = (
-            table.memory_mb * ratio - table.reserved_memory_mb - table.memory_mb_used
-        )
+        free: Floats = table.memory_mb * ratio - table.reserved_memory_mb - table.memory_mb_used
         return free
 
 

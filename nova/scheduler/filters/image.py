@@ -28,8 +28,7 @@ _COMPARISONS = {
 
 
 def image_properties(image: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The properties of an image as the request carries it: under ``properties``, or the mapping.
-    """
+    """The properties of an image as a request has it: under ``properties``, or the mapping."""
     properties = image.get("properties")
     return properties if isinstance(properties, Mapping) else image
 

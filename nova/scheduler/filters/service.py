@@ -72,9 +72,7 @@ class AggregateIoOpsFilter(IoOpsFilter):
 
     def mask(self, table: HostTable, spec: RequestSpec, attempt: Attempt) -> Mask:
         """Rows with little to do."""
-        most = number_by_aggregates(
-            table, "max_io_ops_per_host", self.section.max_io_ops_per_host
-        )
+        most = number_by_aggregates(table, "max_io_ops_per_host", self.section.max_io_ops_per_host)
         mask: Mask = table.building < most
         return mask
 

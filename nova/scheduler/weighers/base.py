@@ -16,14 +16,14 @@ from nova.scheduler.table import Floats, HostTable, Integers
 class Weigher:
     """A built-in weigher: higher is better.
 
-    ``minval``/``maxval`` fix the ends of the scale; otherwise the candidates' lowest and highest are 0
-    and 1. ``scaled`` is false for weights that count as they are.
+    ``minval``/``maxval`` fix the ends of the scale; otherwise the candidates' lowest and highest
+    are 0 and 1. ``scaled`` is false for weights that count as they are.
     """
 
     minval: ClassVar[float | None] = None
     maxval: ClassVar[float | None] = None
     scaled: ClassVar[bool] = True
-    #: The option with its multiplier, which the metadata of aggregates may override by the same name.
+    #: The option with its multiplier; the metadata of aggregates may override it by the same name.
     option: ClassVar[str | None] = None
 
     def __init__(self, surroundings: Surroundings) -> None:
@@ -39,7 +39,9 @@ class Weigher:
         """Whether this weigher has any say about such a request."""
         return True
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """The raw weight of each candidate row."""
         raise NotImplementedError
 
@@ -61,7 +63,7 @@ class Weigher:
 
 
 def scale(weights: Floats, minval: float | None = None, maxval: float | None = None) -> Floats:
-    """Weights as 0..1 between the lowest and highest, or the ends given; all 0 if those are equal."""
+    """Weights as 0..1 between the lowest and highest or the ends given; 0 if those are equal."""
     if not len(weights):
         return weights
     if minval is not None:

@@ -15,7 +15,9 @@ class RAMWeigher(Weigher):
     minval = 0.0
     option = "ram_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Free memory, MiB."""
         free = table.memory_mb - table.reserved_memory_mb - table.memory_mb_used
         return free[rows].astype(float)
@@ -27,7 +29,9 @@ class CPUWeigher(Weigher):
     minval = 0.0
     option = "cpu_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Virtual CPUs: size times ratio less what is used."""
         free = table.vcpus * table.cpu_ratio - table.vcpus_used
         return free[rows].astype(float)
@@ -39,7 +43,9 @@ class DiskWeigher(Weigher):
     minval = 0.0
     option = "disk_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Free disk, MiB."""
         free = 1024 * (table.local_gb - table.reserved_disk_gb - table.local_gb_used)
         return free[rows].astype(float)
@@ -51,7 +57,9 @@ class IoOpsWeigher(Weigher):
     minval = 0.0
     option = "io_ops_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Builds and moves."""
         return table.building[rows].astype(float)
 
@@ -61,7 +69,9 @@ class NumInstancesWeigher(Weigher):
 
     option = "num_instances_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Servers."""
         return table.instances[rows].astype(float)
 
@@ -71,7 +81,9 @@ class HypervisorVersionWeigher(Weigher):
 
     option = "hypervisor_version_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """The version as a number."""
         return table.hypervisor_version[rows].astype(float)
 
@@ -81,6 +93,8 @@ class BuildFailureWeigher(Weigher):
 
     option = "build_failure_weight_multiplier"
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """Failed builds, as a negative number: the option is positive."""
         return -table.failed_builds[rows].astype(float)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load-and-hash weigher: the least loaded hosts, and a hash among equals.
 
-Load is what is claimed of a host (virtual CPUs, memory, number of servers, builds under way) and what it
-measures, as parts of what it has. Hosts whose load with the new server lies in the same bucket above
-the least loaded are equals; a rendezvous hash of instance and host orders them, so that the same request
-always prefers the same host and different ones spread. See docs/operators/scheduling.md.
+Load is what is claimed of a host (virtual CPUs, memory, number of servers, builds under way) and
+what it measures, as parts of what it has. Hosts whose load with the new server lies in the same
+bucket above the least loaded are equals; a rendezvous hash of instance and host orders them, so
+that the same request always prefers the same host and different ones spread. See
+docs/operators/scheduling.md.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from nova.scheduler.filters.base import Attempt
 from nova.scheduler.table import Floats, HostTable, Integers
 from nova.scheduler.weighers.base import Weigher
 
-# A bucket is never wider than this part of what one more server of this size weighs: equal servers are
-# then counted exactly, and large ones are not spread by a coin when one host is clearly emptier.
-_STEP_PART = 0.25
+# A bucket is never wider than this part of what one more server of this size weighs: equal servers
+# are then counted exactly, and large ones are not spread by a coin when one host is clearly
+# emptier.
+_STEP_PART = 0.05
 
 # Up to this many candidates are ordered whole.
 _FEW = 32
@@ -73,8 +75,10 @@ class LoadAndHashWeigher(Weigher):
         picked: list[int] = (order if rows is None else rows[order]).tolist()
         return picked
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
-        """Just below 1 for the best bucket down to above 0 for the worst; the hash orders within."""
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
+        """Just below 1 for the best bucket to above 0 for the worst; the hash orders within."""
         step = table.load_step(spec.flavor.vcpus, spec.flavor.memory_mb)
         bucket = self._buckets(table, rows, step)
         ranks = rendezvous(instance_hash(spec.instance_uuid), table.hashes[rows])
@@ -126,15 +130,14 @@ def _by_rank(
 def seen_load(table: HostTable, step: Floats, rows: Integers | None = None) -> Floats:
     """The load by which this scheduler levels.
 
-    Alone it is the load. Among several, it is what this one placed, the damped view of the rest, and a
-    phase: hosts are dealt into as many classes as there are schedulers, and each begins a round
-    of levelling with another class, so that what is left of their rounds adds up evenly.
+    Alone it is the load. Among several, it is what this one placed, the damped view of the rest, and
+    the host's phase in this scheduler's rounds (``nova.scheduler.peers``).
     """
     if table.peer_count == 1:
         return table.load if rows is None else table.load[rows]
-    own = table.own_load + table.others_load
+    load = table.own_load + table.others_load + table.others_lean
+    phase = table.phase
     if rows is not None:
-        own = own[rows]
-    phase = (np.arange(len(own)) + table.peer) % table.peer_count
-    load: Floats = own + step * phase / table.peer_count
-    return load
+        load, phase = load[rows], phase[rows]
+    seen: Floats = load + step * phase
+    return seen

@@ -25,7 +25,9 @@ class MetricsWeigher(Weigher):
         """Only if metrics are set."""
         return bool(self._ratios)
 
-    def weigh(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def weigh(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """The sum; for hosts without one of the metrics what is set for them."""
         setting = self._ratios
         missing = self.section.metrics_weight_of_unavailable

@@ -60,7 +60,9 @@ class HostWeigherAdapter(Weigher):
         """The plug-in's class."""
         return type(self._weights.plugin).__name__
 
-    def score(self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt) -> Floats:
+    def score(
+        self, table: HostTable, rows: Integers, spec: RequestSpec, attempt: Attempt
+    ) -> Floats:
         """The plug-in's weights, scaled, times its multipliers."""
         plugin = self._weights.plugin
         weights, multipliers = self._weights.weigh(table, rows, spec, attempt)

@@ -19,9 +19,11 @@ from nova.api.compute.routes import RULES
 from nova.compute.cloud_events import CloudEvents
 from nova.compute.flavor_cache import FlavorCache
 from nova.compute.limit_cache import LimitCache
+from nova.compute.operations import facts
 from nova.conf.load import load
 from nova.db.engine import Database
 from nova.db.schema import metadata
+from nova.network.allocation import NetworkAllocator
 from nova.objects.context import RequestContext
 from nova.objects.image import Image
 from nova.policy import Policy
@@ -71,12 +73,21 @@ class FixedImages:
 
 
 @dataclasses.dataclass
+class AddressOperations:
+    """The one operation that network resources need of the cloud."""
+
+    networks: NetworkAllocator
+    refresh_addresses = facts.refresh_addresses
+
+
+@dataclasses.dataclass
 class Told:
     """How often the API told the rest of the cloud of a change."""
 
     services: int = 0
     aggregates: int = 0
     networks: int = 0
+    security_groups: int = 0
     images: list[tuple[list[str], list[str]]] = dataclasses.field(default_factory=list)
 
     def _count(self, name: str) -> Any:
@@ -87,6 +98,7 @@ class Told:
             services_changed=self._count("services"),
             aggregates_changed=self._count("aggregates"),
             networks_changed=self._count("networks"),
+            security_groups_changed=self._count("security_groups"),
             images_wanted=lambda hosts, ids: self.images.append((list(hosts), list(ids))),
         )
 
@@ -183,12 +195,13 @@ def told() -> Told:
 
 @pytest.fixture
 def cloud(db: Database, told: Told) -> Cloud:
-    """A cloud without daemons: what needs operations or addresses has fixtures of its own."""
-    config = load()
+    """A cloud without daemons: what needs more operations has fixtures of its own."""
+    config = load(overrides={("DEFAULT", "fake_network"): True})
+    networks = NetworkAllocator(config.network)
     return Cloud(
         config=config, db=db, policy=Policy(RULES), images=cast(Any, FixedImages()),
-        operations=cast(Any, None), networks=cast(Any, None), flavors=FlavorCache(db),
-        limits=LimitCache(db, config.quota), events=told.events(),
+        operations=cast(Any, AddressOperations(networks)), networks=networks,
+        flavors=FlavorCache(db), limits=LimitCache(db, config.quota), events=told.events(),
     )
 
 
@@ -197,3 +210,19 @@ def api(cloud: Cloud) -> Api:
     """The API asked as an administrator at 2.1."""
     app = make_compute_app(cloud, FixedTokens(), "http://identity.example.com/v3")
     return Api(TestClient(app))
+
+
+@pytest.fixture
+def operations(db: Database) -> Any:
+    """A stand-in that notes what the API asks of the operations; see ``OperationsProbe``."""
+    from tests.unit.api.server_rows import OperationsProbe
+
+    return OperationsProbe(db)
+
+
+@pytest.fixture
+def server_api(cloud: Cloud, operations: Any) -> Api:
+    """The API over ``operations``, asked as a member at 2.1."""
+    whole = dataclasses.replace(cloud, operations=operations)
+    app = make_compute_app(whole, FixedTokens(), "http://identity.example.com/v3")
+    return Api(TestClient(app), token="member")

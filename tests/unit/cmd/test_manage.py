@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from nova.cmd.manage import main
+from nova.conf.network import NetworkSection
 from nova.db import migrate
 from nova.db.engine import Database
 from nova.db.schema.base import now
 from nova.network.allocation import AllocationRequest, NetworkAllocator
-from nova.conf.network import NetworkSection
 
 Run = Callable[..., str]
 
@@ -53,7 +53,9 @@ def table(text: str) -> list[list[str]]:
 
 
 def test_a_vlan_network_from_creation_to_deletion(run: Run, db: Database) -> None:
-    made = run("network create --label blue --fixed_range_v4 10.20.0.0/24 --vlan 401 --project_id p")
+    made = run(
+        "network create --label blue --fixed_range_v4 10.20.0.0/24 --vlan 401 --project_id p"
+    )
     assert "242 addresses free, 10 virtual IPs" in made
     assert "VLAN 401, bridge br401" in made
     with db.read() as tx:
@@ -61,7 +63,7 @@ def test_a_vlan_network_from_creation_to_deletion(run: Run, db: Database) -> Non
     assert (network.bridge_interface, network.multi_host, network.share_address) == (
         "bond1", True, True,
     )
-    headings, row = table(run("network list"))
+    _, row = table(run("network list"))
     assert row == [
         "1", "10.20.0.0/24", "-", "10.20.0.3", "8.8.4.4", "-", "401", "p", network.uuid, "blue",
         "242",

@@ -85,7 +85,7 @@ def test_probes_look_first_at_what_would_be_handed_out_next(
     assert tx.fixed_ips.record_probe("10.0.0.2", None, NOON)
     assert tx.fixed_ips.record_probe("10.0.0.3", MAC.upper(), NOON)
     due = tx.fixed_ips.due_for_probe(network.id, 99)
-    assert [each.address for each in due][0] == "10.0.0.4"
+    assert due[0].address == "10.0.0.4"
     later = NOON + datetime.timedelta(hours=1)
     again = [each.address for each in tx.fixed_ips.due_for_probe(network.id, 99, before=later)]
     assert (again[0], again[-1]) == ("10.0.0.2", "10.0.0.3")

@@ -84,7 +84,7 @@ def test_create_and_get_round_trip_non_ascii(db: Database) -> None:
 
 
 def test_a_taken_name_and_a_taken_id_are_told_apart(seeded: Database) -> None:
-    with seeded.write() as tx, pytest.raises(AlreadyExists, match="name m1.tiny already"):
+    with seeded.write() as tx, pytest.raises(AlreadyExists, match=r"name m1\.tiny already"):
         tx.flavors.create("m1.tiny", memory_mb=1, vcpus=1, root_gb=1)
     with seeded.write() as tx, pytest.raises(AlreadyExists, match="ID 1 already"):
         tx.flavors.create("other", memory_mb=1, vcpus=1, root_gb=1, flavorid="1")

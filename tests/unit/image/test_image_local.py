@@ -226,12 +226,16 @@ def test_recovery_removes_what_nobody_owns(
     directory = tmp_path / "images"
     kept = _create(images)
     images.upload(ALICE, kept.id, [b"kept"])
-    orphan = "99999999-2222-4333-8444-555555555555"
-    for name in (orphan, f"incoming/{kept.id}.abandoned", f"staging/{orphan}"):
+    orphan = _create(images).id
+    images.delete(ALICE, orphan)
+    unknown = "99999999-2222-4333-8444-555555555555"
+    for name in (
+        orphan, f"incoming/{kept.id}.abandoned", f"staging/{orphan}", f"staging/{kept.id}", unknown,
+    ):
         (directory / name).write_bytes(b"left over")
     service.recover()
     left = sorted(path.name for path in directory.rglob("*") if path.is_file())
-    assert left == sorted([kept.id, "gate"])
+    assert left == sorted([kept.id, "gate", unknown])
     assert b"".join(images.download(ALICE, kept.id)) == b"kept"
 
 

@@ -281,9 +281,14 @@ def test_a_binding_that_is_rolled_back_is_forgotten(
 ) -> None:
     network = make_network("10.0.0.0/24", section=VLAN)
     allocator = NetworkAllocator(VLAN)
-    with pytest.raises(RuntimeError), db.write() as tx:
-        allocator.allocate_many(tx, [request(project="q")])
-        raise RuntimeError
+
+    def fail_after_binding() -> None:
+        with db.write() as tx:
+            allocator.allocate_many(tx, [request(project="q")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_after_binding()
     (answer,) = allocate(db, allocator, request(project="p"))
     assert served(answer)[0].network_id == network.uuid
     with db.read() as tx:

@@ -11,8 +11,13 @@ import pytest
 from nova.conf.network import NetworkSection
 from nova.errors import Conflict, InvalidInput, NovaError
 from nova.network.creation import NetworkRequest, plan_networks
-from nova.network.manager import FlatDHCPManager, FlatManager, NetworkManager, VlanManager
-from nova.network.manager import manager_named
+from nova.network.manager import (
+    FlatDHCPManager,
+    FlatManager,
+    NetworkManager,
+    VlanManager,
+    manager_named,
+)
 from nova.objects.network import Network, PlannedNetwork
 
 SECTION = dataclasses.replace(
@@ -133,7 +138,7 @@ def test_networks_with_different_ranges_share_a_vlan_and_its_bridge() -> None:
     assert (second.vlan, second.bridge, second.bridge_interface) == (401, "br401", "bond2")
     third = plan(first, second, cidr="10.1.0.0/23", vlan=401, num_networks=2, network_size=256)
     assert {each.network.bridge for each in third} == {"br401"}
-    with pytest.raises(Conflict, match="bond2.*cannot run over eth7"):
+    with pytest.raises(Conflict, match=r"bond2.*cannot run over eth7"):
         plan(first, cidr="10.0.9.0/24", vlan=401, bridge_interface="eth7")
 
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a developer can do. `make help` lists it.
+
+SHELL := /bin/bash
+STATE ?= state
+PORT_OFFSET ?= 0
+LISTEN ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+PYTEST ?= $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-unit test-api test-services lint types borders bench bench-scheduler docs clean system-parts
+
+help: ## List what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run STATE=DIR PORT_OFFSET=N   keeps its state in DIR and adds N to every port"
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install python3.11 and its venv module" >&2; exit 1; }
+	@echo "creating the virtual environment with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "installing Nova"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo "installing Nova with what its tests use"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,mysql,postgresql]'
+	@touch $@ $(VENV)/.run
+
+# The public clients live apart: their dependencies must not decide ours.
+.clients/.installed: pyproject.toml
+	@echo "installing the public clients"
+	@$(PYTHON) -m venv .clients
+	@.clients/bin/pip install --quiet --disable-pip-version-check \
+		'python-openstackclient>=7' 'openstacksdk>=4' 'python-novaclient>=18' 'python-keystoneclient>=5' \
+		'schemathesis>=4'
+	@touch $@
+
+run: $(VENV)/.run ## Run the whole cloud in the foreground (Ctrl-C stops it)
+	@exec $(BIN)/nova-all-in-one --state "$(STATE)" --port-offset "$(PORT_OFFSET)" $(if $(LISTEN),--listen $(LISTEN))
+
+system-parts: ## Install the system packages that the tests use (root only; names them otherwise)
+	@tools/system-parts.sh
+
+test: system-parts $(VENV)/.test .clients/.installed ## Run all tests, with everything they need
+	$(PYTEST) tests
+
+test-unit: $(VENV)/.test ## Run the fast tests
+	$(PYTEST) tests/unit
+
+test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole cloud through HTTP
+	$(PYTEST) tests/api
+
+test-services: system-parts $(VENV)/.test ## Run the tests against real MariaDB and PostgreSQL
+	$(PYTEST) tests/services
+
+lint: $(VENV)/.test ## Check style
+	$(BIN)/ruff check nova tests benchmarks tools
+
+types: $(VENV)/.test ## Check types strictly
+	$(BIN)/mypy nova
+
+borders: $(VENV)/.test ## Check which room imports which
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.run ## Measure; prints lines `figure NAME VALUE UNIT`
+	@$(BIN)/python benchmarks/cloud.py
+
+bench-scheduler: $(VENV)/.run ## Measure the scheduler alone
+	@$(BIN)/python benchmarks/scheduler.py
+
+docs: $(VENV)/.test ## Check the documents: links, and the pages that are generated from tables
+	$(PYTEST) tests/docs
+
+clean: ## Remove what was installed and built; state directories stay
+	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions that give access to a server's console: its log, and the console URLs up to 2.5."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from nova import errors
+from nova.api.compute.bodies import Body
+from nova.api.compute.policies import MEMBER_OR_ADMIN
+from nova.api.compute.remote_consoles import RULE as CONSOLES_RULE
+from nova.api.compute.remote_consoles import console_url
+from nova.api.compute.request import ApiRequest
+from nova.api.compute.server_action_table import ActionHandler, ServerAction
+from nova.objects.instance import Instance
+from nova.policy import Rule
+
+_OUTPUT = "os_compute_api:os-console-output"
+
+RULES: tuple[Rule, ...] = (
+    Rule(_OUTPUT, MEMBER_OR_ADMIN, "Read a server's console log."),
+)
+
+
+class GetConsoleOutput(msgspec.Struct, frozen=True):
+    """How many lines of the end; null, or -1, is all of them."""
+
+    length: Annotated[int, Meta(ge=-1, le=2147483647)] | None = None
+
+
+def console_output(request: ApiRequest, instance: Instance, body: GetConsoleOutput) -> Any:
+    """The end of the console log."""
+    length = None if body.length == -1 else body.length
+    return {"output": request.cloud.operations.console_output(request.caller, instance, length)}
+
+
+class ConsoleType(msgspec.Struct, frozen=True):
+    """The type of console."""
+
+    type: str
+
+
+def _console(protocol: str, types: tuple[str, ...]) -> ActionHandler:
+    def handler(request: ApiRequest, instance: Instance, body: ConsoleType) -> Any:
+        if body.type not in types:
+            raise errors.InvalidInput("type", f"It has to be {' or '.join(types)}.", body.type)
+        url = console_url(request, instance, protocol, body.type)
+        return {"console": {"type": body.type, "url": url}}
+
+    return handler
+
+
+def _console_action(key: str, protocol: str, *types: str) -> ServerAction:
+    return ServerAction(
+        key, _console(protocol, types), CONSOLES_RULE, success=200,
+        body=Body(key, ConsoleType), until=5,
+    )
+
+
+ACTIONS: tuple[ServerAction, ...] = (
+    ServerAction(
+        "os-getConsoleOutput", console_output, _OUTPUT, success=200,
+        body=Body("os-getConsoleOutput", GetConsoleOutput, nullable=True),
+    ),
+    _console_action("os-getVNCConsole", "vnc", "novnc", "xvpvnc"),
+    _console_action("os-getSPICEConsole", "spice", "spice-html5"),
+    _console_action("os-getRDPConsole", "rdp", "rdp-html5"),
+    _console_action("os-getSerialConsole", "serial", "serial"),
+)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/servers/{id}/os-volume_attachments``, from the server's own block devices.
+
+There is no volume service in this cloud, so that a volume which is to be attached is never found.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+
+from nova import errors
+from nova.api.compute import server_values as values
+from nova.api.compute.bodies import Body, window
+from nova.api.compute.fields import ABSENT, Field, View, attribute
+from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
+from nova.api.compute.request import ApiRequest
+from nova.api.compute.routing import Query, Route
+from nova.api.compute.texts import Boolean, truth
+from nova.compute.operations.core import prepare
+from nova.objects.instance import BlockDevice, Instance
+from nova.objects.states import SHELVED, SHELVED_OFFLOADED
+from nova.policy import Rule
+
+_ROOT = "os_compute_api:os-volumes-attachments"
+_DEVICE = re.compile(r"/dev/x?[a-z]?d?[a-z]+[0-9]*")
+
+RULES: tuple[Rule, ...] = (
+    Rule(f"{_ROOT}:index", READER_OR_ADMIN, "List a server's volumes."),
+    Rule(f"{_ROOT}:show", READER_OR_ADMIN, "Show a server's volume."),
+    Rule(f"{_ROOT}:create", MEMBER_OR_ADMIN, "Attach a volume to a server."),
+    Rule(f"{_ROOT}:update", MEMBER_OR_ADMIN, "Change how a volume is attached."),
+    Rule(f"{_ROOT}:swap", "role:service", "Put another volume in a volume's place."),
+    Rule(f"{_ROOT}:delete", MEMBER_OR_ADMIN, "Detach a volume from a server."),
+)
+
+#: The scene is the server.
+ATTACHMENT = View(
+    Field("id", attribute("volume_id"), until=88),
+    Field("volumeId", attribute("volume_id")),
+    Field("serverId", lambda _device, server: server.uuid),
+    Field("device", lambda device, _server: device.device_name or ABSENT, maybe_absent=True),
+    Field("tag", attribute("tag"), since=70),
+    Field("delete_on_termination", attribute("delete_on_termination"), since=79),
+    Field("attachment_id", attribute("attachment_id"), since=89),
+    Field("bdm_uuid", attribute("bdm_uuid"), since=89),
+)
+
+
+class AttachVolume(msgspec.Struct, frozen=True):
+    """The volume to attach, newest form."""
+
+    volume_id: str = msgspec.field(name="volumeId")
+    device: str | None = None
+    tag: Annotated[str | None, window(since=49)] = None
+    delete_on_termination: Annotated[Boolean, window(since=79)] = False
+
+
+class UpdateAttachment(msgspec.Struct, frozen=True):
+    """What may be said of an attachment, newest form."""
+
+    volume_id: str = msgspec.field(name="volumeId")
+    device: Annotated[str | None, window(since=85)] = None
+    tag: Annotated[str | None, window(since=85)] = None
+    delete_on_termination: Annotated[Boolean | None, window(since=85)] = None
+    server_id: Annotated[str | None, window(since=85)] = msgspec.field(
+        name="serverId", default=None
+    )
+    id: Annotated[str | None, window(since=85)] = None
+
+
+def _server(request: ApiRequest, action: str) -> Instance:
+    instance = request.cloud.operations.get(request.caller, request.path["server_id"])
+    request.check(f"{_ROOT}:{action}", project_id=instance.project_id)
+    return instance
+
+
+def _attached(instance: Instance, volume_id: str) -> BlockDevice:
+    for device in instance.block_devices:
+        if device.volume_id and device.volume_id == volume_id:
+            return device
+    raise errors.NotFound(
+        f"Instance {instance.uuid} is not attached to volume {volume_id[:64]}"
+    )
+
+
+def index(request: ApiRequest) -> Any:
+    """All volumes."""
+    instance = _server(request, "index")
+    devices = [device for device in instance.block_devices if device.volume_id]
+    offset = request.integer("offset", 0) or 0
+    limit = request.integer("limit")
+    devices = devices[offset : None if limit is None else offset + limit]
+    render = ATTACHMENT.at(request.minor)
+    return {"volumeAttachments": [render(device, instance) for device in devices]}
+
+
+def show(request: ApiRequest) -> Any:
+    """One volume."""
+    instance = _server(request, "show")
+    device = _attached(instance, request.path["volume_id"])
+    return {"volumeAttachment": ATTACHMENT.at(request.minor)(device, instance)}
+
+
+def create(request: ApiRequest) -> Any:
+    """Attach a volume."""
+    body: AttachVolume = request.body
+    volume = values.uuid("volumeId", body.volume_id)
+    if body.device is not None and _DEVICE.fullmatch(body.device) is None:
+        raise errors.InvalidInput("device", "It is not the name of a device.", body.device)
+    if body.tag is not None:
+        values.tag("tag", body.tag)
+    instance = _server(request, "create")
+    _check_shelved(request, instance, "attach_volume")
+    prepare(request.caller, instance, "attach_volume")
+    raise _not_found(volume)
+
+
+def update(request: ApiRequest) -> Any:
+    """Change ``delete_on_termination`` (2.85), or exchange the volume."""
+    body: UpdateAttachment = request.body
+    wanted = values.uuid("volumeId", body.volume_id)
+    present = request.path["volume_id"]
+    instance = request.cloud.operations.get(request.caller, request.path["server_id"])
+    swaps = wanted != present or not request.features.update_attachments
+    request.check(
+        f"{_ROOT}:{'swap' if swaps else 'update'}", project_id=instance.project_id
+    )
+    if swaps:
+        raise _not_found(present)
+    device = _attached(instance, present)
+    _check_unchanged(body, instance, device)
+    if body.delete_on_termination is not None:
+        _end_with_server(request, instance.uuid, present, truth(body.delete_on_termination))
+    return None
+
+
+def _check_unchanged(body: UpdateAttachment, instance: Instance, device: BlockDevice) -> None:
+    for field, sent, kept in (
+        ("id", body.id, device.volume_id),
+        ("serverId", body.server_id, instance.uuid),
+        ("device", body.device, device.device_name),
+        ("tag", body.tag, device.tag),
+    ):
+        if sent is not None and sent != kept:
+            raise errors.BadRequest(f"The {field} property is not mutable")
+
+
+def _end_with_server(
+    request: ApiRequest, instance_uuid: str, volume_id: str, ends: bool
+) -> None:
+    with request.cloud.db.write() as tx:
+        instance = tx.instances.get(instance_uuid)
+        if instance is None:
+            raise errors.InstanceNotFound(instance_uuid)
+        devices = tuple(
+            msgspec.structs.replace(device, delete_on_termination=ends)
+            if device.volume_id == volume_id
+            else device
+            for device in instance.block_devices
+        )
+        tx.instances.update(instance_uuid, {"block_devices": devices})
+
+
+def delete(request: ApiRequest) -> Any:
+    """Detach a volume."""
+    instance = _server(request, "delete")
+    _check_shelved(request, instance, "detach_volume")
+    volume_id = request.path["volume_id"]
+    _attached(instance, volume_id)
+    prepare(request.caller, instance, "detach_volume")
+    raise _not_found(volume_id)
+
+
+def _check_shelved(request: ApiRequest, instance: Instance, action: str) -> None:
+    """Volumes of shelved servers can be attached and detached from 2.20 on."""
+    shelved = instance.vm_state in (SHELVED, SHELVED_OFFLOADED)
+    if shelved and not request.features.detach_shelved_volumes:
+        raise errors.Conflict(
+            f"Cannot '{action}' instance {instance.uuid} while it is in vm_state "
+            f"{instance.vm_state}"
+        )
+
+
+def _not_found(volume_id: str) -> errors.NotFound:
+    return errors.NotFound(f"Volume {volume_id[:64]} could not be found.")
+
+
+_PATH = "/servers/{server_id}/os-volume_attachments"
+ROUTES: tuple[Route, ...] = (
+    Route("GET", _PATH, index, query=Query({"limit": 1, "offset": 1}, strict=75)),
+    Route("POST", _PATH, create, body=Body("volumeAttachment", AttachVolume)),
+    Route("GET", _PATH + "/{volume_id}", show),
+    Route(
+        "PUT", _PATH + "/{volume_id}", update, success=202,
+        body=Body("volumeAttachment", UpdateAttachment),
+    ),
+    Route("DELETE", _PATH + "/{volume_id}", delete, success=202),
+)
