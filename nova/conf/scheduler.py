@@ -113,9 +113,10 @@ class SchedulerSection:
     )
     load_hash_bucket: float = option(
         0.05,
-        "LoadAndHashWeigher: hosts whose load (0..1) differs by less are equals, "
-        "and a hash chooses among them.",
-        minimum=0.0001, maximum=1.0,
+        "LoadAndHashWeigher: hosts whose load differs by less than this part of what one more server "
+        "of the size asked for adds are equals, and a hash chooses among them. Below 1, equal servers "
+        "are counted exactly; 5 lets hosts differ by five.",
+        minimum=0.0001,
     )
     load_hash_vcpu: float = option(1.0, "LoadAndHashWeigher: part of claimed virtual CPUs.")
     load_hash_ram: float = option(1.0, "LoadAndHashWeigher: part of claimed memory.")

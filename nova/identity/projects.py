@@ -151,11 +151,12 @@ class ProjectOperations:
             return require(stores, project_id)
 
     def delete_project(self, project_id: str) -> None:
-        """Delete a project that has none below it."""
+        """Delete a project that has none below it; for a domain, see ``delete_domain``."""
+        if self.get_project(project_id).is_domain:
+            self.delete_domain(project_id)
+            return
         with self._core.write() as stores:
             project = require_project(stores, project_id)
-            if project.is_domain:
-                _require_disabled(project)
             _refuse_immutable(project, {}, "project")
             if stores.projects.has_children(project_id):
                 raise Forbidden(

@@ -18,7 +18,7 @@ class StateChoice(msgspec.Struct, frozen=True):
 
 
 class TagChoice(msgspec.Struct, frozen=True):
-    """Servers by tags: with all of ``every``, one of ``some``, not ``not_every``, no ``none_of``."""
+    """Servers with all of ``every``, one of ``some``, not all of ``not_every``, no ``none_of``."""
 
     every: tuple[str, ...] = ()
     some: tuple[str, ...] = ()

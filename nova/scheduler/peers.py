@@ -16,48 +16,32 @@ from numpy.typing import NDArray
 from nova.objects.host import Service
 
 
-# Others' levelling is never finished when it is seen: up to so many servers more or less than its
-# pool on a host are their rounding, no reason to act ...
-_ROUNDING = 2.0
-# ... except to begin the next round with the hosts that have less, by this part of the difference.
-_LEAN = 0.2
-
-
 def follow_others(
     followed: NDArray[np.float64],
-    lean: NDArray[np.float64],
     others: NDArray[np.float64],
     pool_of: NDArray[np.int64],
-    share: float,
+    peer_count: int,
     unit: float,
 ) -> None:
     """Move ``followed``, the damped view of the load others placed, towards ``others``, in place.
 
     What all hosts have in common is followed at once (it orders nothing). What a pool of hosts
     (those in the same aggregates) differs from the rest, and a host from its pool, is followed by
-    ``share``, as each of the other schedulers answers to it too. Differences within a pool that are
-    rounding only go into ``lean``, in part. ``unit`` is the load of one server.
+    one part in ``peer_count``, as each of the other schedulers answers to it too. Within a pool,
+    half a server up or down for each other scheduler is the rounding of its own levelling and no
+    reason to act. ``unit`` is the load of one server.
     """
     if not len(followed):
         return
-    sizes = np.maximum(np.bincount(pool_of), 1)
+    share = 1.0 / peer_count
+    rounding = max(1.0, (peer_count - 1) / 2) * unit
     change = others - followed
     common = float(change.mean())
-    of_pool = _pool_means(change, pool_of, sizes)
+    sizes = np.maximum(np.bincount(pool_of), 1)
+    of_pool = (np.bincount(pool_of, weights=change) / sizes)[pool_of]
     alone = change - of_pool
-    beyond = np.sign(alone) * np.maximum(0.0, np.abs(alone) - _ROUNDING * unit)
-    followed += common + share * (of_pool - common) + share * beyond
-    rest = others - followed
-    rest -= _pool_means(rest, pool_of, sizes)
-    np.clip(rest, -_ROUNDING * unit, _ROUNDING * unit, out=rest)
-    np.multiply(rest, _LEAN, out=lean)
-
-
-def _pool_means(
-    values: NDArray[np.float64], pool_of: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = (np.bincount(pool_of, weights=values) / sizes)[pool_of]
-    return means
+    alone = np.sign(alone) * np.maximum(0.0, np.abs(alone) - rounding)
+    followed += common + share * (of_pool - common) + share * alone
 
 
 def phases(pool_of: NDArray[np.int64], peer: int, peer_count: int) -> NDArray[np.float64]:

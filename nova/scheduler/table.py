@@ -83,11 +83,11 @@ _FLOAT_COLUMNS = (
     "cpu_ratio", "ram_ratio", "disk_ratio",
     "vcpus_limit", "memory_limit", "disk_limit", "vcpus_free", "memory_free", "disk_free",
     "vcpus_inverse", "memory_inverse", "measured", "load", "own_load", "others_load",
-    "others_lean", "phase",
+    "phase",
 )  # fmt: skip
 _BOOL_COLUMNS = ("up", "disabled")
 #: What no rebuild brings: it is this process's own knowledge.
-_OWN_COLUMNS = ("own_load", "others_load", "others_lean", "building", "failed_builds")
+_OWN_COLUMNS = ("own_load", "others_load", "building", "failed_builds")
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -131,7 +131,6 @@ class HostTable:
     load: Floats
     own_load: Floats
     others_load: Floats
-    others_lean: Floats
     phase: Floats
     up: Mask
     disabled: Mask
@@ -530,10 +529,9 @@ class HostTable:
             unit = float(self.load.sum()) / count if count else 0.0
             follow_others(
                 self.others_load,
-                self.others_lean,
                 self.load - self.own_load,
                 self.aggregates_of,
-                1.0 / self.peer_count,
+                self.peer_count,
                 unit,
             )
 

@@ -173,6 +173,18 @@ def test_a_domain_is_disabled_before_it_is_deleted(cloud: IdentityCloud) -> None
     assert cloud.call("DELETE", "/v3/domains/default").status == 403
 
 
+def test_a_domain_may_be_treated_as_a_project(cloud: IdentityCloud) -> None:
+    domain = cloud.make("project", name="both", is_domain=True)
+    assert (domain["is_domain"], domain["domain_id"]) == (True, None)
+    cloud.make("user", name="inside", domain_id=domain["id"])
+    path = f"/v3/projects/{domain['id']}"
+    assert cloud.call("GET", f"/v3/domains/{domain['id']}").status == 200
+    assert cloud.call("DELETE", path).status == 403
+    assert cloud.call("PATCH", path, {"project": {"enabled": False}}).status == 200
+    assert cloud.call("DELETE", path).status == 204
+    assert cloud.call("GET", f"/v3/domains/{domain['id']}").status == 404
+
+
 @pytest.mark.parametrize("actor", ["user", "group"])
 @pytest.mark.parametrize("target", ["project", "domain", "system", "inherited"])
 def test_roles_are_given_checked_listed_and_taken(

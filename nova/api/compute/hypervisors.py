@@ -115,8 +115,14 @@ DETAIL = View(
 
 
 def _scene(
-    request: ApiRequest, tx: Transaction, nodes: Iterable[ComputeNode], *, with_servers: bool
+    request: ApiRequest,
+    tx: Transaction,
+    view: View,
+    nodes: Iterable[ComputeNode],
+    *,
+    with_servers: bool,
 ) -> Scene:
+    """What a view of these nodes needs; the workload is counted for the detailed view only."""
     hosts = list({node.host for node in nodes})
     if len(hosts) == 1:
         services = tx.services.list(COMPUTE, hosts[0])
@@ -125,7 +131,9 @@ def _scene(
     return Scene(
         services={service.host: service for service in services},
         facts=service_scene(request, tx),
-        workload=tx.usage.workload(hosts if len(hosts) == 1 else None),
+        workload=(
+            tx.usage.workload(hosts if len(hosts) == 1 else None) if view is DETAIL else {}
+        ),
         servers=tx.usage.hosted(hosts) if with_servers else None,
         always_list_servers=request.features.hypervisor_servers_always,
     )
@@ -183,7 +191,7 @@ def _list(request: ApiRequest, view: View) -> Any:
             nodes, full = _page(request, tx)
         else:
             nodes, full = _matching(tx, pattern), False
-        scene = _scene(request, tx, nodes, with_servers=flag_of(request, "with_servers"))
+        scene = _scene(request, tx, view, nodes, with_servers=flag_of(request, "with_servers"))
     shown = _render(request, view, nodes, scene)
     answer: dict[str, Any] = {"hypervisors": shown}
     if full:
@@ -209,7 +217,7 @@ def _one(request: ApiRequest, view: View, *, with_servers: bool) -> dict[str, An
             node = _find(request, tx, text)
         except NotFound:
             raise NotFound(f"Hypervisor with ID '{text[:64]}' could not be found.") from None
-        scene = _scene(request, tx, [node], with_servers=with_servers)
+        scene = _scene(request, tx, view, [node], with_servers=with_servers)
     shown = _render(request, view, [node], scene)
     if not shown:
         raise NotFound(f"Hypervisor with ID '{text[:64]}' could not be found.")
@@ -252,7 +260,7 @@ def servers(request: ApiRequest) -> Any:
 def _searched(request: ApiRequest, *, with_servers: bool) -> Any:
     with request.cloud.db.read() as tx:
         nodes = _matching(tx, request.path["hypervisor_id"])
-        scene = _scene(request, tx, nodes, with_servers=with_servers)
+        scene = _scene(request, tx, SUMMARY, nodes, with_servers=with_servers)
     return {"hypervisors": _render(request, SUMMARY, nodes, scene)}
 
 

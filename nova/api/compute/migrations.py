@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from nova.api.compute.fields import ABSENT, Field, View, attribute
 from nova.api.compute.policies import ADMIN, MANAGER_OR_ADMIN
@@ -23,10 +23,18 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _links(migration: Migration, request: ApiRequest) -> Any:
+class Scene(NamedTuple):
+    """What a view needs beside a migration: the request, and whether the caller may see hosts."""
+
+    request: ApiRequest
+    hosts_visible: bool
+
+
+def _links(migration: Migration, scene: Scene) -> Any:
     """Only live migrations under way can be shown and acted on by their own address (2.23)."""
     if not migration.is_live_and_running:
         return ABSENT
+    request = scene.request
     path = f"/servers/{migration.instance_uuid}/migrations/{migration.id}"
     bookmark = request.base.replace(f"{request.root}/v2.1", request.root, 1)
     return [
@@ -37,9 +45,7 @@ def _links(migration: Migration, request: ApiRequest) -> Any:
 
 def _host_fact(name: str) -> Any:
     """A fact about hosts, null for callers who may not see them."""
-    return lambda migration, request: (
-        getattr(migration, name) if request.allows(f"{_ROOT}:index:host") else None
-    )
+    return lambda migration, scene: getattr(migration, name) if scene.hosts_visible else None
 
 
 VIEW = View(
@@ -57,8 +63,8 @@ VIEW = View(
     Field("new_instance_type_id", attribute("new_flavor_id")),
     Field("user_id", attribute("user_id"), since=80),
     Field("project_id", attribute("project_id"), since=80),
-    Field("created_at", lambda migration, _request: precise(migration.created_at)),
-    Field("updated_at", lambda migration, _request: precise(migration.updated_at)),
+    Field("created_at", lambda migration, _scene: precise(migration.created_at)),
+    Field("updated_at", lambda migration, _scene: precise(migration.updated_at)),
     Field("links", _links, since=23, maybe_absent=True),
 )
 
@@ -91,7 +97,8 @@ def index(request: ApiRequest) -> Any:
     if found is None:
         raise unknown_marker(request.one("marker"))
     render = VIEW.at(request.minor)
-    answer: dict[str, Any] = {"migrations": [render(each, request) for each in found]}
+    scene = Scene(request, request.allows(f"{_ROOT}:index:host"))
+    answer: dict[str, Any] = {"migrations": [render(each, scene) for each in found]}
     if paged and limit and len(found) == limit:
         answer["migrations_links"] = page_links(request, "migrations", found[-1].uuid)
     return answer

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers as encoded JSON, kept until they change.
 
-Every write of a server raises its ``revision``, so (uuid, revision) names what a row holds. Whatever
-else a view shows (the host's zone and status, the caller's rights, the version, the address that was
-called) is part of the key too; nothing ever has to be thrown out of the cache for being wrong.
+Every write of a server raises its ``revision``, so (uuid, revision) names what a row holds.
+Whatever else a view shows (the host's zone and status, the caller's rights, the version, the
+address that was called) is part of the key too; nothing has to be thrown out for being wrong.
 """
 
 from __future__ import annotations

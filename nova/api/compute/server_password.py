@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/servers/{id}/os-server-password``: the password that the guest left, encrypted for its owner."""
+"""``/servers/{id}/os-server-password``: the password that a guest left, encrypted."""
 
 from __future__ import annotations
 

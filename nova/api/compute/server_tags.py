@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -79,7 +80,7 @@ def update(request: ApiRequest) -> Any:
             f"The number of tags exceeded the per-server limit {values.MOST_TAGS}"
         )
     request.cloud.operations.set_tags(request.caller, instance, [*instance.tags, tag])
-    location = f"{request.base}/servers/{instance.uuid}/tags/{request.http.path.rpartition('/')[2]}"
+    location = f"{request.base}/servers/{instance.uuid}/tags/{quote(tag)}"
     return Answer(None, 201, {"Location": location})
 
 

@@ -21,7 +21,7 @@ from nova.errors import InvalidInput
 _METADATA_KEY = re.compile(r"[a-zA-Z0-9-_:. ]{1,255}")
 _HOST = re.compile(r"[a-zA-Z0-9._-]{1,255}")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+")
-_TAG = re.compile(r"[^,/]{1,60}")
+_TAG = re.compile(r"[^,/\x00-\x1f\x7f]{1,60}")
 MOST_TAGS = 50
 MOST_USER_DATA = 65535
 
@@ -136,7 +136,7 @@ def tag(field: str, text: str) -> str:
     """A tag: 1 to 60 characters without comma and slash."""
     if _TAG.fullmatch(text) is None:
         raise InvalidInput(
-            field, "A tag has 1 to 60 characters, and neither ',' nor '/'.", text
+            field, "A tag has 1 to 60 characters, and neither ',' nor '/' nor control characters.", text
         )
     return text
 

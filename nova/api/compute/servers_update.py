@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``PUT /servers/{id}``: name, description, hostname, access addresses, disk config, pinned zone."""
+"""``PUT /servers/{id}``: names, description, access addresses, disk config, pinned zone."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from nova.objects.instance import Instance
 def visible_instance(
     request: ApiRequest, tx: Transaction, uuid: str, *, deleted: bool = False
 ) -> Instance:
-    """The server of that uuid, where the caller's project owns it or the caller is an administrator.
+    """The server of that uuid, where it is the caller's project's or the caller is administrator.
 
     Raises ``InstanceNotFound`` for all others, so that nobody learns which uuids exist.
     """

@@ -8,7 +8,8 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Unique
 from nova.db.schema.base import Document, LongText, Timestamp, created_updated, metadata
 
 # A domain is a row with is_domain set and the empty string as its domain, so that one unique
-# constraint keeps the names of domains apart as well. Tokens older than tokens_valid_since are void.
+# constraint keeps the names of domains apart as well. Tokens issued before tokens_valid_since are
+# void.
 projects = Table(
     "identity_projects",
     metadata,

@@ -267,7 +267,7 @@ def _tagged(tags: TagChoice) -> list[ColumnElement[bool]]:
 
 
 def _narrowing(column: str, patterns: tuple[str, ...]) -> list[ColumnElement[bool]]:
-    """A condition met by every row that matches one of the patterns; none where it is not simple."""
+    """A condition met by every row that matches one of the patterns; none if it is not simple."""
     of_column = instances.c[column]
     if not isinstance(of_column.type, String):
         return []

@@ -22,6 +22,8 @@ from nova.objects.operation import (
 )
 
 _OPEN = (QUEUED, RUNNING)
+# Spelt out: a list parameter cannot go into an executemany.
+_IS_OPEN = or_(operations.c.state == QUEUED, operations.c.state == RUNNING)
 _INSERT = insert(operations)
 _GET = select(operations).where(operations.c.id == bindparam("the_id"))
 
@@ -227,7 +229,7 @@ class OperationStore:
 
 _ADVANCE_MANY = (
     update(operations)
-    .where(operations.c.id == bindparam("the_id"), operations.c.state.in_(_OPEN))
+    .where(operations.c.id == bindparam("the_id"), _IS_OPEN)
     .values(
         state=RUNNING, step=bindparam("new_step"), host=bindparam("new_host"),
         lease_owner=bindparam("owner"), lease_until=bindparam("until"),
@@ -236,7 +238,7 @@ _ADVANCE_MANY = (
 )
 _FINISH = (
     update(operations)
-    .where(operations.c.id == bindparam("the_id"), operations.c.state.in_(_OPEN))
+    .where(operations.c.id == bindparam("the_id"), _IS_OPEN)
     .values(
         state=bindparam("new_state"), message=bindparam("new_message"),
         updated_at=bindparam("moment"), finished_at=bindparam("moment"),

@@ -16,14 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nova.objects.request_spec import RequestSpec
-from nova.scheduler.filters.base import Attempt
+from nova.scheduler.filters.base import Attempt, Surroundings
 from nova.scheduler.table import Floats, HostTable, Integers
 from nova.scheduler.weighers.base import Weigher
-
-# A bucket is never wider than this part of what one more server of this size weighs: equal servers
-# are then counted exactly, and large ones are not spread by a coin when one host is clearly
-# emptier.
-_STEP_PART = 0.05
 
 # Up to this many candidates are ordered whole.
 _FEW = 32
@@ -58,6 +53,11 @@ class LoadAndHashWeigher(Weigher):
     scaled = False
     option = "load_hash_weight_multiplier"
 
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._finest = np.inf
+        self._sizes_generation = -1
+
     def best(
         self, table: HostTable, rows: Integers | None, spec: RequestSpec, step: Floats, count: int
     ) -> list[int]:
@@ -87,19 +87,37 @@ class LoadAndHashWeigher(Weigher):
         return weights
 
     def _buckets(self, table: HostTable, rows: Integers | None, step: Floats) -> Floats:
-        if rows is None:
-            after = seen_load(table, step) + step
-        else:
-            step = step[rows]
-            after = seen_load(table, step, rows) + step
+        after = self._seen_load(table, step)
+        after += step
+        if rows is not None:
+            after, step = after[rows], step[rows]
         best = after.argmin()
         low = after.item(best)
-        width = min(self.section.load_hash_bucket, step.item(best) * _STEP_PART)
-        if width <= 0.0:
-            width = self.section.load_hash_bucket
+        width = self.section.load_hash_bucket * (step.item(best) or 1.0)
         # Loads that should be equal may differ in their last bits: they belong to one bucket.
         buckets: Floats = np.floor((after - low) / width + 1e-6)
         return buckets
+
+    def _seen_load(self, table: HostTable, step: Floats) -> Floats:
+        """The load by which this scheduler levels, as a new array.
+
+        Alone it is the load. Among several, it is what this one placed, the damped view of the
+        rest, and the host's phase in this scheduler's rounds (``nova.scheduler.peers``). A round is
+        as high as the smallest server asked for: larger ones need no turn, they go by load.
+        """
+        if table.peer_count == 1:
+            return table.load.copy()
+        if self._sizes_generation != table.sizes_generation:
+            self._sizes_generation = table.sizes_generation
+            self._finest = np.inf
+        height = step.item(0)
+        self._finest = min(self._finest, height)
+        turn = self._finest / height if height else 0.0
+        seen: Floats = table.phase * step
+        seen *= turn
+        seen += table.own_load
+        seen += table.others_load
+        return seen
 
 
 def _first_of_many(
@@ -125,19 +143,3 @@ def _by_rank(
         few = ranks.argpartition(count)[:count]
         rows, ranks = rows[few], ranks[few]
     return rows[ranks.argsort()[:count]]
-
-
-def seen_load(table: HostTable, step: Floats, rows: Integers | None = None) -> Floats:
-    """The load by which this scheduler levels.
-
-    Alone it is the load. Among several, it is what this one placed, the damped view of the rest, and
-    the host's phase in this scheduler's rounds (``nova.scheduler.peers``).
-    """
-    if table.peer_count == 1:
-        return table.load if rows is None else table.load[rows]
-    load = table.own_load + table.others_load + table.others_lean
-    phase = table.phase
-    if rows is not None:
-        load, phase = load[rows], phase[rows]
-    seen: Floats = load + step * phase
-    return seen

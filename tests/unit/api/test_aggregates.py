@@ -181,8 +181,11 @@ def test_image_cache_from_2_81(api: Api, cloud: Cloud, told: Told) -> None:
     answer = api.post(f"{ROOT}/1/images", body, at=81)
     assert (answer.status_code, answer.content) == (202, b"")
     assert told.images == [(["host1"], [IMAGE])]
-    for bad in ({"cache": []}, {"cache": [{"id": "x"}]}, {"cache": [{"id": IMAGE}] * 2}, {},
-                {"cache": [{"id": IMAGE.replace("7", "8")}]}):
+    refused: list[Any] = [
+        {"cache": []}, {"cache": [{"id": "x"}]}, {"cache": [{"id": IMAGE}] * 2}, {},
+        {"cache": [{"id": IMAGE.replace("7", "8")}]},
+    ]
+    for bad in refused:
         assert api.post(f"{ROOT}/1/images", bad, at=81).status_code == 400, bad
     assert api.post(f"{ROOT}/9/images", body, at=81).status_code == 404
 

@@ -8,6 +8,7 @@ import datetime
 import pytest
 
 from nova.db.engine import Database
+from nova.db.schema.operations import migrations
 from nova.objects.migration import Migration, MigrationFilter, MigrationProgress
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT, Api, message, same_shape, sample
 from tests.unit.db.instance_rows import SMALL
@@ -45,6 +46,10 @@ def _ids(api: Api, query: str = "", at: int = 1, token: str = "admin") -> list[i
     answer = api.get(f"/os-migrations{query}", at=at, token=token)
     assert answer.status_code == 200, answer.text
     return [each["id"] for each in answer.json["migrations"]]
+
+
+def test_the_record_has_the_tables_columns_in_order() -> None:
+    assert list(Migration.__struct_fields__) == [column.name for column in migrations.c]
 
 
 def test_the_store_keeps_what_it_is_given(db: Database) -> None:

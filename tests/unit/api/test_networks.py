@@ -15,9 +15,10 @@ from tests.unit.db.instance_rows import instance_row
 
 ROOT = "/os-networks"
 SERVER = "15835b6f-1e14-4cfa-9f66-1abea1a1c0d5"
-ALL_KEYS = set(
-    "id cidr netmask gateway broadcast dns1 dns2 cidr_v6 gateway_v6 label netmask_v6".split()
-)
+ALL_KEYS = {
+    "id", "cidr", "netmask", "gateway", "broadcast", "dns1", "dns2", "cidr_v6", "gateway_v6",
+    "label", "netmask_v6",
+}
 
 
 def _make(api: Api, label: str = "nët", cidr: str = "10.20.105.0/24", **more: Any) -> Any:

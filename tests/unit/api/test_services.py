@@ -146,8 +146,8 @@ def test_updates_by_uuid(api: Api, services: dict[str, Service], told: Told) -> 
 def test_refusals_by_uuid(api: Api, services: dict[str, Service]) -> None:
     path = f"{ROOT}/{services['host1'].uuid}"
     for body in (
-        {}, {"status": "enabled", "disabled_reason": "x"}, {"status": "on"}, {"disabled_reason": "x"},
-        {"forced_down": "maybe"}, {"host": "host1"},
+        {}, {"status": "enabled", "disabled_reason": "x"}, {"status": "on"},
+        {"disabled_reason": "x"}, {"forced_down": "maybe"}, {"host": "host1"},
     ):
         assert api.put(path, body, at=53).status_code == 400, body
     assert _service(api, "host1")["status"] == "enabled"

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the scheduler alone, with a real database: ``figure NAME VALUE UNIT`` a line.
+
+The times of ``schedule.*`` are those of choosing a host and claiming it in the database (SQLite),
+the claims in the transactions of a conductor that places one request at a time. Evenness is the worst
+of several runs. ``--plot FILE`` draws the evenness of docs/operators/scheduling.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import os
+import resource
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+
+from nova.conf.scheduler import SchedulerSection
+from nova.db.engine import Database
+from nova.db.schema import metadata
+from nova.db.schema.base import now
+from nova.objects.flavor import Flavor
+from nova.objects.host import ClaimRequest, HostReport
+from nova.objects.request_spec import RequestSpec, Selection
+from nova.scheduler.scheduler import Scheduler
+from nova.scheduler.simulation import Outcome, SimulatedHosts, Simulation, random_trace
+from nova.scheduler.table import HostTable
+
+FLAVOR = Flavor(1, "1", "small", None, 2048, 1, 10, 0, 0, 1.0, True, False, {})
+EQUAL = [(1, 2048, 10)]
+MIXED = [(1, 1024, 10), (1, 2048, 20), (2, 4096, 40), (4, 8192, 80)]
+ZONES = ("zone-1", "zone-2")
+RUNS = 5
+
+
+def figure(name: str, value: float, unit: str) -> None:
+    """Print one figure."""
+    print(f"figure {name} {value:.6g} {unit}", flush=True)
+
+
+@contextlib.contextmanager
+def database() -> Iterator[Database]:
+    """A SQLite database with all tables."""
+    with tempfile.TemporaryDirectory() as directory:
+        db = Database(f"sqlite:///{directory}/bench.sqlite")
+        metadata.create_all(db.engine)
+        yield db
+        db.dispose()
+
+
+def fill(db: Database, count: int) -> None:
+    """Report ``count`` hosts, of four kinds."""
+    reports = [
+        HostReport(
+            host=f"host-{number}", hypervisor_hostname=f"host-{number}.example",
+            host_ip="10.0.0.1", hypervisor_type="QEMU", hypervisor_version=8002001,
+            vcpus=64 << number % 2, memory_mb=262144 << number % 2, local_gb=4000,
+            cpu_info={"arch": "x86_64", "model": f"kind-{number % 4}", "features": ["vmx"] * 40},
+            supported_instances=[["x86_64", "kvm", "hvm"], ["i686", "kvm", "hvm"]],
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    with db.write() as tx:
+        tx.nodes.report_many(reports)
+        tx.services.report_many(
+            [("nova-compute", report.host, "compute") for report in reports], now()
+        )
+
+
+def load(db: Database, table: HostTable) -> None:
+    """What a scheduler does when it starts."""
+    with db.read() as tx:
+        nodes, services = tx.nodes.list(), tx.services.list("nova-compute")
+        aggregates = tx.aggregates.list()
+    table.rebuild(nodes, services, aggregates, now(), 60.0)
+
+
+def request() -> RequestSpec:
+    """A request for one server."""
+    return RequestSpec(
+        instance_uuid=str(uuid.uuid4()), project_id="p", flavor=FLAVOR, availability_zone="nova"
+    )
+
+
+def place(db: Database, scheduler: Scheduler, specs: list[RequestSpec]) -> None:
+    """Choose and claim as a conductor does."""
+    claims = []
+    for spec, answer in zip(specs, scheduler.select(specs), strict=True):
+        assert isinstance(answer, Selection), answer
+        claims.append(
+            ClaimRequest(
+                instance_uuid=spec.instance_uuid, node_id=answer.node_id, vcpus=FLAVOR.vcpus,
+                memory_mb=FLAVOR.memory_mb, disk_gb=spec.disk_gb,
+                limits=scheduler.limits(answer.node_id, spec),
+            )
+        )  # fmt: skip
+    with db.write() as tx:
+        assert all(tx.claims.claim_many(claims))
+
+
+def measure_choices(hosts: int, choices: int) -> float:
+    """Print the figures for a cloud of so many hosts; answers the median in milliseconds."""
+    with database() as db:
+        fill(db, hosts)
+        before = resident_mb()
+        table = HostTable()
+        began = time.perf_counter()
+        load(db, table)
+        rebuilt = time.perf_counter() - began
+        grown = resident_mb() - before
+        scheduler = Scheduler(SchedulerSection(), table)
+        place(db, scheduler, [request() for _ in range(3)])
+        times = []
+        for _ in range(choices):
+            specs = [request()]
+            began = time.perf_counter()
+            place(db, scheduler, specs)
+            times.append(1000 * (time.perf_counter() - began))
+        batches = []
+        for _ in range(5):
+            specs = [request() for _ in range(100)]
+            began = time.perf_counter()
+            place(db, scheduler, specs)
+            batches.append(1000 * (time.perf_counter() - began))
+        chosen = []
+        for _ in range(choices):
+            specs = [request()]
+            began = time.perf_counter()
+            scheduler.select(specs)
+            chosen.append(1000 * (time.perf_counter() - began))
+    cuts = statistics.quantiles(times, n=20)
+    figure(f"schedule.{hosts}.p50_ms", cuts[9], "ms")
+    figure(f"schedule.{hosts}.p95_ms", cuts[18], "ms")
+    figure(f"schedule.{hosts}.batch100_ms", statistics.median(batches), "ms")
+    figure(f"schedule.{hosts}.choose_p50_ms", statistics.median(chosen), "ms")
+    if hosts == 10_000:
+        figure("schedule.table.rebuild_s", rebuilt, "s")
+        figure("schedule.table.memory_mb", grown, "MB")
+    return cuts[9]
+
+
+def resident_mb() -> float:
+    """Memory of this process that is resident, MB; its peak where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def simulate(weigher: str, sizes: list[tuple[int, int, int]], rate: float, seed: int) -> Outcome:
+    """2,000 servers on 40 equal hosts in two zones by three schedulers up to 2 s out of date."""
+    hosts = SimulatedHosts(count=40, zones=ZONES)
+    section = SchedulerSection(weight_classes=(weigher,))
+    simulation = Simulation(hosts, section, schedulers=3, stale_seconds=2.0, seed=seed)
+    return simulation.run(random_trace(2000, sizes, rate=rate, zones=ZONES, seed=seed))
+
+
+def measure_evenness() -> None:
+    """Print how evenly the default weigher and plain memory weighing fill hosts."""
+    for weigher, suffix in (("LoadAndHashWeigher", ""), ("RAMWeigher", ".ram_weigher")):
+        equal = [
+            simulate(weigher, EQUAL, rate, seed) for rate in (50.0, 300.0) for seed in range(RUNS)
+        ]
+        mixed = [
+            simulate(weigher, MIXED, rate, seed) for rate in (50.0, 300.0) for seed in range(RUNS)
+        ]
+        worst = max(each.max_minus_min() for each in equal)
+        figure(f"schedule.spread.max_minus_min{suffix}", worst, "servers")
+        deviation = 100 * max(each.memory_deviation() for each in mixed)
+        figure(f"schedule.spread.memory_deviation{suffix}", deviation, "%")
+
+
+def plot(path: str) -> None:
+    """Draw how many servers each host has, by weigher, as SVG."""
+    panels = [
+        ("LoadAndHashWeigher", simulate("LoadAndHashWeigher", EQUAL, 300.0, 3).servers),
+        ("RAMWeigher alone", simulate("RAMWeigher", EQUAL, 300.0, 3).servers),
+    ]
+    width, height, low, high = 420, 150, 40, 60
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 60} {2 * height + 60}"'
+        ' font-family="sans-serif" font-size="11">',
+        '<rect width="100%" height="100%" fill="white"/>',
+    ]
+    for number, (title, servers) in enumerate(panels):
+        top = 30 + number * (height + 20)
+        parts.append(f'<text x="45" y="{top - 8}" font-weight="bold">{title}</text>')
+        for mark in (40, 45, 50, 55, 60):
+            y = top + height - 20 - (mark - low) / (high - low) * (height - 30)
+            parts.append(
+                f'<line x1="45" x2="{45 + width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ccc"/>'
+                f'<text x="40" y="{y + 4:.1f}" text-anchor="end">{mark}</text>'
+            )
+        for place_, count in enumerate(servers):
+            tall = max(0.0, (min(count, high) - low) / (high - low) * (height - 30))
+            x = 50 + place_ * (width - 10) / len(servers)
+            color = "#4477aa" if place_ % len(ZONES) == 0 else "#ee9944"
+            parts.append(
+                f'<rect x="{x:.1f}" y="{top + height - 20 - tall:.1f}" width="7"'
+                f' height="{tall:.1f}" fill="{color}"/>'
+            )
+    parts.append(
+        f'<text x="45" y="{2 * height + 50}">servers on each of 40 hosts; colours are zones</text>'
+        "</svg>"
+    )
+    with open(path, "w") as file:
+        file.write("\n".join(parts) + "\n")
+
+
+def main() -> None:
+    """Measure everything, or draw the plot alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the evenness as SVG and measure nothing"
+    )
+    arguments = parser.parse_args()
+    if arguments.plot:
+        plot(arguments.plot)
+        return
+    began = datetime.datetime.now()
+    medians = {hosts: measure_choices(hosts, 300) for hosts in (4, 100, 10_000)}
+    figure("schedule.growth_100_to_10000", medians[10_000] / medians[100], "times")
+    measure_evenness()
+    figure("schedule.bench_s", (datetime.datetime.now() - began).total_seconds(), "s")
+
+
+if __name__ == "__main__":
+    main()
