@@ -2,8 +2,8 @@
 """Measures the scheduler alone, with a real database: ``figure NAME VALUE UNIT`` a line.
 
 The times of ``schedule.*`` are those of choosing a host and claiming it in the database (SQLite),
-the claims in the transactions of a conductor that places one request at a time. Evenness is the worst
-of several runs. ``--plot FILE`` draws the evenness of docs/operators/scheduling.md.
+the claims in the transactions of a conductor that places one request at a time. Evenness is the
+worst of several runs. ``--plot FILE`` draws the evenness of docs/operators/scheduling.md.
 """
 
 from __future__ import annotations

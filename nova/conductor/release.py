@@ -3,14 +3,31 @@
 
 from __future__ import annotations
 
-from nova.conductor.core import ConductorCore
+from typing import Protocol
+
+from nova.conductor.host_table import SchedulerTable
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.network.allocation import NetworkAllocator
 from nova.objects.instance import Instance
 
 
+class Holder(Protocol):
+    """What releasing needs of the control side."""
+
+    @property
+    def networks(self) -> NetworkAllocator:
+        """Where addresses come from."""
+        ...
+
+    @property
+    def hosts(self) -> SchedulerTable:
+        """The scheduler's view of the hosts."""
+        ...
+
+
 def release_claims(
-    core: ConductorCore, tx: Transaction, instance: Instance, kind: str | None = None
+    core: Holder, tx: Transaction, instance: Instance, kind: str | None = None
 ) -> None:
     """Give claims back, all or one kind; the scheduler's table follows after the commit."""
     released = tx.claims.release(instance.uuid, kind)
@@ -31,7 +48,7 @@ def release_quota(tx: Transaction, instance: Instance) -> None:
     )
 
 
-def finish_delete(core: ConductorCore, tx: Transaction, instance: Instance) -> None:
+def finish_delete(core: Holder, tx: Transaction, instance: Instance) -> None:
     """The last act of a delete: everything given back, the row marked, its other operations ended."""
     if not tx.instances.mark_deleted(instance.uuid, now()):
         return

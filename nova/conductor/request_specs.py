@@ -81,9 +81,7 @@ def _spec(
         availability_zone=payload.get("zone", instance.pinned_availability_zone),
         hints=hints, force_host=payload.get("force_host"), force_node=payload.get("force_node"),
         wanted_host=payload.get("wanted_host"), wanted_node=payload.get("wanted_node"),
-        ignore_hosts=tuple(
-            [*payload.get("tried_hosts", ()), *payload.get("ignore_hosts", ())]
-        ),
+        ignore_hosts=(*payload.get("tried_hosts", ()), *payload.get("ignore_hosts", ())),
         same_host=_hosts(hints, "same_host", hinted),
         different_host=_hosts(hints, "different_host", hinted),
         root_on_volume=not instance.image_ref,

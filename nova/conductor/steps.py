@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of every flow, in order, and where each runs.
 
-``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest`` are the
-two sides of a move, named in the operation's payload. ``event`` is the public name of the step in
+``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest``
+are the two sides of a move, named in the operation's payload. ``event`` is the public name of the step in
 os-instance-actions (the original's names).
 """
 

@@ -47,7 +47,7 @@ def options_of(section: type[Any]) -> list[cfg.Opt]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> cfg.Opt:
     facts = field.metadata
-    default = field.default
+    default: Any = field.default
     common: dict[str, Any] = {
         "help": facts["help"],
         "secret": facts["secret"],

@@ -42,7 +42,7 @@ class HttpServer:
         """
         _refuse_taken_port(self.host, self.port)
         listener = ListenerSpec(self.host, self.port, 1024).build()
-        no_tls = (False, None, None, None, "tls1.2", None, [], False)
+        no_tls: tuple[Any, ...] = (False, None, None, None, "tls1.2", None, [], False)
         self._thread = threading.Thread(
             name=f"http-{self.name}",
             target=MTServer._spawn_wsgi_worker,

@@ -65,7 +65,7 @@ class RebuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     image_ref: str
     name: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
     hostname: str | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, str] | None = None
     admin_password: str | None = None
@@ -74,6 +74,6 @@ class RebuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     access_ipv4: str | msgspec.UnsetType = msgspec.UNSET
     access_ipv6: str | msgspec.UnsetType = msgspec.UNSET
     personality: dict[str, str] = {}
-    key_name: str | None | msgspec.UnsetType = msgspec.UNSET
-    user_data: str | None | msgspec.UnsetType = msgspec.UNSET
-    trusted_image_certificates: tuple[str, ...] | None | msgspec.UnsetType = msgspec.UNSET
+    key_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    user_data: str | msgspec.UnsetType | None = msgspec.UNSET
+    trusted_image_certificates: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET

@@ -54,8 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rejected`` servers found no host. ``lost_races`` counts the choices that were refused because
     another scheduler had filled the host. ``servers`` and ``memory_mb`` are by host at the end,
-    ``zones`` the zone of each. ``fragmentation`` is the part of the free memory that no server of the largest
-    size in the trace can use.
+    ``zones`` the zone of each. ``fragmentation`` is the part of the free memory that no server of
+    the largest size in the trace can use.
     """
 
     placed: int

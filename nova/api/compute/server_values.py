@@ -136,7 +136,7 @@ def tag(field: str, text: str) -> str:
     """A tag: 1 to 60 characters without comma and slash."""
     if _TAG.fullmatch(text) is None:
         raise InvalidInput(
-            field, "A tag has 1 to 60 characters, and neither ',' nor '/' nor control characters.", text
+            field, "A tag has 1 to 60 characters without ',', '/' and control characters.", text
         )
     return text
 

@@ -76,7 +76,7 @@ def boot(
         payload = _payload(request, password)
         operation_ids = tx.operations.create_many(
             context, ACTIONS["create"].public, "create", "place",
-            {uuid: payload for uuid in uuids_},
+            dict.fromkeys(uuids_, payload),
         )
         core.dispatcher.wake(tx, operation_ids)
     return Booted(

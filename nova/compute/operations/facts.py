@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import (
     OperationsCore,
@@ -142,7 +141,10 @@ def attach_interface(
     host = _host(instance)
     with core.db.write() as tx:
         present = {vif.id for vif in instance.network_info}
-        vifs = core.networks.attach(tx, instance, wanted)
+        network_id = wanted.network_id
+        if network_id is None:
+            network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
+        vifs = core.networks.add_fixed_ip(tx, instance, network_id, wanted.address, wanted.tag)
         _write_vifs(tx, instance, vifs)
         added = next(vif for vif in vifs if vif.id not in present)
         record(tx, context, instance, "attach_interface")
@@ -150,7 +152,7 @@ def attach_interface(
         core.transport.call(COMPUTE, host, "plug_interface", instance, added)
     except Exception:
         with core.db.write() as tx:
-            _write_vifs(tx, instance, core.networks.detach(tx, instance, added.id))
+            _write_vifs(tx, instance, _without(core, tx, instance, added))
         raise
     return added
 
@@ -165,8 +167,18 @@ def detach_interface(
         raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
     core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
     with core.db.write() as tx:
-        _write_vifs(tx, instance, core.networks.detach(tx, instance, vif_id))
+        _write_vifs(tx, instance, _without(core, tx, instance, vif))
         record(tx, context, instance, "detach_interface")
+
+
+def _without(
+    core: OperationsCore, tx: Transaction, instance: Instance, vif: Vif
+) -> tuple[Vif, ...]:
+    """Give a NIC's addresses back; the NICs that are left."""
+    vifs = instance.network_info
+    for each in vif.addresses:
+        vifs = core.networks.remove_fixed_ip(tx, instance, each.address)
+    return vifs
 
 
 def add_fixed_ip(

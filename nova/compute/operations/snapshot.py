@@ -156,7 +156,7 @@ def unshelve(
     context: RequestContext,
     instance: Instance,
     *,
-    availability_zone: str | None | msgspec.UnsetType = msgspec.UNSET,
+    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET,
     host: str | None = None,
 ) -> None:
     """Start a shelved server again, in a zone or on a host if one is named."""
