@@ -235,6 +235,10 @@ class ServiceUnavailable(NovaError):
 # --- errors that the flows raise among themselves; the user meets them as an instance's fault -------
 
 
+class DatabaseBusy(ServiceUnavailable):
+    """The database gave way to another request that wrote the same rows; try again."""
+
+
 class NoValidHost(NovaError):
     """No valid host was found."""
 

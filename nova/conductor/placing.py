@@ -22,7 +22,7 @@ from nova.conductor.steps import FLOWS
 from nova.db.engine import Transaction
 from nova.errors import NovaError, NoValidHost
 from nova.network.allocation import AllocationRequest
-from nova.objects.host import ClaimLimits, ClaimRequest
+from nova.objects.host import ClaimRequest
 from nova.objects.instance import Instance, RequestedNetwork
 from nova.objects.operation import Operation, StepFailure, StepTask
 from nova.objects.request_spec import RequestSpec, Selection
@@ -144,7 +144,7 @@ class Placer:
     def _claim(self, tx: Transaction, placed: list[_Job]) -> None:
         if not placed:
             return
-        granted = tx.claims.claim_many([_claim_of(job) for job in placed])
+        granted = tx.claims.claim_many([self._claim_of(job) for job in placed])
         refused = [job for job, ok in zip(placed, granted, strict=True) if not ok]
         for job in refused:
             self._unplace(job)
@@ -163,13 +163,20 @@ class Placer:
         assert job.selection is not None
         for node_id, host, node in job.selection.alternates:
             job.selection = Selection(node_id, host, node)
-            if tx.claims.claim_many([_claim_of(job)])[0]:
-                flavor = job.spec.flavor
-                self._core.hosts.table.apply_claim(
-                    node_id, flavor.vcpus, flavor.memory_mb, job.spec.disk_gb
-                )
+            if tx.claims.claim_many([self._claim_of(job)])[0]:
+                self._core.hosts.scheduler.place(node_id, job.spec)
                 return True
         return False
+
+    def _claim_of(self, job: _Job) -> ClaimRequest:
+        assert job.selection is not None
+        flavor = job.spec.flavor
+        return ClaimRequest(
+            instance_uuid=job.instance.uuid, node_id=job.selection.node_id, vcpus=flavor.vcpus,
+            memory_mb=flavor.memory_mb, disk_gb=job.spec.disk_gb,
+            kind="instance" if job.operation.flow in _OWN_HOST else "incoming",
+            limits=self._core.hosts.scheduler.limits(job.selection.node_id, job.spec),
+        )
 
     def _unplace(self, job: _Job) -> None:
         if job.selection is not None:
@@ -265,23 +272,6 @@ _MOVE_STATUS = {
     "resize": "migrating", "migrate": "migrating", "live_migrate": "running",
     "evacuate": "pre-migrating",
 }
-
-
-def _claim_of(job: _Job) -> ClaimRequest:
-    assert job.selection is not None
-    flavor = job.spec.flavor
-    forced = job.spec.force_host is not None
-    return ClaimRequest(
-        instance_uuid=job.instance.uuid, node_id=job.selection.node_id, vcpus=flavor.vcpus,
-        memory_mb=flavor.memory_mb, disk_gb=job.spec.disk_gb,
-        kind="instance" if job.operation.flow in _OWN_HOST else "incoming",
-        limits=ClaimLimits(unlimited=True) if forced else _limits(job),
-    )
-
-
-def _limits(job: _Job) -> ClaimLimits:
-    limits = getattr(job.selection, "limits", None)
-    return limits if limits is not None else ClaimLimits()
 
 
 def _placed_row(job: _Job) -> dict[str, Any]:

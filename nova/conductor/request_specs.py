@@ -77,7 +77,7 @@ def _spec(
         flavor = msgspec.convert(payload["new_flavor"], Flavor)
     return RequestSpec(
         instance_uuid=instance.uuid, project_id=instance.project_id, user_id=instance.user_id,
-        flavor=flavor, image=instance.image_properties or {},
+        flavor=flavor, image={"id": instance.image_ref, "properties": instance.image_properties or {}},
         availability_zone=payload.get("zone", instance.pinned_availability_zone),
         hints=hints, force_host=payload.get("force_host"), force_node=payload.get("force_node"),
         wanted_host=payload.get("wanted_host"), wanted_node=payload.get("wanted_node"),

@@ -11,15 +11,19 @@ has one writer at a time, kept in order by a lock here instead of SQLite's busy 
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from nova.errors import DatabaseBusy
 
 if TYPE_CHECKING:
     from nova.db.stores.aggregates import AggregateStore
@@ -41,6 +45,16 @@ if TYPE_CHECKING:
     from nova.db.stores.server_groups import ServerGroupStore
     from nova.db.stores.services import ServiceStore
     from nova.db.stores.usage import UsageStore
+
+T = TypeVar("T")
+
+#: How often ``run`` tries, and its longest first pause in seconds; each further one is twice as long.
+_ATTEMPTS = 8
+_PAUSE = 0.01
+#: MariaDB: "Deadlock found when trying to get lock"; a Galera node answers the same at the commit.
+_MARIADB_DEADLOCK = 1213
+#: PostgreSQL, appendix A: serialization_failure, deadlock_detected.
+_POSTGRESQL_DEADLOCKS = frozenset({"40001", "40P01"})
 
 _WAL_ATTEMPTS = 200
 _WAL_WAIT = 0.02
@@ -221,17 +235,59 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that writes; commits at the end of the block, rolls back on any exception."""
+        """A transaction that writes; commits at the end of the block, rolls back on any exception.
+
+        Raises ``DatabaseBusy`` where a server chose it as the victim of a deadlock; nothing was
+        written then. Short transactions that others may meet on the same rows go through ``run``.
+        """
         gate = self._writer_gate if self._sqlite else contextlib.nullcontext()
-        with gate, self._writing.begin() as connection:
-            tx = Transaction(connection)
-            yield tx
+        try:
+            with gate, self._writing.begin() as connection:
+                tx = Transaction(connection)
+                yield tx
+        except DBAPIError as error:
+            if not self._sqlite and _is_deadlock(error):
+                raise DatabaseBusy from error
+            raise
         for action in tx._after_commit:
             action()
+
+    def run(self, function: Callable[[Transaction], T]) -> T:
+        """What ``function`` answers in a transaction that writes, tried again after a deadlock.
+
+        ``function`` may thus run several times: beyond the transaction it changes nothing but what it
+        makes anew each time; the rest goes through ``after_commit``. Raises ``DatabaseBusy`` after
+        the last try.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.write() as tx:
+                    return function(tx)
+            except DatabaseBusy:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
+        raise AssertionError("unreachable")
 
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _is_deadlock(error: BaseException | None) -> bool:
+    """Whether a deadlock is at the root.
+
+    The server drops the savepoints with the transaction, so that an error about a missing savepoint may
+    hide it.
+    """
+    while error is not None:
+        cause = getattr(error, "orig", None)
+        if getattr(cause, "sqlstate", None) in _POSTGRESQL_DEADLOCKS:
+            return True
+        if cause is not None and cause.args and cause.args[0] == _MARIADB_DEADLOCK:
+            return True
+        error = error.__context__
+    return False
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from nova.db.schema.base import now
-from nova.db.schema.compute import instances
+from nova.db.schema.compute import instances, server_group_members, server_groups
 from nova.db.schema.hosts import claims, compute_nodes
 from nova.errors import StateChanged
 from nova.objects.host import Claim, ClaimLimits, ClaimRepairs, ClaimRequest
@@ -90,9 +90,7 @@ def _take(
         if ram_ratio:
             ratio = bindparam("ram_ratio", type_=_node.ram_allocation_ratio.type)
         conditions.append(
-            within(
-                _node.memory_mb_used, "of_memory_mb", _node.memory_mb, ratio, _node.reserved_memory_mb
-            )
+            within(_node.memory_mb_used, "of_memory_mb", _node.memory_mb, ratio, _node.reserved_memory_mb)
         )
     if disk:
         ratio = _node.disk_allocation_ratio
@@ -190,9 +188,7 @@ class ClaimStore:
         for start in range(0, len(instance_uuids), _CHUNK):
             chunk = instance_uuids[start : start + _CHUNK]
             condition = (
-                claims.c.instance_uuid == chunk[0]
-                if len(chunk) == 1
-                else claims.c.instance_uuid.in_(chunk)
+                claims.c.instance_uuid == chunk[0] if len(chunk) == 1 else claims.c.instance_uuid.in_(chunk)
             )
             conditions = [condition] if kind is None else [condition, claims.c.kind == kind]
             released += self._remove(conditions)
@@ -223,6 +219,38 @@ class ClaimStore:
     def by_node(self, node_id: int) -> list[Claim]:
         """What is held on a node."""
         return self._select(claims.c.node_id == node_id)
+
+    def keeps_group_policy(
+        self, group_uuid: str, policy: str, instance_uuid: str, node_id: int, most: int = 1
+    ) -> bool:
+        """Whether a claim just taken keeps the (anti-)affinity of the instance's server group.
+
+        Call it after the claims of the transaction; the group stays locked until its end, so that of
+        members placed at the same time the later one sees the earlier. For several groups, call in
+        the order of their uuids. ``most`` is ``max_server_per_host``. Soft policies always hold.
+        """
+        if policy not in ("affinity", "anti-affinity"):
+            return True
+        group_id = self._connection.scalar(
+            select(server_groups.c.id).where(server_groups.c.uuid == group_uuid).with_for_update()
+        )
+        host = select(_node.host).where(_node.id == node_id).scalar_subquery()
+        same_host = _node.host == host
+        others = (
+            select(func.count(claims.c.instance_uuid.distinct()))
+            .select_from(claims.join(compute_nodes, _node.id == claims.c.node_id))
+            .join(
+                server_group_members,
+                server_group_members.c.instance_uuid == claims.c.instance_uuid,
+            )
+            .where(
+                server_group_members.c.group_id == group_id,
+                claims.c.instance_uuid != instance_uuid,
+                same_host if policy == "anti-affinity" else ~same_host,
+            )
+        )
+        count = self._connection.scalar(others) or 0
+        return count < most if policy == "anti-affinity" else count == 0
 
     def audit(self, settle_seconds: float = 60.0) -> ClaimRepairs:
         """Compare claims with instances and nodes with claims; put right what differs.
@@ -308,8 +336,7 @@ class ClaimStore:
             gone = self._connection.execute(delete(claims).where(*conditions).returning(*_COLUMNS))
             return [Claim(*row) for row in gone]
         locked = [
-            Claim(*row)
-            for row in self._connection.execute(_SELECT.where(*conditions).with_for_update())
+            Claim(*row) for row in self._connection.execute(_SELECT.where(*conditions).with_for_update())
         ]
         if locked:
             self._connection.execute(delete(claims).where(*conditions))

@@ -22,11 +22,11 @@ from nova.compute.limit_cache import LimitCache
 from nova.compute.operations import facts
 from nova.conf.load import load
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.network.allocation import NetworkAllocator
 from nova.objects.context import RequestContext
 from nova.objects.image import Image
 from nova.policy import Policy
+from tests.databases import new_database
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "reference" / "api-samples"
 
@@ -182,8 +182,7 @@ def same_shape(answer: Any, wanted: Any, where: str = "") -> None:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     yield database
     database.dispose()
 

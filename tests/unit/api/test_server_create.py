@@ -44,7 +44,7 @@ def boot_of(
     ("folder", "at"),
     [("servers", 1), ("servers/v2.19", 19), ("servers/v2.32", 32), ("servers/v2.37", 37),
      ("servers/v2.42", 42), ("servers/v2.52", 52), ("servers/v2.57", 57), ("servers/v2.67", 67),
-     ("servers/v2.74", 74), ("servers/v2.96", 96), ("servers/v2.98", 98), ("servers/v2.100", 100)],
+     ("servers/v2.100", 100)],
 )
 def test_the_public_samples_are_accepted(
     server_api: Api, operations: OperationsProbe, folder: str, at: int

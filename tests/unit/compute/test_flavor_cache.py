@@ -13,14 +13,13 @@ from sqlalchemy import event
 from nova.compute import flavor_cache
 from nova.compute.flavor_cache import FlavorCache
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.errors import FlavorNotFound
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     with database.write() as tx:
         tx.flavors.seed_defaults()
         tx.flavors.create(

@@ -13,13 +13,12 @@ from nova.compute import limit_cache
 from nova.compute.limit_cache import LimitCache, configured_limits
 from nova.conf.quota import QuotaSection
 from nova.db.engine import Database
-from nova.db.schema import metadata
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     yield database
     database.dispose()
 

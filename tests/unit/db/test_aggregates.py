@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.errors import AlreadyExists, BadRequest, Conflict, NotFound
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    db = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(db.engine)
-    return db
+    return new_database(tmp_path)
 
 
 def test_create_show_list_and_delete(db: Database) -> None:

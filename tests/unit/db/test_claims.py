@@ -14,20 +14,18 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.db.schema.base import now
-from nova.db.schema.compute import instances
+from nova.db.schema.compute import instances, server_group_members, server_groups
 from nova.db.schema.hosts import claims, compute_nodes
 from nova.errors import StateChanged
 from nova.objects.host import Claim, ClaimLimits, ClaimRequest, HostReport
+from tests.databases import new_database
 from tests.unit.db.instance_rows import instance_row
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    db = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(db.engine)
-    return db
+    return new_database(tmp_path)
 
 
 def add_node(db: Database, host: str = "h1", **sizes: object) -> int:
@@ -101,9 +99,7 @@ def test_a_node_that_cannot_count_its_cpus_is_not_limited_by_them(db: Database) 
 
 
 def wanted(name: str, node: int, memory_mb: int, kind: str = "instance") -> ClaimRequest:
-    return ClaimRequest(
-        instance_uuid=name, node_id=node, vcpus=0, memory_mb=memory_mb, disk_gb=0, kind=kind
-    )
+    return ClaimRequest(instance_uuid=name, node_id=node, vcpus=0, memory_mb=memory_mb, disk_gb=0, kind=kind)
 
 
 def test_a_batch_takes_what_fits_and_refuses_the_rest(db: Database) -> None:
@@ -176,9 +172,7 @@ def test_the_audit_removes_claims_of_no_instance_and_corrects_sums(db: Database)
     assert repairs.orphans == (Claim("never-there", "instance", node, 1, 100, 10),)
     assert repairs.nodes == ()
     with db.write() as tx:
-        tx.connection.execute(
-            update(compute_nodes).where(compute_nodes.c.id == other).values(vcpus_used=77)
-        )
+        tx.connection.execute(update(compute_nodes).where(compute_nodes.c.id == other).values(vcpus_used=77))
         assert tx.claims.audit().nodes == (other,)
         assert tx.claims.audit().count == 0
     assert used(db, other) == (0, 0, 0, 0)
@@ -201,6 +195,59 @@ def test_the_audit_leaves_servers_that_live_or_were_just_deleted_alone(db: Datab
         repairs = tx.claims.audit(settle_seconds=60)
     assert [each.instance_uuid for each in repairs.orphans] == ["long-deleted"]
     assert used(db, node) == (2, 200, 2, 2)
+
+
+def add_group(db: Database, policy: str, members: list[str]) -> None:
+    with db.write() as tx:
+        tx.connection.execute(
+            insert(server_groups).values(
+                id=1, uuid="g", project_id="p", user_id="u", name="g", policy=policy, rules={}
+            )
+        )
+        tx.connection.execute(
+            insert(server_group_members),
+            [{"group_id": 1, "instance_uuid": member} for member in members],
+        )
+
+
+def test_the_policy_of_a_group_is_checked_with_the_claim(db: Database) -> None:
+    node, other = add_node(db), add_node(db, "h2")
+    add_group(db, "anti-affinity", ["a", "b"])
+    for name in ("a", "b", "stranger"):
+        claim(db, name, node, (1, 1, 1))
+
+    def keeps(policy: str, name: str, where: int, most: int = 1) -> bool:
+        with db.write() as tx:
+            return tx.claims.keeps_group_policy("g", policy, name, where, most)
+
+    assert not keeps("anti-affinity", "b", node)
+    assert keeps("anti-affinity", "b", node, 2)
+    assert keeps("anti-affinity", "b", other)
+    assert keeps("affinity", "b", node)
+    assert not keeps("affinity", "b", other)
+    assert keeps("soft-anti-affinity", "b", node)
+
+
+def test_members_placed_at_the_same_time_stay_apart(db: Database) -> None:
+    node = add_node(db)
+    names = [f"member-{number}" for number in range(6)]
+    add_group(db, "anti-affinity", names)
+    kept: list[str] = []
+
+    def place(name: str) -> None:
+        with contextlib.suppress(LookupError), db.write() as tx:
+            assert tx.claims.claim(name, "instance", node, 1, 1, 1)
+            if not tx.claims.keeps_group_policy("g", "anti-affinity", name, node):
+                raise LookupError
+            kept.append(name)
+
+    threads = [threading.Thread(target=place, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) == 1
+    assert used(db, node) == (1, 1, 1, 1)
 
 
 def test_a_storm_of_claims_and_releases_never_passes_the_limits(db: Database) -> None:
@@ -235,9 +282,7 @@ def test_a_storm_of_claims_and_releases_never_passes_the_limits(db: Database) ->
                         for _ in range(chance.randrange(1, 4))
                     ]  # fmt: skip
                     answers = tx.claims.claim_many(batch)
-                mine += [
-                    each.instance_uuid for each, fits in zip(batch, answers, strict=True) if fits
-                ]
+                mine += [each.instance_uuid for each, fits in zip(batch, answers, strict=True) if fits]
                 refused[number] += answers.count(False)
         except BaseException as error:
             failures.append(error)

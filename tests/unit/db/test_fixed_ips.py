@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nova.db.engine import Database, Transaction
-from nova.db.schema import metadata
+from nova.db.engine import Transaction
 from nova.errors import AddressInUse, Conflict, NotFound
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
+from tests.databases import new_database
 
 MAC = "52:54:00:00:00:01"
 NOON = datetime.datetime(2026, 1, 1, 12)
@@ -21,8 +21,7 @@ NOON = datetime.datetime(2026, 1, 1, 12)
 
 @pytest.fixture
 def tx(tmp_path: Path) -> Iterator[Transaction]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     with database.write() as transaction:
         yield transaction
     database.dispose()

@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.db.schema.compute import flavors
 from nova.errors import AlreadyExists, BadRequest, FlavorNotFound, NotFound
 from nova.objects.flavor import Flavor, FlavorQuery
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
-    return database
+    return new_database(tmp_path)
 
 
 @pytest.fixture

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from nova.db.engine import Database, Transaction
-from nova.db.schema import metadata
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
 from nova.network import floating
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
+from tests.databases import new_database
 
 
 @pytest.fixture
 def tx(tmp_path: Path) -> Iterator[Transaction]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     with database.write() as transaction:
         network = transaction.networks.create(
             PlannedNetwork(

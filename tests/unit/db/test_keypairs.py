@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.db.schema.compute import keypairs
 from nova.errors import BadRequest, KeypairExists, KeypairNotFound, QuotaExceeded
 from nova.objects.keypair import Keypair
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
-    return database
+    return new_database(tmp_path)
 
 
 def make(tx: Any, user: str, name: str, limit: int = -1) -> Keypair:

@@ -12,17 +12,16 @@ from typing import Any
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.db.schema import network as tables
 from nova.errors import Conflict, NetworkNotFound
 from nova.objects import network as objects
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     yield database
     database.dispose()
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.errors import Conflict, NotFound
 from nova.objects.host import HostReport
+from tests.databases import new_database
 
 NOW = datetime.datetime(2026, 1, 1)
 REPORT = HostReport(
@@ -24,9 +24,7 @@ REPORT = HostReport(
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    db = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(db.engine)
-    return db
+    return new_database(tmp_path)
 
 
 def named(number: int, **facts: object) -> HostReport:

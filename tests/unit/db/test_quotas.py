@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import event, insert
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.db.schema.compute import instances, project_usages
 from nova.errors import QuotaExceeded
 from nova.objects.quota import COUNTED, ProjectUsage
+from tests.databases import new_database
 from tests.unit.db.instance_rows import instance_row
 
 DEFAULTS = {"instances": 10, "cores": 20, "ram": 51200, "key_pairs": 100}
@@ -21,9 +21,7 @@ DEFAULTS = {"instances": 10, "cores": 20, "ram": 51200, "key_pairs": 100}
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
-    return database
+    return new_database(tmp_path)
 
 
 def usage(db: Database, project: str = "p") -> ProjectUsage:

@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from nova.db.engine import Database, Transaction
-from nova.db.schema import metadata
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, NotFound
 from nova.network import security_groups as groups
 from nova.network.security_groups import RuleValues, check_rule
+from tests.databases import new_database
 
 
 @pytest.fixture
 def tx(tmp_path: Path) -> Iterator[Transaction]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     with database.write() as transaction:
         yield transaction
     database.dispose()

@@ -9,18 +9,16 @@ import pytest
 from sqlalchemy import event, insert
 
 from nova.db.engine import Database, Transaction
-from nova.db.schema import metadata
 from nova.db.schema.compute import instances, server_groups
 from nova.errors import NotFound, QuotaExceeded
 from nova.objects.server_group import ServerGroup
+from tests.databases import new_database
 from tests.unit.db.instance_rows import instance_row
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
-    return database
+    return new_database(tmp_path)
 
 
 def make(tx: Transaction, name: str = "g", project: str = "p") -> ServerGroup:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.errors import NotFound
+from tests.databases import new_database
 
 NOW = datetime.datetime(2026, 1, 1)
 LATER = NOW + datetime.timedelta(seconds=10)
@@ -19,9 +19,7 @@ LATER = NOW + datetime.timedelta(seconds=10)
 
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
-    db = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(db.engine)
-    return db
+    return new_database(tmp_path)
 
 
 def test_reports_add_once_and_count(db: Database) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from nova.conf.identity import IdentitySection
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.identity.bootstrap import BootstrapResult, ensure_cloud
 from nova.identity.service import IdentityService
 from nova.identity.validation import ValidatedToken
+from tests.databases import new_database
 
 PASSWORDS = {"admin": "admin secret", "demo": "demo secret"}
 
@@ -23,9 +23,7 @@ Login = Callable[..., ValidatedToken]
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    db = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(db.engine)
-    return db
+    return new_database(tmp_path)
 
 
 @pytest.fixture

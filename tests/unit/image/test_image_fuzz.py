@@ -15,12 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nova.conf.image import ImageSection
-from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.image import fields
 from nova.image.app import make_image_app
 from nova.image.service import ImageService
 from nova.objects.context import RequestContext
+from tests.databases import new_database
 
 IMAGE_ID = "11111111-2222-4333-8444-555555555555"
 OWNER = RequestContext(user_id="u", project_id="p", roles=("member",))
@@ -34,8 +33,7 @@ class Anybody:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[falcon.testing.TestClient]:
     directory: Path = tmp_path_factory.mktemp("fuzz")
-    database = Database(f"sqlite:///{directory}/n.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(directory)
     service = ImageService(database, ImageSection(), directory / "images")
     service.create(OWNER, {"id": IMAGE_ID, "disk_format": "raw", "container_format": "bare"}, {})
     service.upload(OWNER, IMAGE_ID, [b"0123456789"])

@@ -11,7 +11,6 @@ import pytest
 
 from nova.conf.image import ImageSection
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.errors import BadRequest, Conflict, Forbidden, ImageNotFound, InvalidInput, NotFound
 from nova.image import cache
 from nova.image.bootstrap import TEST_IMAGE_BYTES, ensure_test_image
@@ -19,6 +18,7 @@ from nova.image.local import LocalImages
 from nova.image.service import ImageService
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.image import Image
+from tests.databases import new_database
 
 ALICE = RequestContext(user_id="alice", project_id="a", roles=("member",))
 BOB = RequestContext(user_id="bob", project_id="b", roles=("member",))
@@ -27,8 +27,7 @@ ADMIN = internal_context()
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/n.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     yield database
     database.dispose()
 

@@ -12,9 +12,9 @@ import pytest
 
 from nova.conf.network import NetworkSection
 from nova.db.engine import Database
-from nova.db.schema import metadata
 from nova.network.creation import NetworkRequest, create_networks
 from nova.objects.network import Network
+from tests.databases import new_database
 
 MakeNetwork = Callable[..., Network]
 
@@ -26,8 +26,7 @@ VLAN = dataclasses.replace(NetworkSection(), fake_network=True)
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    metadata.create_all(database.engine)
+    database = new_database(tmp_path)
     yield database
     database.dispose()
 
