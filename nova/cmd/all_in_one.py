@@ -91,11 +91,7 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
     state: Path = arguments.state.absolute()
     overrides = _settings(arguments.settings)
     overrides.setdefault(("DEFAULT", "state_path"), str(state))
-    overrides.setdefault(("DEFAULT", "fake_network"), True)
-    overrides.setdefault(("DEFAULT", "network_manager"), "nova.network.manager.FlatDHCPManager")
-    files = list(arguments.config_file)
-    if not files and (state / "nova.conf").exists():
-        files = [str(state / "nova.conf")]
+    files = list(arguments.config_file) or [str(first_configuration(state))]
     try:
         config = load(files, overrides)
     except (cfg.Error, ValueError) as error:
@@ -119,6 +115,33 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
     finally:
         cloud.stop()
     return 0
+
+
+_FIRST_CONFIGURATION = """\
+# The options of this cloud; every option is explained in docs/operators/configuration.md.
+# Written at first start and then left alone: change it as you like, and start again.
+[DEFAULT]
+state_path = {state}
+compute_driver = fake.FakeDriver
+# Addresses come from the database; no bridge, VLAN or DHCP server is touched on this host.
+fake_network = True
+network_manager = nova.network.manager.FlatDHCPManager
+flat_network_bridge = br100
+
+[fake]
+# How many compute hosts are simulated.
+hosts = 4
+"""
+
+
+def first_configuration(state: Path) -> Path:
+    """The state directory's nova.conf, written where there is none; ``nova-manage`` reads it too."""
+    path = state / "nova.conf"
+    if not path.exists():
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(_FIRST_CONFIGURATION.format(state=state))
+        path.chmod(0o600)
+    return path
 
 
 def _settings(texts: Sequence[str]) -> dict[tuple[str, str], Any]:

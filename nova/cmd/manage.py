@@ -140,10 +140,14 @@ def _run(arguments: argparse.Namespace, output: TextIO) -> int:
 
 def _load(arguments: argparse.Namespace) -> Config:
     files = getattr(arguments, "config_file", None)
+    state_path = getattr(arguments, "state_path", None)
+    own = Path(state_path) / "nova.conf" if state_path is not None else None
+    if files is None and own is not None and own.is_file():
+        # The directory of an all-in-one cloud: its own file says all about it.
+        return load([str(own)], {("DEFAULT", "state_path"): state_path})
     if files is None:
         files = [DEFAULT_CONFIG_FILE] if Path(DEFAULT_CONFIG_FILE).is_file() else []
     config = load(files)
-    state_path = getattr(arguments, "state_path", None)
     if state_path is not None:
         default = dataclasses.replace(config.default, state_path=state_path)
         # A named directory means its own database, whatever else is configured.

@@ -73,7 +73,7 @@ def _created(
     done = tx.instances.transition(
         instance.uuid,
         {"vm_state": ACTIVE, "task_state": None, "power_state": result.power_state or 0,
-         "launched_at": now(), "progress": 100},
+         "launched_at": now()},
         vm_states={BUILDING}, task_states={action.running, *action.passes, None},
     )
     tx.operations.finish(op.id, failed=not done, message=None if done else "Error")

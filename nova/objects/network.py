@@ -7,6 +7,7 @@ The field order of the records is that of their tables' columns (checked by a te
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,21 @@ class Network(msgspec.Struct, frozen=True):
     vpn_private_address: str | None = None
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+    segment_uuid: str | None = None
+    subnet_uuid: str | None = None
+    subnet_uuid_v6: str | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
+
+    @property
+    def network_uuid(self) -> str:
+        """The uuid of the network that this row belongs to: its own, or its segment's first's."""
+        return self.segment_uuid or self.uuid
+
+    @property
+    def has_range(self) -> bool:
+        """Whether the row has a subnet; addresses come from nowhere else."""
+        return self.cidr is not None or self.cidr_v6 is not None
 
 
 class PlannedAddress(msgspec.Struct, frozen=True):
@@ -79,15 +95,40 @@ class NetworkUsage(msgspec.Struct, frozen=True):
 
 
 class VirtualInterface(msgspec.Struct, frozen=True):
-    """A network card of an instance; ``address`` is its MAC."""
+    """A network card; ``address`` is its MAC. Without an instance it is a port that nobody bound.
+
+    ``kept`` ones were made by a user and outlive the server that they are bound to.
+    """
 
     id: int
     uuid: str
     address: str
     network_id: int
-    instance_uuid: str
+    instance_uuid: str | None
     tag: str | None
     created_at: datetime.datetime
+    project_id: str | None = None
+    kept: bool = False
+    updated_at: datetime.datetime | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
+
+
+class PortServer(msgspec.Struct, frozen=True):
+    """What a port shows of the server that it is bound to."""
+
+    host: str | None
+    power_state: int
+    availability_zone: str | None
+    task_state: str | None
+
+
+class PortRecord(msgspec.Struct, frozen=True):
+    """A port with its addresses, as (row id, address, network row id), and its server."""
+
+    card: VirtualInterface
+    addresses: tuple[tuple[int, str, int], ...] = ()
+    server: PortServer | None = None
 
 
 class FixedIP(msgspec.Struct, frozen=True):
@@ -148,8 +189,25 @@ class FloatingIP(msgspec.Struct, frozen=True):
     interface: str | None
     created_at: datetime.datetime | None
     updated_at: datetime.datetime | None
+    uuid: str = ""
+    revision: int = 0
+    facts: dict[str, Any] | None = None
     fixed_address: str | None = None
     instance_uuid: str | None = None
+    port_uuid: str | None = None
+    fixed_network_id: int | None = None
+
+
+class FloatingPool(msgspec.Struct, frozen=True):
+    """A pool of floating addresses that was made as an external network."""
+
+    id: int
+    uuid: str
+    name: str
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
 
 
 class SecurityGroup(msgspec.Struct, frozen=True):
@@ -162,6 +220,9 @@ class SecurityGroup(msgspec.Struct, frozen=True):
     description: str
     created_at: datetime.datetime | None
     updated_at: datetime.datetime | None
+    uuid: str = ""
+    revision: int = 0
+    facts: dict[str, Any] | None = None
     rules: tuple[SecurityGroupRule, ...] = ()
 
 
@@ -180,8 +241,14 @@ class SecurityGroupRule(msgspec.Struct, frozen=True):
     source_group_id: int | None
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+    uuid: str = ""
+    direction: str = "ingress"
+    ethertype: str | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
     source_group_name: str | None = None
     source_group_project: str | None = None
+    source_group_uuid: str | None = None
 
 
 class DefaultRule(msgspec.Struct, frozen=True):

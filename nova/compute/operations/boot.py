@@ -244,7 +244,7 @@ def _row(
     return {
         "uuid": uuid, "revision": 1, "project_id": context.project_id,
         "user_id": context.user_id, "name": name,
-        "description": request.description if request.description is not None else name,
+        "description": request.description,
         "hostname": hostname, "image_ref": image.id if image else "",
         "image_properties": image_facts, "kernel_id": request.kernel_id
         or str(image_facts.get("kernel_id") or ""),

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime
+import uuid
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -16,12 +18,29 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from nova.db.schema.base import Timestamp, created_updated, metadata
+from nova.db.schema.base import Document, Timestamp, created_updated, metadata
 
 #: The release time of an address that was never handed out: it sorts first on every database.
 NEVER = datetime.datetime(1970, 1, 2)
 
-# Several networks may carry one VLAN id: they share the bridge and the VLAN device.
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _described() -> list[Column[Any]]:
+    """What the network API adds to a row: how often it was changed there, and free facts (names,
+    descriptions, tags and the like, as ``nova/api/network`` writes them).
+    """
+    return [
+        Column("revision", Integer, nullable=False, default=0),
+        Column("facts", Document),
+    ]
+
+
+# Several networks may carry one VLAN id: they share the bridge and the VLAN device. A row with a
+# `segment_uuid` is one more subnet of the network with that uuid; all rows of a network share its
+# bridge. A row without any range is a network that has no subnet yet.
 networks = Table(
     "networks",
     metadata,
@@ -55,8 +74,14 @@ networks = Table(
     Column("vpn_public_port", Integer),
     Column("vpn_private_address", String(39)),
     *created_updated(),
+    Column("segment_uuid", String(36), index=True),
+    Column("subnet_uuid", String(36)),
+    Column("subnet_uuid_v6", String(36)),
+    *_described(),
 )
 
+# Network cards, which the network API shows as ports. One without an instance is a port that nobody
+# has bound; `kept` ones were made by a user and outlive the server that they are bound to.
 virtual_interfaces = Table(
     "virtual_interfaces",
     metadata,
@@ -64,9 +89,13 @@ virtual_interfaces = Table(
     Column("uuid", String(36), nullable=False, unique=True),
     Column("address", String(17), nullable=False, unique=True),
     Column("network_id", Integer, ForeignKey("networks.id"), nullable=False, index=True),
-    Column("instance_uuid", String(36), nullable=False, index=True),
+    Column("instance_uuid", String(36), index=True),
     Column("tag", String(60)),
     Column("created_at", Timestamp, nullable=False),
+    Column("project_id", String(64), index=True),
+    Column("kept", Boolean, nullable=False, default=False),
+    Column("updated_at", Timestamp),
+    *_described(),
 )
 
 # One row per address of the range. An address is free when allocated, reserved and used_elsewhere
@@ -80,7 +109,7 @@ fixed_ips = Table(
     Column("address", String(39), nullable=False),
     Column("network_id", Integer, ForeignKey("networks.id"), nullable=False),
     Column("position", Integer, nullable=False),
-    Column("virtual_interface_uuid", String(36)),
+    Column("virtual_interface_uuid", String(36), index=True),
     Column("instance_uuid", String(36), index=True),
     Column("allocated", Boolean, nullable=False, default=False),
     Column("leased", Boolean, nullable=False, default=False),
@@ -119,6 +148,20 @@ floating_ips = Table(
     Column("pool", String(255), nullable=False),
     Column("interface", String(255)),
     *created_updated(),
+    Column("uuid", String(36), nullable=False, unique=True, default=_new_uuid),
+    *_described(),
+)
+
+# External networks that were made through the network API. Other pools have no row: they exist by
+# the addresses in them.
+floating_ip_pools = Table(
+    "floating_ip_pools",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String(36), nullable=False, unique=True),
+    Column("name", String(255), nullable=False, unique=True),
+    *created_updated(),
+    *_described(),
 )
 
 security_groups = Table(
@@ -130,9 +173,12 @@ security_groups = Table(
     Column("name", String(255), nullable=False),
     Column("description", String(255), nullable=False, default=""),
     *created_updated(),
+    Column("uuid", String(36), nullable=False, unique=True, default=_new_uuid),
+    *_described(),
     UniqueConstraint("project_id", "name"),
 )
 
+# What leaves a server is never held back; rules of direction "egress" are kept as written and shown.
 security_group_rules = Table(
     "security_group_rules",
     metadata,
@@ -141,12 +187,16 @@ security_group_rules = Table(
         "group_id", Integer, ForeignKey("security_groups.id", ondelete="CASCADE"), nullable=False,
         index=True,
     ),
-    Column("protocol", String(8)),
+    Column("protocol", String(16)),
     Column("from_port", Integer),
     Column("to_port", Integer),
     Column("cidr", String(43)),
     Column("source_group_id", Integer, ForeignKey("security_groups.id", ondelete="CASCADE")),
     *created_updated(),
+    Column("uuid", String(36), nullable=False, unique=True, default=_new_uuid),
+    Column("direction", String(8), nullable=False, default="ingress"),
+    Column("ethertype", String(4)),
+    *_described(),
 )
 
 security_group_members = Table(

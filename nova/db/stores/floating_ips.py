@@ -33,7 +33,10 @@ _floating = floating_ips.c
 _BATCH = 500
 
 _EVERY = (
-    select(floating_ips, fixed_ips.c.address, fixed_ips.c.instance_uuid)
+    select(
+        floating_ips, fixed_ips.c.address, fixed_ips.c.instance_uuid,
+        fixed_ips.c.virtual_interface_uuid, fixed_ips.c.network_id,
+    )
     .select_from(floating_ips.outerjoin(fixed_ips, fixed_ips.c.id == _floating.fixed_ip_id))
     .order_by(_floating.id)
 )

@@ -55,6 +55,14 @@ _LIMITS = union_all(
         or_(quotas.c.user_id == "", quotas.c.user_id == bindparam("the_user")),
     ),
 )
+# A project's row, where another transaction has not made it in between. MariaDB's INSERT IGNORE would
+# leave a shared lock on the other's row, and two of those that then update it are a deadlock.
+_NEW_USAGE: dict[str, Insert] = {
+    "mysql": mysql.insert(project_usages).on_duplicate_key_update(
+        project_id=project_usages.c.project_id
+    ),
+    "other": postgresql.insert(project_usages).on_conflict_do_nothing(),
+}
 _COUNTED_INSTANCES = and_(instances.c.deleted == 0, instances.c.vm_state != SOFT_DELETED)
 
 
@@ -289,15 +297,10 @@ class QuotaStore:
     def _ensure_row(self, project_id: str) -> None:
         if self._connection.execute(_USAGE, {"the_project": project_id}).first() is not None:
             return
-        try:
-            with self._connection.begin_nested():
-                self._connection.execute(
-                    insert(project_usages).values(
-                        project_id=project_id, **dict.fromkeys(COUNTED, 0)
-                    )
-                )
-        except IntegrityError:
-            return  # another transaction made it first
+        made = _NEW_USAGE["mysql" if self._connection.dialect.name in ("mysql", "mariadb") else "other"]
+        self._connection.execute(
+            made, {"project_id": project_id, **dict.fromkeys(COUNTED, 0)}
+        )
 
 
 #: The UPDATE for each combination of resources and of limited ones among them.

@@ -35,7 +35,7 @@ _member = security_group_members.c
 
 _source = security_groups.alias("source_groups")
 _RULES = (
-    select(security_group_rules, _source.c.name, _source.c.project_id)
+    select(security_group_rules, _source.c.name, _source.c.project_id, _source.c.uuid)
     .select_from(
         security_group_rules.outerjoin(_source, _source.c.id == _rule.source_group_id)
     )

@@ -8,6 +8,7 @@ import datetime
 import random
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -250,17 +251,37 @@ def test_members_placed_at_the_same_time_stay_apart(db: Database) -> None:
     assert used(db, node) == (1, 1, 1, 1)
 
 
+@contextlib.contextmanager
+def watched(db: Database) -> Iterator[None]:
+    """The database itself refuses every write that passes a limit, not the program."""
+    within = (
+        "{0}vcpus_used <= {0}vcpus * {0}cpu_allocation_ratio - {0}reserved_vcpus"
+        " AND {0}memory_mb_used <= {0}memory_mb * {0}ram_allocation_ratio - {0}reserved_memory_mb"
+        " AND {0}vcpus_used >= 0 AND {0}memory_mb_used >= 0"
+    )
+    begin, end = (
+        (
+            f"CREATE TRIGGER watch AFTER UPDATE ON compute_nodes WHEN NOT ({within.format('NEW.')})"
+            " BEGIN SELECT RAISE(ABORT, 'over the limit'); END",
+            "DROP TRIGGER watch",
+        )
+        if db.dialect == "sqlite"
+        else (
+            f"ALTER TABLE compute_nodes ADD CONSTRAINT watch CHECK ({within.format('')})",
+            "ALTER TABLE compute_nodes DROP CONSTRAINT watch",
+        )
+    )
+    with db.engine.begin() as connection:
+        connection.execute(text(begin))
+    try:
+        yield
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(text(end))
+
+
 def test_a_storm_of_claims_and_releases_never_passes_the_limits(db: Database) -> None:
     nodes = [add_node(db, f"h{number}") for number in range(4)]
-    # The database watches every write, not the program.
-    with db.engine.begin() as connection:
-        connection.execute(text(
-            "CREATE TRIGGER watch AFTER UPDATE ON compute_nodes WHEN"
-            " NEW.vcpus_used > NEW.vcpus * NEW.cpu_allocation_ratio - NEW.reserved_vcpus"
-            " OR NEW.memory_mb_used > NEW.memory_mb * NEW.ram_allocation_ratio"
-            " - NEW.reserved_memory_mb OR NEW.vcpus_used < 0 OR NEW.memory_mb_used < 0"
-            " BEGIN SELECT RAISE(ABORT, 'over the limit'); END"
-        ))  # fmt: skip
     failures: list[BaseException] = []
     refused = [0] * 8
 
@@ -269,29 +290,30 @@ def test_a_storm_of_claims_and_releases_never_passes_the_limits(db: Database) ->
         mine: list[str] = []
         try:
             for _ in range(60):
-                with db.write() as tx:
-                    if mine and chance.random() < 0.4:
-                        tx.claims.release(mine.pop(chance.randrange(len(mine))))
-                        continue
-                    batch = [
-                        ClaimRequest(
-                            instance_uuid=str(uuid.uuid4()), node_id=chance.choice(nodes),
-                            vcpus=chance.randrange(1, 3), memory_mb=chance.randrange(50, 400),
-                            disk_gb=1,
-                        )
-                        for _ in range(chance.randrange(1, 4))
-                    ]  # fmt: skip
-                    answers = tx.claims.claim_many(batch)
+                if mine and chance.random() < 0.4:
+                    back = mine.pop(chance.randrange(len(mine)))
+                    db.run(lambda tx, back=back: tx.claims.release(back))
+                    continue
+                batch = [
+                    ClaimRequest(
+                        instance_uuid=str(uuid.uuid4()), node_id=chance.choice(nodes),
+                        vcpus=chance.randrange(1, 3), memory_mb=chance.randrange(50, 400),
+                        disk_gb=1,
+                    )
+                    for _ in range(chance.randrange(1, 4))
+                ]  # fmt: skip
+                answers = db.run(lambda tx, batch=batch: tx.claims.claim_many(batch))
                 mine += [each.instance_uuid for each, fits in zip(batch, answers, strict=True) if fits]
                 refused[number] += answers.count(False)
         except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=worker, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with watched(db):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert not failures
     assert sum(refused) > 50, "the cloud was never full: nothing was tested"
     with db.write() as tx:

@@ -123,8 +123,7 @@ def test_fifty_parallel_requests_get_exactly_the_ten_allowed(db: Database) -> No
     def request() -> None:
         barrier.wait()
         try:
-            with db.write() as tx:
-                tx.quotas.reserve("p", {"instances": 1, "cores": 1}, DEFAULTS)
+            db.run(lambda tx: tx.quotas.reserve("p", {"instances": 1, "cores": 1}, DEFAULTS))
             results.append(True)
         except QuotaExceeded:
             results.append(False)
