@@ -146,6 +146,7 @@ class Placer:
             return
         granted = tx.claims.claim_many([self._claim_of(job) for job in placed])
         refused = [job for job, ok in zip(placed, granted, strict=True) if not ok]
+        refused += self._out_of_policy(tx, [job for job in placed if job not in refused])
         for job in refused:
             self._unplace(job)
             if not self._take_alternate(tx, job):
@@ -158,6 +159,21 @@ class Placer:
                         tx, job.operation, job.instance, "place",
                         attempt=job.operation.attempt + 1,
                     )
+
+    def _out_of_policy(self, tx: Transaction, jobs: list[_Job]) -> list[_Job]:
+        """Those whose group another conductor has filled meanwhile; their claims are given back."""
+        broken = []
+        members = [job for job in jobs if job.spec.group_uuid and job.spec.force_host is None]
+        for job in sorted(members, key=lambda each: each.spec.group_uuid or ""):
+            assert job.selection is not None
+            kept = tx.claims.keeps_group_policy(
+                job.spec.group_uuid or "", job.spec.group_policy or "", job.instance.uuid,
+                job.selection.node_id, int(job.spec.group_rules.get("max_server_per_host", 1)),
+            )
+            if not kept:
+                tx.claims.release(job.instance.uuid, self._claim_of(job).kind)
+                broken.append(job)
+        return broken
 
     def _take_alternate(self, tx: Transaction, job: _Job) -> bool:
         assert job.selection is not None

@@ -57,7 +57,12 @@ VIEW = View(
     Field("name", attribute("name")),
     Field("description", attribute("description")),
     Field("tenant_id", attribute("project_id")),
-    Field("rules", lambda group, render: [render(rule, None) for rule in group.rules]),
+    Field(
+        "rules",
+        lambda group, render: [
+            render(rule, None) for rule in group.rules if rule.direction == "ingress"
+        ],
+    ),
 )
 DEFAULT_VIEW = View(
     Field("id", attribute("id")),
@@ -138,9 +143,16 @@ def index(request: ApiRequest) -> Any:
 
 
 def show(request: ApiRequest) -> Any:
-    """Show a group with its rules."""
+    """Show a group with its rules.
+
+    A word that is no id is not found: the public command line asks by name first, and looks through
+    the list only after a 404.
+    """
+    asked = request.path["security_group_id"]
+    if not asked.isdecimal():
+        raise NotFound(f"Security group {asked} not found.")
     with request.cloud.db.read() as tx:
-        group = _group(request, tx, request.path["security_group_id"])
+        group = _group(request, tx, asked)
     return {"security_group": _shown(request, group)}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Insert,
     Update,
     and_,
     bindparam,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from nova.db.schema.compute import (
     instances,
@@ -57,11 +58,14 @@ _LIMITS = union_all(
 )
 # A project's row, where another transaction has not made it in between. MariaDB's INSERT IGNORE would
 # leave a shared lock on the other's row, and two of those that then update it are a deadlock.
+_KEEP_USAGE = mysql.insert(project_usages).on_duplicate_key_update(
+    project_id=project_usages.c.project_id
+)
 _NEW_USAGE: dict[str, Insert] = {
-    "mysql": mysql.insert(project_usages).on_duplicate_key_update(
-        project_id=project_usages.c.project_id
-    ),
-    "other": postgresql.insert(project_usages).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(project_usages).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(project_usages).on_conflict_do_nothing(),
+    "mysql": _KEEP_USAGE,
+    "mariadb": _KEEP_USAGE,
 }
 _COUNTED_INSTANCES = and_(instances.c.deleted == 0, instances.c.vm_state != SOFT_DELETED)
 
@@ -297,9 +301,9 @@ class QuotaStore:
     def _ensure_row(self, project_id: str) -> None:
         if self._connection.execute(_USAGE, {"the_project": project_id}).first() is not None:
             return
-        made = _NEW_USAGE["mysql" if self._connection.dialect.name in ("mysql", "mariadb") else "other"]
         self._connection.execute(
-            made, {"project_id": project_id, **dict.fromkeys(COUNTED, 0)}
+            _NEW_USAGE[self._connection.dialect.name],
+            {"project_id": project_id, **dict.fromkeys(COUNTED, 0)},
         )
 
 

@@ -17,20 +17,14 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column(
-            "metadata",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
+        sa.Column("metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_aggregates")),
         sa.UniqueConstraint("name", name=op.f("uq_aggregates_name")),
@@ -45,26 +39,16 @@ def upgrade() -> None:
         sa.Column("host_ip", sa.String(length=39), nullable=False),
         sa.Column("hypervisor_type", sa.String(length=64), nullable=False),
         sa.Column("hypervisor_version", sa.Integer(), nullable=False),
-        sa.Column(
-            "cpu_info",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
+        sa.Column("cpu_info", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "supported_instances",
             sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "capabilities",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "capabilities", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
-        sa.Column(
-            "metrics",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
+        sa.Column("metrics", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column("vcpus", sa.Integer(), nullable=False),
         sa.Column("memory_mb", sa.Integer(), nullable=False),
         sa.Column("local_gb", sa.Integer(), nullable=False),
@@ -87,9 +71,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_compute_nodes")),
         sa.UniqueConstraint(
@@ -122,9 +104,7 @@ def upgrade() -> None:
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column(
-            "extra_specs",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "extra_specs", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column(
             "created_at",
@@ -132,13 +112,30 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
         sa.UniqueConstraint("flavorid", name=op.f("uq_flavors_flavorid")),
         sa.UniqueConstraint("name", name=op.f("uq_flavors_name")),
+    )
+    op.create_table(
+        "floating_ip_pools",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_floating_ip_pools")),
+        sa.UniqueConstraint("name", name=op.f("uq_floating_ip_pools_name")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_floating_ip_pools_uuid")),
     )
     op.create_table(
         "floating_ips",
@@ -156,19 +153,17 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_floating_ips")),
         sa.UniqueConstraint("address", name=op.f("uq_floating_ips_address")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_floating_ips_uuid")),
     )
-    op.create_index(
-        op.f("ix_floating_ips_fixed_ip_id"), "floating_ips", ["fixed_ip_id"], unique=False
-    )
-    op.create_index(
-        op.f("ix_floating_ips_project_id"), "floating_ips", ["project_id"], unique=False
-    )
+    op.create_index(op.f("ix_floating_ips_fixed_ip_id"), "floating_ips", ["fixed_ip_id"], unique=False)
+    op.create_index(op.f("ix_floating_ips_project_id"), "floating_ips", ["project_id"], unique=False)
     op.create_table(
         "identity_projects",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -178,18 +173,10 @@ def upgrade() -> None:
         sa.Column("is_domain", sa.Boolean(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
-        sa.Column(
-            "options",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("options", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "tokens_valid_since",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
@@ -201,45 +188,32 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_projects")),
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_projects_domain_id_name")),
     )
-    op.create_index(
-        op.f("ix_identity_projects_parent_id"), "identity_projects", ["parent_id"], unique=False
-    )
+    op.create_index(op.f("ix_identity_projects_parent_id"), "identity_projects", ["parent_id"], unique=False)
     op.create_table(
         "identity_regions",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("parent_region_id", sa.String(length=255), nullable=True),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_regions")),
     )
     op.create_index(
-        op.f("ix_identity_regions_parent_region_id"),
-        "identity_regions",
-        ["parent_region_id"],
-        unique=False,
+        op.f("ix_identity_regions_parent_region_id"), "identity_regions", ["parent_region_id"], unique=False
     )
     op.create_table(
         "identity_revocations",
@@ -252,10 +226,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("audit_id", name=op.f("pk_identity_revocations")),
     )
     op.create_index(
-        op.f("ix_identity_revocations_expires_at"),
-        "identity_revocations",
-        ["expires_at"],
-        unique=False,
+        op.f("ix_identity_revocations_expires_at"), "identity_revocations", ["expires_at"], unique=False
     )
     op.create_table(
         "identity_roles",
@@ -263,27 +234,17 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("domain_id", sa.String(length=64), nullable=False),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
-        sa.Column(
-            "options",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("options", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_roles")),
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_roles_domain_id_name")),
@@ -294,23 +255,17 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=255), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_services")),
     )
@@ -334,13 +289,9 @@ def upgrade() -> None:
         sa.Column("protected", sa.Boolean(), nullable=False),
         sa.Column("os_hidden", sa.Boolean(), nullable=False),
         sa.Column(
-            "properties",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "properties", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
-        sa.Column(
-            "tags", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("tags", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
@@ -352,9 +303,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("upload_id", sa.String(length=36), nullable=True),
-        sa.Column(
-            "staged", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
-        ),
+        sa.Column("staged", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
     )
     op.create_index("ix_images_listing", "images", ["created_at", "id"], unique=False)
@@ -372,15 +321,11 @@ def upgrade() -> None:
         sa.Column("hostname", sa.String(length=255), nullable=False),
         sa.Column("image_ref", sa.String(length=255), nullable=False),
         sa.Column(
-            "image_properties",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "image_properties", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("kernel_id", sa.String(length=255), nullable=False),
         sa.Column("ramdisk_id", sa.String(length=255), nullable=False),
-        sa.Column(
-            "flavor", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("flavor", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column("flavorid", sa.String(length=255), nullable=False),
         sa.Column("vcpus", sa.Integer(), nullable=False),
         sa.Column("memory_mb", sa.Integer(), nullable=False),
@@ -398,11 +343,7 @@ def upgrade() -> None:
         sa.Column("launch_index", sa.Integer(), nullable=False),
         sa.Column("key_name", sa.String(length=255), nullable=True),
         sa.Column("key_data", sa.Text(), nullable=True),
-        sa.Column(
-            "user_data",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
-        ),
+        sa.Column("user_data", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.Column("config_drive", sa.String(length=8), nullable=False),
         sa.Column("access_ipv4", sa.String(length=39), nullable=False),
         sa.Column("access_ipv6", sa.String(length=39), nullable=False),
@@ -410,47 +351,29 @@ def upgrade() -> None:
         sa.Column("locked_reason", sa.String(length=255), nullable=True),
         sa.Column("disk_config", sa.String(length=8), nullable=False),
         sa.Column("root_device_name", sa.String(length=32), nullable=True),
+        sa.Column("metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
-            "metadata",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "system_metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
+        ),
+        sa.Column("tags", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column(
+            "network_info", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column(
-            "system_metadata",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "security_groups", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column(
-            "tags", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
+            "block_devices", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column(
-            "network_info",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "security_groups",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "block_devices",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "scheduler_hints",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "scheduler_hints", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column(
             "trusted_image_certificates",
             sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
             nullable=True,
         ),
-        sa.Column(
-            "fault", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
-        ),
+        sa.Column("fault", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.Column("server_group", sa.String(length=36), nullable=True),
         sa.Column(
             "created_at",
@@ -473,18 +396,14 @@ def upgrade() -> None:
             nullable=True,
         ),
         sa.Column(
-            "deleted_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "deleted_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("deleted", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
         sa.UniqueConstraint("uuid", name=op.f("uq_instances_uuid")),
     )
     op.create_index("ix_instances_host", "instances", ["host", "deleted"], unique=False)
-    op.create_index(
-        "ix_instances_listing", "instances", ["deleted", "created_at", "id"], unique=False
-    )
+    op.create_index("ix_instances_listing", "instances", ["deleted", "created_at", "id"], unique=False)
     op.create_index(
         "ix_instances_project_listing",
         "instances",
@@ -501,9 +420,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=8), nullable=False),
         sa.Column("fingerprint", sa.String(length=255), nullable=False),
         sa.Column(
-            "public_key",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "public_key", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column(
             "created_at",
@@ -511,9 +428,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keypairs")),
         sa.UniqueConstraint("user_id", "name", name=op.f("uq_keypairs_user_id_name")),
@@ -532,34 +447,24 @@ def upgrade() -> None:
         sa.Column("dest_node", sa.String(length=255), nullable=True),
         sa.Column("dest_host", sa.String(length=255), nullable=True),
         sa.Column(
-            "old_flavor",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "old_flavor", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column(
-            "new_flavor",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "new_flavor", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("old_flavor_id", sa.Integer(), nullable=True),
         sa.Column("new_flavor_id", sa.Integer(), nullable=True),
         sa.Column("old_vm_state", sa.String(length=32), nullable=True),
         sa.Column("user_id", sa.String(length=64), nullable=True),
         sa.Column("project_id", sa.String(length=64), nullable=True),
-        sa.Column(
-            "progress",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
-        ),
+        sa.Column("progress", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_migrations")),
         sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
@@ -603,14 +508,18 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
+        sa.Column("segment_uuid", sa.String(length=36), nullable=True),
+        sa.Column("subnet_uuid", sa.String(length=36), nullable=True),
+        sa.Column("subnet_uuid_v6", sa.String(length=36), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_networks")),
         sa.UniqueConstraint("uuid", name=op.f("uq_networks_uuid")),
     )
     op.create_index(op.f("ix_networks_project_id"), "networks", ["project_id"], unique=False)
+    op.create_index(op.f("ix_networks_segment_uuid"), "networks", ["segment_uuid"], unique=False)
     op.create_index(op.f("ix_networks_vlan"), "networks", ["vlan"], unique=False)
     op.create_table(
         "operations",
@@ -624,11 +533,7 @@ def upgrade() -> None:
         sa.Column("step", sa.String(length=32), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=True),
-        sa.Column(
-            "payload",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
+        sa.Column("payload", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.String(length=64), nullable=True),
         sa.Column(
@@ -654,9 +559,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
     )
-    op.create_index(
-        "ix_operations_instance", "operations", ["instance_uuid", "started_at"], unique=False
-    )
+    op.create_index("ix_operations_instance", "operations", ["instance_uuid", "started_at"], unique=False)
     op.create_index("ix_operations_state", "operations", ["state", "lease_until"], unique=False)
     op.create_table(
         "project_usages",
@@ -698,9 +601,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group_default_rules")),
     )
@@ -717,12 +618,14 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_security_groups_project_id_name")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_security_groups_uuid")),
     )
     op.create_table(
         "seeds",
@@ -742,25 +645,19 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("policy", sa.String(length=32), nullable=False),
-        sa.Column(
-            "rules", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("rules", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server_groups")),
         sa.UniqueConstraint("uuid", name=op.f("uq_server_groups_uuid")),
     )
-    op.create_index(
-        op.f("ix_server_groups_project_id"), "server_groups", ["project_id"], unique=False
-    )
+    op.create_index(op.f("ix_server_groups_project_id"), "server_groups", ["project_id"], unique=False)
     op.create_table(
         "services",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -783,9 +680,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_services")),
         sa.UniqueConstraint("host", "binary", name=op.f("uq_services_host_binary")),
@@ -839,23 +734,17 @@ def upgrade() -> None:
         sa.Column("used_elsewhere", sa.Boolean(), nullable=False),
         sa.Column("seen_mac", sa.String(length=17), nullable=True),
         sa.Column(
-            "seen_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "seen_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.Column(
-            "probed_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "probed_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.Column(
             "released_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
-        sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name=op.f("fk_fixed_ips_network_id")
-        ),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_fixed_ips_network_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fixed_ips")),
         sa.UniqueConstraint("network_id", "address", name=op.f("uq_fixed_ips_network_id_address")),
     )
@@ -866,18 +755,16 @@ def upgrade() -> None:
         ["network_id", "allocated", "reserved", "used_elsewhere", "released_at", "position"],
         unique=False,
     )
+    op.create_index(op.f("ix_fixed_ips_instance_uuid"), "fixed_ips", ["instance_uuid"], unique=False)
     op.create_index(
-        op.f("ix_fixed_ips_instance_uuid"), "fixed_ips", ["instance_uuid"], unique=False
+        op.f("ix_fixed_ips_virtual_interface_uuid"), "fixed_ips", ["virtual_interface_uuid"], unique=False
     )
     op.create_table(
         "flavor_access",
         sa.Column("flavor_id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=False),
         sa.ForeignKeyConstraint(
-            ["flavor_id"],
-            ["flavors.id"],
-            name=op.f("fk_flavor_access_flavor_id"),
-            ondelete="CASCADE",
+            ["flavor_id"], ["flavors.id"], name=op.f("fk_flavor_access_flavor_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("flavor_id", "project_id", name=op.f("pk_flavor_access")),
     )
@@ -887,22 +774,16 @@ def upgrade() -> None:
         sa.Column("interface", sa.String(length=8), nullable=False),
         sa.Column("service_id", sa.String(length=64), nullable=False),
         sa.Column("region_id", sa.String(length=255), nullable=True),
-        sa.Column(
-            "url", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("url", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.ForeignKeyConstraint(
             ["region_id"], ["identity_regions.id"], name=op.f("fk_identity_endpoints_region_id")
@@ -912,34 +793,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_endpoints")),
     )
-    op.create_index(
-        "ix_identity_endpoints_region_id", "identity_endpoints", ["region_id"], unique=False
-    )
-    op.create_index(
-        "ix_identity_endpoints_service_id", "identity_endpoints", ["service_id"], unique=False
-    )
+    op.create_index("ix_identity_endpoints_region_id", "identity_endpoints", ["region_id"], unique=False)
+    op.create_index("ix_identity_endpoints_service_id", "identity_endpoints", ["service_id"], unique=False)
     op.create_table(
         "identity_groups",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("domain_id", sa.String(length=64), nullable=False),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.ForeignKeyConstraint(
             ["domain_id"], ["identity_projects.id"], name=op.f("fk_identity_groups_domain_id")
@@ -963,9 +834,7 @@ def upgrade() -> None:
             name=op.f("fk_identity_implied_roles_prior_role_id"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint(
-            "prior_role_id", "implied_role_id", name=op.f("pk_identity_implied_roles")
-        ),
+        sa.PrimaryKeyConstraint("prior_role_id", "implied_role_id", name=op.f("pk_identity_implied_roles")),
     )
     op.create_table(
         "identity_project_tags",
@@ -1004,10 +873,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_identity_role_assignments_target_id",
-        "identity_role_assignments",
-        ["target_id"],
-        unique=False,
+        "ix_identity_role_assignments_target_id", "identity_role_assignments", ["target_id"], unique=False
     )
     op.create_table(
         "identity_users",
@@ -1017,22 +883,12 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("default_project_id", sa.String(length=64), nullable=True),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
-        sa.Column(
-            "email", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
-        ),
+        sa.Column("email", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.Column("password_hash", sa.String(length=128), nullable=True),
-        sa.Column(
-            "options",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("options", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "tokens_valid_since",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
@@ -1044,9 +900,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.ForeignKeyConstraint(
             ["domain_id"], ["identity_projects.id"], name=op.f("fk_identity_users_domain_id")
@@ -1055,10 +909,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_users_domain_id_name")),
     )
     op.create_index(
-        op.f("ix_identity_users_default_project_id"),
-        "identity_users",
-        ["default_project_id"],
-        unique=False,
+        op.f("ix_identity_users_default_project_id"), "identity_users", ["default_project_id"], unique=False
     )
     op.create_table(
         "image_members",
@@ -1086,20 +937,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("image_id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column(
-            "value", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("value", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.ForeignKeyConstraint(
-            ["image_id"],
-            ["images.id"],
-            name=op.f("fk_image_properties_image_id"),
-            ondelete="CASCADE",
+            ["image_id"], ["images.id"], name=op.f("fk_image_properties_image_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image_properties")),
     )
-    op.create_index(
-        "ix_image_properties_image", "image_properties", ["image_id", "name"], unique=False
-    )
+    op.create_index("ix_image_properties_image", "image_properties", ["image_id", "name"], unique=False)
     op.create_table(
         "image_tags",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -1122,9 +966,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("instance_uuid", "key", name=op.f("pk_instance_metadata")),
     )
-    op.create_index(
-        "ix_instance_metadata_search", "instance_metadata", ["key", "value"], unique=False
-    )
+    op.create_index("ix_instance_metadata_search", "instance_metadata", ["key", "value"], unique=False)
     op.create_table(
         "instance_tags",
         sa.Column("instance_uuid", sa.String(length=36), nullable=False),
@@ -1153,11 +995,7 @@ def upgrade() -> None:
         sa.Column("result", sa.String(length=16), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("details", sa.String(length=255), nullable=True),
-        sa.Column(
-            "traceback",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
-        ),
+        sa.Column("traceback", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.ForeignKeyConstraint(
             ["operation_id"],
             ["operations.id"],
@@ -1166,9 +1004,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operation_events")),
     )
-    op.create_index(
-        "ix_operation_events_operation", "operation_events", ["operation_id"], unique=False
-    )
+    op.create_index("ix_operation_events_operation", "operation_events", ["operation_id"], unique=False)
     op.create_table(
         "security_group_members",
         sa.Column("group_id", sa.Integer(), nullable=False),
@@ -1179,9 +1015,7 @@ def upgrade() -> None:
             name=op.f("fk_security_group_members_group_id"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint(
-            "group_id", "instance_uuid", name=op.f("pk_security_group_members")
-        ),
+        sa.PrimaryKeyConstraint("group_id", "instance_uuid", name=op.f("pk_security_group_members")),
     )
     op.create_index(
         op.f("ix_security_group_members_instance_uuid"),
@@ -1193,7 +1027,7 @@ def upgrade() -> None:
         "security_group_rules",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("group_id", sa.Integer(), nullable=False),
-        sa.Column("protocol", sa.String(length=8), nullable=True),
+        sa.Column("protocol", sa.String(length=16), nullable=True),
         sa.Column("from_port", sa.Integer(), nullable=True),
         sa.Column("to_port", sa.Integer(), nullable=True),
         sa.Column("cidr", sa.String(length=43), nullable=True),
@@ -1204,10 +1038,13 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("direction", sa.String(length=8), nullable=False),
+        sa.Column("ethertype", sa.String(length=4), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.ForeignKeyConstraint(
             ["group_id"],
             ["security_groups.id"],
@@ -1221,6 +1058,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group_rules")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_security_group_rules_uuid")),
     )
     op.create_index(
         op.f("ix_security_group_rules_group_id"), "security_group_rules", ["group_id"], unique=False
@@ -1246,13 +1084,20 @@ def upgrade() -> None:
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("address", sa.String(length=17), nullable=False),
         sa.Column("network_id", sa.Integer(), nullable=False),
-        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=True),
         sa.Column("tag", sa.String(length=60), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
+        sa.Column("project_id", sa.String(length=64), nullable=True),
+        sa.Column("kept", sa.Boolean(), nullable=False),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.ForeignKeyConstraint(
             ["network_id"], ["networks.id"], name=op.f("fk_virtual_interfaces_network_id")
         ),
@@ -1261,13 +1106,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_virtual_interfaces_uuid")),
     )
     op.create_index(
-        op.f("ix_virtual_interfaces_instance_uuid"),
-        "virtual_interfaces",
-        ["instance_uuid"],
-        unique=False,
+        op.f("ix_virtual_interfaces_instance_uuid"), "virtual_interfaces", ["instance_uuid"], unique=False
     )
     op.create_index(
         op.f("ix_virtual_interfaces_network_id"), "virtual_interfaces", ["network_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_virtual_interfaces_project_id"), "virtual_interfaces", ["project_id"], unique=False
     )
     op.create_table(
         "identity_access_rules",
@@ -1284,9 +1129,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_access_rules")),
     )
-    op.create_index(
-        "ix_identity_access_rules_user_id", "identity_access_rules", ["user_id"], unique=False
-    )
+    op.create_index("ix_identity_access_rules_user_id", "identity_access_rules", ["user_id"], unique=False)
     op.create_table(
         "identity_application_credentials",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -1294,25 +1137,15 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column(
-            "description",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=True,
+            "description", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
         ),
         sa.Column(
-            "expires_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "expires_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("unrestricted", sa.Boolean(), nullable=False),
+        sa.Column("role_ids", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
-            "role_ids",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
-        ),
-        sa.Column(
-            "access_rules",
-            sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"),
-            nullable=False,
+            "access_rules", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
         ),
         sa.Column("secret_hash", sa.String(length=128), nullable=False),
         sa.Column(
@@ -1321,9 +1154,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.ForeignKeyConstraint(
             ["project_id"],
@@ -1338,9 +1169,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_application_credentials")),
-        sa.UniqueConstraint(
-            "user_id", "name", name=op.f("uq_identity_application_credentials_user_id_name")
-        ),
+        sa.UniqueConstraint("user_id", "name", name=op.f("uq_identity_application_credentials_user_id_name")),
     )
     op.create_index(
         "ix_identity_application_credentials_project_id",
@@ -1354,21 +1183,15 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("project_id", sa.String(length=64), nullable=True),
         sa.Column("type", sa.String(length=255), nullable=False),
-        sa.Column(
-            "blob", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
-        sa.Column(
-            "extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
-        ),
+        sa.Column("blob", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("extra", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
         sa.Column(
-            "updated_at",
-            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
-            nullable=True,
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.ForeignKeyConstraint(
             ["user_id"],
@@ -1379,14 +1202,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_credentials")),
     )
     op.create_index(
-        op.f("ix_identity_credentials_project_id"),
-        "identity_credentials",
-        ["project_id"],
-        unique=False,
+        op.f("ix_identity_credentials_project_id"), "identity_credentials", ["project_id"], unique=False
     )
-    op.create_index(
-        "ix_identity_credentials_user_id", "identity_credentials", ["user_id"], unique=False
-    )
+    op.create_index("ix_identity_credentials_user_id", "identity_credentials", ["user_id"], unique=False)
     op.create_table(
         "identity_group_members",
         sa.Column("group_id", sa.String(length=64), nullable=False),
@@ -1405,9 +1223,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("group_id", "user_id", name=op.f("pk_identity_group_members")),
     )
-    op.create_index(
-        "ix_identity_group_members_user_id", "identity_group_members", ["user_id"], unique=False
-    )
+    op.create_index("ix_identity_group_members_user_id", "identity_group_members", ["user_id"], unique=False)
 
 
 def downgrade() -> None:
@@ -1417,12 +1233,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_identity_credentials_project_id"), table_name="identity_credentials")
     op.drop_table("identity_credentials")
     op.drop_index(
-        "ix_identity_application_credentials_project_id",
-        table_name="identity_application_credentials",
+        "ix_identity_application_credentials_project_id", table_name="identity_application_credentials"
     )
     op.drop_table("identity_application_credentials")
     op.drop_index("ix_identity_access_rules_user_id", table_name="identity_access_rules")
     op.drop_table("identity_access_rules")
+    op.drop_index(op.f("ix_virtual_interfaces_project_id"), table_name="virtual_interfaces")
     op.drop_index(op.f("ix_virtual_interfaces_network_id"), table_name="virtual_interfaces")
     op.drop_index(op.f("ix_virtual_interfaces_instance_uuid"), table_name="virtual_interfaces")
     op.drop_table("virtual_interfaces")
@@ -1430,9 +1246,7 @@ def downgrade() -> None:
     op.drop_table("server_group_members")
     op.drop_index(op.f("ix_security_group_rules_group_id"), table_name="security_group_rules")
     op.drop_table("security_group_rules")
-    op.drop_index(
-        op.f("ix_security_group_members_instance_uuid"), table_name="security_group_members"
-    )
+    op.drop_index(op.f("ix_security_group_members_instance_uuid"), table_name="security_group_members")
     op.drop_table("security_group_members")
     op.drop_index("ix_operation_events_operation", table_name="operation_events")
     op.drop_table("operation_events")
@@ -1458,6 +1272,7 @@ def downgrade() -> None:
     op.drop_index("ix_identity_endpoints_region_id", table_name="identity_endpoints")
     op.drop_table("identity_endpoints")
     op.drop_table("flavor_access")
+    op.drop_index(op.f("ix_fixed_ips_virtual_interface_uuid"), table_name="fixed_ips")
     op.drop_index(op.f("ix_fixed_ips_instance_uuid"), table_name="fixed_ips")
     op.drop_index("ix_fixed_ips_free", table_name="fixed_ips")
     op.drop_index("ix_fixed_ips_address", table_name="fixed_ips")
@@ -1479,6 +1294,7 @@ def downgrade() -> None:
     op.drop_index("ix_operations_instance", table_name="operations")
     op.drop_table("operations")
     op.drop_index(op.f("ix_networks_vlan"), table_name="networks")
+    op.drop_index(op.f("ix_networks_segment_uuid"), table_name="networks")
     op.drop_index(op.f("ix_networks_project_id"), table_name="networks")
     op.drop_table("networks")
     op.drop_index("ix_migrations_listing", table_name="migrations")
@@ -1507,6 +1323,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_floating_ips_project_id"), table_name="floating_ips")
     op.drop_index(op.f("ix_floating_ips_fixed_ip_id"), table_name="floating_ips")
     op.drop_table("floating_ips")
+    op.drop_table("floating_ip_pools")
     op.drop_table("flavors")
     op.drop_table("deleted_images")
     op.drop_table("compute_nodes")
