@@ -31,12 +31,11 @@ Options are read once, at the start, from files in the format of `nova.conf` (os
 | command | reads |
 | --- | --- |
 | `nova-all-in-one` | `--config-file FILE` (may be repeated), else `nova.conf` in the state directory |
-| `nova-manage` | `--config-file FILE` (may be repeated), else `/etc/nova/nova.conf` |
+| `nova-manage` | `--config-file FILE` (may be repeated), else `nova.conf` in the directory that \
+`--state-path` names, else `/etc/nova/nova.conf` |
 
-`nova-all-in-one --set GROUP.OPTION=VALUE` sets one option over the files.
-
-`make run` passes no options on; put them into `nova.conf` in the state directory. The all-in-one cloud
-sets `state_path`, `fake_network` and `network_manager` itself, unless `--set` names them.
+`nova-all-in-one` writes a first `nova.conf` where its state directory has none, and leaves it alone after
+that. `nova-all-in-one --set GROUP.OPTION=VALUE` sets one option over the files.
 
 A list is written with commas. A value of the wrong type, or outside its bounds, stops the start with a
 message that names the option. Names that are not below are ignored. Former names are still read.

@@ -307,7 +307,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "synchronous=NORMAL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            "cache_size=-8000",
+            "cache_size=-2000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

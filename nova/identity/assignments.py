@@ -2,7 +2,8 @@
 """The list of role assignments, as they are written or as they take effect.
 
 To take effect, a group's assignment becomes one for each member, an inherited one becomes one for
-each project below, and each role brings those that it implies.
+each project below, and each role brings those that it implies. The roles of single domains take
+effect only through those.
 """
 
 from __future__ import annotations
@@ -54,15 +55,18 @@ class AssignmentListing:
 
     def search(self, query: AssignmentQuery) -> list[ListedAssignment]:
         """The assignments that fit ``query``."""
-        implied = self._reference.get().implied
+        reference = self._reference.get()
         with self._core.read() as stores:
             if not query.effective:
                 return [ListedAssignment(assignment=one) for one in _written(stores, query)]
             entries = [ListedAssignment(assignment=one) for one in _relevant(stores, query)]
             entries = _expand_inherited(stores, entries, query)
             entries = _expand_groups(stores, entries)
-        entries = list(_expand_implied(entries, implied))
-        return [one for one in entries if _fits(one, query)]
+        return [
+            one
+            for one in _expand_implied(entries, reference.implied)
+            if _fits(one, query) and not reference.is_of_a_domain(one.assignment.role_id)
+        ]
 
     def projects_of_user(self, user_id: str) -> list[Project]:
         """Every project on which the user has a role, by name."""

@@ -30,8 +30,8 @@ from nova.objects.identity import (
     User,
 )
 
-ROLES = ("admin", "member", "reader", "service")
-IMPLICATIONS = (("admin", "member"), ("member", "reader"))
+ROLES = ("admin", "manager", "member", "reader", "service")
+IMPLICATIONS = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
 PROJECTS = ("admin", "demo", "service")
 
 

@@ -37,6 +37,11 @@ class Reference(msgspec.Struct, frozen=True):
             (role for role in found if role.domain_id == NO_DOMAIN), key=lambda role: role.name
         )
 
+    def is_of_a_domain(self, role_id: str) -> bool:
+        """Whether the role belongs to a single domain."""
+        role = self.roles.get(role_id)
+        return role is not None and role.domain_id != NO_DOMAIN
+
 
 class ReferenceCache:
     """Hands out the present ``Reference``."""

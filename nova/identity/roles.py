@@ -108,7 +108,7 @@ class RoleOperations:
             implied = require_role(stores, implied_role_id)
             if implied.name.lower() == ADMIN:
                 raise Forbidden(f"{implied.id} cannot be an implied roles.")
-            if implied.domain_id not in (NO_DOMAIN, prior.domain_id):
+            if implied.domain_id != NO_DOMAIN and prior.domain_id == NO_DOMAIN:
                 raise Forbidden(f"{implied.id} cannot be an implied roles.")
             stores.roles.imply(prior_role_id, implied_role_id)
 

@@ -68,7 +68,7 @@ class StoresInfo:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The one store there is."""
         answer(resp, {
-            "stores": [{"id": "file", "description": "Files of this service", "default": "true"}]
+            "stores": [{"id": views.STORE, "description": "Files of this service", "default": "true"}]
         })
 
 

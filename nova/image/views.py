@@ -10,6 +10,11 @@ from urllib.parse import urlencode
 
 from nova.objects.image_record import ImageMember, ImageRecord
 
+#: The one store: the files of this service. Clients wait for its name in an image after an import.
+STORE = "file"
+
+_WITH_DATA = ("active", "deactivated")
+
 
 def _time(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -18,8 +23,10 @@ def _time(moment: datetime.datetime) -> str:
 def image_view(record: ImageRecord) -> dict[str, Any]:
     """One image; its free properties stand beside its fields."""
     path = f"/v2/images/{record.id}"
+    stored = {"stores": STORE} if record.status in _WITH_DATA else {}
     return {
         **record.properties,
+        **stored,
         "name": record.name,
         "disk_format": record.disk_format,
         "container_format": record.container_format,

@@ -259,7 +259,8 @@ class FakeDriver:
         guest = self._get(instance)
         seconds = int(time.time() - guest.booted_at) if guest.power_state == RUNNING else 0
         return Diagnostics(
-            state=_NAMES[guest.power_state], driver="fake", hypervisor="fake",
+            # The API's list of drivers has none for a simulated one; "hypervisor" says what it is.
+            state=_NAMES[guest.power_state], driver="libvirt", hypervisor="fake",
             hypervisor_os="linux", uptime=seconds, config_drive=guest.config_drive,
             num_cpus=guest.vcpus, cpu_time=tuple(seconds * 10**7 for _ in range(guest.vcpus)),
             memory_maximum=guest.memory_mb, memory_used=guest.memory_mb // 2,
@@ -375,7 +376,12 @@ class FakeDriver:
 
 
 def _boot_text(name: str) -> str:
-    return f"[    0.000000] Simulated guest {name}\n{name} login: "
+    return (
+        f"[    0.000000] Simulated guest {name}\n"
+        "[    0.000001] No kernel is running here; these lines stand for its messages\n"
+        "cloud-init: simulated boot finished\n"
+        f"\n{name} login: "
+    )
 
 
 def _new_guest(spec: GuestSpec) -> FakeGuest:

@@ -244,7 +244,7 @@ def test_implied_roles(cloud: IdentityCloud) -> None:
     shown = {
         one["prior_role"]["name"]: [role["name"] for role in one["implies"]] for one in rules
     }
-    assert shown == {"admin": ["member"], "member": ["reader"]}
+    assert shown == {"admin": ["manager"], "manager": ["member"], "member": ["reader"]}
     prior, implied = cloud.make("role", name="prior"), cloud.role_id("reader")
     path = f"/v3/roles/{prior['id']}/implies/{implied}"
     assert cloud.call("GET", path).status == 404

@@ -47,9 +47,11 @@ class Negotiation:
             req.path = f"/{rest}" if rest else "/-"
         else:
             req.path = f"/{rest}" if rest else f"/{version}"
-        if context.legacy:
-            return
-        self._settle(req, resp)
+        if not context.legacy:
+            self._settle(req, resp)
+        if rest and req.env.get("PATH_INFO", "").endswith("/"):
+            # An empty id at the end of a path names nothing: it must not be taken for the collection.
+            raise errors.NotFound("The resource could not be found.")
 
     def _settle(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = req.context

@@ -35,8 +35,12 @@ def flag_of(request: ApiRequest, name: str) -> bool:
 
 
 def integer_id(field: str, text: str) -> int:
-    """A path's id as a number; ``BadRequest`` where it is none or too large for the database."""
-    if not text.isascii() or not text.isdigit() or int(text) > 2**31 - 1:
+    """A path's id as a number; ``BadRequest`` where it is none or too large for the database.
+
+    A negative number is a number: it is the id of nothing, which is for the caller to find.
+    """
+    digits = text.removeprefix("-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 10 or int(digits) > 2**31 - 1:
         raise BadRequest(f"Invalid input received: {field} must be an integer: {text[:40]!r}")
     return int(text)
 

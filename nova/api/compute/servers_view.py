@@ -319,6 +319,10 @@ def changed_flags(
     return frozenset(flags)
 
 
+#: Rows read at a time for a list.
+_PIECE = 100
+
+
 class ServerRenderer:
     """Renders servers for one request, from the cache where it can."""
 
@@ -378,7 +382,10 @@ class ServerRenderer:
         missing = [key[1] for key, fragment in zip(keys, found, strict=True) if fragment is None]
         if not missing:
             return found  # type: ignore[return-value]
-        rendered = self._rendered(tx.listing.full(missing))
+        rendered: dict[str, bytes] = {}
+        # A piece at a time: a thousand whole rows at once would be the peak of the process's memory.
+        for start in range(0, len(missing), _PIECE):
+            rendered.update(self._rendered(tx.listing.full(missing[start : start + _PIECE])))
         complete = [
             rendered.get(key[1]) if fragment is None else fragment
             for key, fragment in zip(keys, found, strict=True)

@@ -141,6 +141,18 @@ class ImpliedRoleResource(Face):
         self.allow(req, "get_implied_role")
         self._answer(req, resp, role_id, implied_role_id, 200)
 
+    def on_head_member(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        role_id: str,
+        implied_role_id: str,
+    ) -> None:
+        """Check one implication."""
+        self.allow(req, "get_implied_role")
+        self.service.roles.require_implication(role_id, implied_role_id)
+        resp.status = 204
+
     def on_put_member(
         self,
         req: falcon.Request,

@@ -162,7 +162,7 @@ def test_bad_actions(api: Api, body: Any) -> None:
 
 
 @pytest.mark.parametrize("number, status", [
-    ("x", 400), ("99", 404), ("99999999999", 400), ("-1", 400), ("%C3%BC", 400),
+    ("x", 400), ("99", 404), ("99999999999", 400), ("-1", 404), ("--1", 400), ("-", 400), ("%C3%BC", 400),
 ])
 def test_bad_ids(api: Api, number: str, status: int) -> None:
     assert api.get(f"{ROOT}/{number}").status_code == status

@@ -40,7 +40,7 @@ def test_a_member_is_a_reader_too_and_no_administrator(
 
 def test_an_administrator_has_all_that_admin_implies(login: Login) -> None:
     context = login("admin").context
-    assert context.roles == ("admin", "member", "reader")
+    assert context.roles == ("admin", "manager", "member", "reader")
     assert context.is_admin
 
 
