@@ -23,8 +23,14 @@ class Session:
     """What a command works on."""
 
     config: Config
-    db: Database
+    database: Database | None
     output: TextIO
+
+    @property
+    def db(self) -> Database:
+        """The database; only a command that needs none has none."""
+        assert self.database is not None
+        return self.database
 
     def say(self, line: str) -> None:
         """Write one line."""
@@ -52,6 +58,7 @@ class Command:
     arguments: tuple[Argument, ...] = ()
     examples: str | None = None
     needs_schema: bool = True
+    needs_database: bool = True
 
 
 def argument(*flags: str, **options: Any) -> Argument:
