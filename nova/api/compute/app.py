@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from nova.api.compute import discovery
 from nova.api.compute.cloud import Cloud
 from nova.api.compute.error_body import render_error
-from nova.api.compute.negotiation import Negotiation, ProjectCheck
+from nova.api.compute.negotiation import OUTSIDE, Negotiation, ProjectCheck
 from nova.api.compute.routes import ROUTES
 from nova.api.compute.routing import mount
 from nova.http.app import make_app
 from nova.http.auth import Authenticator, TokenMiddleware
 
-PUBLIC = frozenset({"", "/v2", "/v2.1"})
+PUBLIC = frozenset({"", "/v2", "/v2.1", OUTSIDE})
 
 
 def make_compute_app(cloud: Cloud, authenticator: Authenticator, identity_url: str) -> Any:
@@ -33,5 +32,5 @@ def make_compute_app(cloud: Cloud, authenticator: Authenticator, identity_url: s
     app.add_route("/v2", discovery.Version("v2"))
     app.add_route("/v2.1", discovery.Version("v2.1"))
     mount(app, cloud, ROUTES)
-    app.add_sink(discovery.multiple_choices, re.compile(r"^/(?!v2\.1$|v2$|-)[^/]*$"))
+    app.add_sink(discovery.multiple_choices, OUTSIDE)
     return app

@@ -72,7 +72,7 @@ def multiple_choices(req: falcon.Request, resp: falcon.Response, **_path: str) -
         choices.append(
             {
                 "id": entry["id"], "status": entry["status"],
-                "links": [{"rel": "self", "href": f"{root}/{name}{req.path}"}],
+                "links": [{"rel": "self", "href": f"{root}/{name}{req.context.outside}"}],
                 "media-types": _media_types(name),
             }
         )

@@ -16,6 +16,12 @@ from nova.api.compute.versions import MAXIMUM, MINIMUM, features_at
 
 _OLD = "X-OpenStack-Nova-API-Version"
 _NEW = "OpenStack-API-Version"
+
+#: Where paths under no version are routed to.
+OUTSIDE = "/-outside"
+
+#: The original's default ``project_id_regex``.
+_PROJECT = re.compile(r"^[0-9a-fA-F-]+$")
 _NUMBER = re.compile(r"^([1-9]\d*)\.([1-9]\d*|0)$")
 
 
@@ -37,10 +43,13 @@ class Negotiation:
         version, _, rest = req.path.lstrip("/").partition("/")
         context.base = f"{context.root}/{version}"
         if version not in ("v2", "v2.1"):
+            if version:
+                context.outside = req.path
+                req.path = OUTSIDE
             return
         context.legacy = version == "v2"
         first, _, behind = rest.partition("/")
-        if first and first not in self._collections:
+        if first not in self._collections and _PROJECT.match(first):
             context.path_project = first
             context.base = f"{context.base}/{first}"
             rest = behind
