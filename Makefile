@@ -5,6 +5,7 @@ SHELL := /bin/bash
 STATE ?= state
 PORT_OFFSET ?= 0
 LISTEN ?=
+NETWORK_ENDPOINT ?= yes
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -13,12 +14,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services lint types borders bench bench-scheduler docs clean system-parts
+.PHONY: help run test test-unit test-api test-services lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run STATE=DIR PORT_OFFSET=N   keeps its state in DIR and adds N to every port"
+	@echo "  make run NETWORK_ENDPOINT=no       without the network API, as older clients need it"
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install python3.11 and its venv module" >&2; exit 1; }
@@ -45,7 +47,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 run: $(VENV)/.run ## Run the whole cloud in the foreground (Ctrl-C stops it)
-	@exec $(BIN)/nova-all-in-one --state "$(STATE)" --port-offset "$(PORT_OFFSET)" $(if $(LISTEN),--listen $(LISTEN))
+	@exec $(BIN)/nova-all-in-one --state "$(STATE)" --port-offset "$(PORT_OFFSET)" $(if $(LISTEN),--listen $(LISTEN)) $(if $(filter no,$(NETWORK_ENDPOINT)),--no-network-endpoint)
 
 system-parts: ## Install the system packages that the tests use (root only; names them otherwise)
 	@tools/system-parts.sh
@@ -77,8 +79,11 @@ bench: $(VENV)/.run ## Measure; prints lines `figure NAME VALUE UNIT`
 bench-scheduler: $(VENV)/.run ## Measure the scheduler alone
 	@$(BIN)/python benchmarks/scheduler.py
 
-docs: $(VENV)/.test ## Check the documents: links, and the pages that are generated from tables
+docs: $(VENV)/.test .clients/.installed ## Check the documents, and run the commands in them
 	$(PYTEST) tests/docs
+
+docs-generate: $(VENV)/.run ## Write the documents that are made from tables of the code
+	@$(BIN)/python tools/generate_docs.py
 
 clean: ## Remove what was installed and built; state directories stay
 	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,6 +18,7 @@ from typing import IO, Any
 import msgspec
 
 from nova import wiring
+from nova.conductor.upkeep import upkeep_tasks
 from nova.conf import Config
 from nova.db import migrate
 from nova.db.engine import Database
@@ -55,6 +56,7 @@ class Ports:
     identity: int
     image: int
     compute: int
+    network: int
 
     @classmethod
     def of(cls, config: Config, offset: int) -> Ports:
@@ -63,6 +65,7 @@ class Ports:
             identity=config.identity.listen_port + offset,
             image=config.image.listen_port + offset,
             compute=config.default.osapi_compute_listen_port + offset,
+            network=config.network_api.listen_port + offset,
         )
 
 
@@ -100,6 +103,7 @@ class AllInOne:
         result = ensure_cloud(
             self.identity, admin_password=self.secrets.admin_password,
             demo_password=self.secrets.demo_password, endpoints=self._endpoints(),
+            without=() if self.config.network_api.enabled else ("network",),
         )
         self.image = ImageService(self.db, self.config.image, self.state / "images")
         self.image.recover()
@@ -126,6 +130,10 @@ class AllInOne:
         if self._lock is not None:
             self._lock.close()
 
+    def hypervisors(self) -> list[str]:
+        """What the guests run on, one line for each kind."""
+        return sorted({manager.describe() for manager in self._managers})
+
     # --- parts -----------------------------------------------------------------------------------
 
     def _open_state(self) -> None:
@@ -151,7 +159,7 @@ class AllInOne:
 
     def _endpoints(self) -> list[EndpointSpec]:
         base = f"http://{self.public_host}"
-        return [
+        endpoints = [
             EndpointSpec("identity", "keystone", f"{base}:{self.ports.identity}/v3"),
             EndpointSpec("image", "glance", f"{base}:{self.ports.image}"),
             EndpointSpec("compute", "nova", f"{base}:{self.ports.compute}/v2.1"),
@@ -160,6 +168,9 @@ class AllInOne:
                 f"{base}:{self.ports.compute}/v2/%(tenant_id)s",
             ),
         ]
+        if self.config.network_api.enabled:
+            endpoints.append(EndpointSpec("network", "neutron", f"{base}:{self.ports.network}"))
+        return endpoints
 
     @property
     def public_host(self) -> str:
@@ -186,8 +197,13 @@ class AllInOne:
     def _start_services(self) -> None:
         images = LocalImages(self.image)
         self.control = wiring.build_control_side(self.config, self.db, self._transport, images)
-        self._managers = wiring.build_fake_hosts(
-            self.config, self._transport, wiring.LocalHostImages(images), self.state / "guests"
+        if "libvirt" in self.config.default.compute_driver:
+            # Guests run as a user of their own, who passes through here to the disks. All else in here
+            # stays closed to others by its own mode.
+            self.state.chmod(0o711)
+        host_images = wiring.LocalHostImages(images, (self.config.libvirt.rescue_image_id,))
+        self._managers = wiring.build_hosts(
+            self.config, self._transport, host_images, self.state / "guests"
         )
         self._beat()
         for manager in self._managers:
@@ -198,6 +214,9 @@ class AllInOne:
         resumed = self.control.conductor.recovery.run(everything=True)
         if resumed:
             LOG.info("resumed %d interrupted operations", resumed)
+        self.cloud = wiring.build_cloud(
+            self.control, wiring.build_policy(self.config, self.state)
+        )
         self._periodic = Periodic(self._periodic_tasks())
         self._periodic.start()
 
@@ -235,7 +254,13 @@ class AllInOne:
             PeriodicTask(f"report-{manager.name}", default.report_interval, manager.report)
             for manager in self._managers
         ]
-        return tasks
+        tasks += [
+            PeriodicTask(
+                f"guests-{manager.name}", default.sync_power_state_interval, manager.sync_guests
+            )
+            for manager in self._managers
+        ]
+        return tasks + upkeep_tasks(self.control.core, self.cloud.operations)
 
     def _beat(self) -> None:
         host = self.config.default.host
@@ -252,14 +277,16 @@ class AllInOne:
 
         authenticator = LocalAuthenticator(self.identity)
         identity_url = f"http://{self.public_host}:{self.ports.identity}/v3"
-        cloud = wiring.build_cloud(
-            self.control, wiring.build_policy(self.config, self.state)
-        )
         faces = [
             ("identity", make_identity_app(self.identity), self.ports.identity),
             ("image", make_image_app(self.image, authenticator, identity_url), self.ports.image),
-            ("compute", make_compute_app(cloud, authenticator, identity_url), self.ports.compute),
+            ("compute", make_compute_app(self.cloud, authenticator, identity_url), self.ports.compute),
         ]
+        if self.config.network_api.enabled:
+            from nova.api.network.app import make_network_app
+
+            app = make_network_app(self.cloud, authenticator, identity_url)
+            faces.append(("network", app, self.ports.network))
         for name, app, port in faces:
             server = HttpServer(name, app, self.listen, port)
             server.start()

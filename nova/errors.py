@@ -21,6 +21,8 @@ class NovaError(Exception):
     ec2_code: ClassVar[str] = "InternalError"
     #: Headers that every answer for this error carries.
     headers: dict[str, str] = {}
+    #: The error's type in the network API, where its class does not say enough.
+    network_type: str | None = None
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").splitlines()[0]
@@ -198,6 +200,12 @@ class Gone(NovaError):
     """This resource is no longer available. No forwarding address is given."""
 
     status = 410
+
+
+class PreconditionFailed(NovaError):
+    """What the request was made for is not there as it expected."""
+
+    status = 412
 
 
 class TooLarge(NovaError):

@@ -24,16 +24,16 @@ from nova.conductor.host_table import SchedulerTable
 from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
-from nova.errors import Conflict
+from nova.errors import Conflict, HostRefused, NovaError
 from nova.network.allocation import NetworkAllocator
-from nova.objects.context import RequestContext
+from nova.objects.context import RequestContext, internal_context
 from nova.objects.operation import StepTask
 from nova.policy import Policy
 from nova.rpc.calls import COMPUTE, CONDUCTOR
 from nova.rpc.transport import InProcessTransport, Transport
 from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.table import HostTable
-from nova.virt.driver import Driver
+from nova.virt.driver import Driver, SourceImage
 from nova.virt.fake import FakeDriver, host_names
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class ControlSide:
     hosts: SchedulerTable
     dispatcher: Dispatcher
     conductor: Conductor
+    core: ConductorCore
 
 
 def build_control_side(
@@ -73,7 +74,7 @@ def build_control_side(
     transport.serve(CONDUCTOR, None, conductor)
     return ControlSide(
         config=config, db=db, transport=transport, networks=networks, images=images, hosts=hosts,
-        dispatcher=dispatcher, conductor=conductor,
+        dispatcher=dispatcher, conductor=conductor, core=core,
     )
 
 
@@ -110,8 +111,27 @@ def _forget_hosts(control: ControlSide, cloud: Cloud) -> None:
 class LocalHostImages:
     """Image data for hosts that share the process with the image service."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, always: Iterable[str | None] = ()) -> None:
+        """``always`` names images that every operation may read, such as the rescue image."""
         self._images = images
+        self._always = frozenset(always)
+
+    def source(self, task: StepTask, image_id: str) -> SourceImage:
+        """An image that the task's instance is made of, or that the operation names."""
+        instance = task.instance
+        named = (
+            instance.image_ref, instance.kernel_id, instance.ramdisk_id,
+            task.payload.get("image_ref"), instance.system_metadata.get("shelved_image_id"),
+        )
+        if image_id not in named and image_id not in self._always:
+            raise HostRefused(f"The operation {task.flow} is not about image {image_id}.")
+        context = internal_context(task.request_id)
+        image = self._images.show(context, image_id)
+        return SourceImage(
+            id=image.id, read=lambda: self._images.download(context, image_id),
+            disk_format=image.disk_format, size=image.size, checksum=image.checksum,
+            os_hash_algo=image.os_hash_algo, os_hash_value=image.os_hash_value,
+        )
 
     def upload(self, task: StepTask, image_id: str, chunks: Iterable[bytes]) -> None:
         """Store the data of an image that the operation made; data stored already is kept."""
@@ -122,7 +142,8 @@ class LocalHostImages:
         try:
             self._images.upload(owner, image_id, chunks)
         except Conflict:
-            if not task.resumed:
+            # An earlier try of this step may have come as far as this.
+            if not task.resumed or self._images.show(owner, image_id).status != "active":
                 raise
 
 
@@ -138,6 +159,44 @@ def build_fake_hosts(
     ]
 
 
+def build_hosts(
+    config: Config, transport: Transport, images: HostImages, directory: Path
+) -> list[ComputeManager]:
+    """The compute services of this process: the host itself, or all simulated ones.
+
+    Raises ``DriverUnknown`` for a ``compute_driver`` that there is none of.
+    """
+    kind = config.default.compute_driver.removeprefix("nova.virt.")
+    if kind in ("fake.FakeDriver", "fake.SmallFakeDriver"):
+        return build_fake_hosts(config, transport, images, directory)
+    driver = build_driver(config)
+    return [build_compute(config, transport, images, config.default.host, driver)]
+
+
+class DriverUnknown(NovaError):
+    """There is no such compute driver."""
+
+
+def build_driver(config: Config) -> Driver:
+    """The driver of a real host; nothing is connected yet."""
+    kind = config.default.compute_driver.removeprefix("nova.virt.")
+    if kind in ("libvirt.LibvirtDriver", "libvirt.driver.LibvirtDriver"):
+        try:
+            from nova.virt.libvirt.driver import LibvirtDriver
+        except ModuleNotFoundError as error:
+            if error.name != "libvirt":
+                raise
+            raise DriverUnknown(
+                f"compute_driver {config.default.compute_driver} needs the Python package "
+                "libvirt-python: install nova-fabric[libvirt]."
+            ) from None
+        return LibvirtDriver(config)
+    raise DriverUnknown(
+        f"compute_driver {config.default.compute_driver} is unknown; there are fake.FakeDriver and "
+        "libvirt.LibvirtDriver."
+    )
+
+
 def build_compute(
     config: Config, transport: Transport, images: HostImages, name: str, driver: Driver
 ) -> ComputeManager:
@@ -147,17 +206,20 @@ def build_compute(
         aborts=set(),
     )
     manager = ComputeManager(
-        host, max_concurrent_builds=config.default.max_concurrent_builds
+        host, max_concurrent_builds=config.default.max_concurrent_builds,
+        resume_guests=config.compute_host.resume_guests_state_on_host_boot
+        or config.compute_host.start_guests_on_host_boot,
     )
     transport.serve(COMPUTE, name, manager)
     return manager
 
 
 def build_policy(config: Config, directory: Path) -> Policy:
-    """The compute API's policy with the operator's file, if there is one."""
+    """The policy of the compute and network APIs with the operator's file, if there is one."""
     from nova.api.compute.routes import RULES
+    from nova.api.network.tables import RULES as NETWORK_RULES
 
-    return Policy(RULES, str(directory / config.policy.policy_file))
+    return Policy((*RULES, *NETWORK_RULES), str(directory / config.policy.policy_file))
 
 
 def in_process_transport() -> InProcessTransport:

@@ -169,8 +169,9 @@ To change some, write `policy.yaml` (option `[oslo_policy] policy_file`) into th
     # servers may only be deleted by administrators
     "os_compute_api:servers:delete": "role:admin"
 
-Rules that the file does not name keep their defaults. The file is read at the start. Things of other
-projects answer 404 before any rule is asked; a rule that refuses answers 403 and names itself."""
+Rules that the file does not name keep their defaults. Start the cloud again after a change: until then some
+decisions are the old ones. Things of other projects answer 404 before any rule is asked; a rule that refuses
+answers 403 and names itself."""
 
 
 def policy_page() -> Iterator[str]:
@@ -212,11 +213,12 @@ def lifecycle_page() -> Iterator[str]:
     yield from _diagram()
     yield "\n## Actions\n"
     yield (
-        "*none* means that no task may be under way. Where *success* is empty the vm state stays; where "
-        "*failure* is empty it goes back to what it was. Locked servers refuse the actions marked L, unless "
-        "an administrator asks. *Steps* are carried out in this order, on the conductor, on the server's "
-        "host, or on the source or destination of a move. With `shelved_offload_time = 0`, the default, "
-        "`shelve` goes on to shelved_offloaded; otherwise it ends after its first step.\n"
+        "*none* means that no task may be under way. Where *success* is empty the vm state stays. *Failure* "
+        "is the vm state after a failure that cannot be undone; where it is empty, and where what was done "
+        "could be undone, the server is what it was. Locked servers refuse the actions marked L, unless "
+        "an administrator asks. *Steps* are those an action may take, on the conductor, on the server's "
+        "host, or on another host of a move; not every run takes them all, and some follow a failure only. "
+        "With `shelved_offload_time = 0`, the default, `shelve` goes on to shelved_offloaded.\n"
     )
     yield "| action | allowed in | while task | task states | success | failure | | steps |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"

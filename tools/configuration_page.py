@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import socket
 from collections.abc import Iterator
 from functools import cache
@@ -37,8 +36,9 @@ Options are read once, at the start, from files in the format of `nova.conf` (os
 `nova-all-in-one` writes a first `nova.conf` where its state directory has none, and leaves it alone after
 that. `nova-all-in-one --set GROUP.OPTION=VALUE` sets one option over the files.
 
-A list is written with commas. A value of the wrong type, or outside its bounds, stops the start with a
-message that names the option. Names that are not below are ignored. Former names are still read.
+A list is written with commas. A value of the wrong type, or outside its bounds, stops the start with
+a message; so does an unknown name given by `--set`. Unknown names in files are ignored.
+Former names are still read.
 
 Options marked **not used yet** are read and checked, but no part of this release acts on them."""
 
@@ -113,7 +113,8 @@ def _is_used(attribute: str, name: str) -> bool:
     owners, texts = _mentions()
     if attribute == "scheduler" and name in texts:
         return True
-    return bool(owners.get(name, set()) & {attribute, "section", "options"})
+    held_as = {attribute, attribute.rpartition("_")[2], "section", "options"}
+    return bool(owners.get(name, set()) & held_as)
 
 
 @cache
@@ -136,13 +137,3 @@ def _mentions() -> tuple[dict[str, set[str]], set[str]]:
             ):
                 texts.add(node.value)
     return owners, texts
-
-
-def unused_options() -> list[str]:
-    """The options, as ``[group] name``, that no part of the code acts on."""
-    return [
-        f"[{group}] {field.name}"
-        for attribute, (group, section) in SECTIONS.items()
-        for field in dataclasses.fields(section)
-        if not _is_used(attribute, field.name)
-    ]

@@ -52,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
         "--set", metavar="GROUP.OPTION=VALUE", action="append", default=[], dest="settings",
         help="set one option, over the files",
     )
+    made.add_argument(
+        "--no-network-endpoint", action="store_true",
+        help="serve no network API and leave it out of the catalogue, for older clients",
+    )
     made.add_argument("-d", "--debug", action="store_true", help="log at DEBUG")
     made.add_argument("-v", "--verbose", action="store_true", help="log every request")
     return made
@@ -91,6 +95,8 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
     state: Path = arguments.state.absolute()
     overrides = _settings(arguments.settings)
     overrides.setdefault(("DEFAULT", "state_path"), str(state))
+    if arguments.no_network_endpoint:
+        overrides[("network_api", "enabled")] = False
     files = list(arguments.config_file) or [str(first_configuration(state))]
     try:
         config = load(files, overrides)

@@ -79,10 +79,15 @@ def _ec2rc(result: BootstrapResult) -> str:
 def summary(cloud: AllInOne, files: list[Path]) -> list[str]:
     """What the newcomer is told: endpoints, files, three commands to try."""
     host, ports, state = cloud.public_host, cloud.ports, cloud.state
-    hosts = cloud.config.fake.hosts
+    hypervisors = "; ".join(cloud.hypervisors())
+    if "fake" in cloud.config.default.compute_driver:
+        hosts = cloud.config.fake.hosts
+        hypervisors = (
+            f"instances are simulated by the fake driver on {hosts} hosts (no libvirt is configured)"
+        )
     return [
         f"Nova all-in-one cloud, state in {state}",
-        f"  instances are simulated by the fake driver on {hosts} hosts (no libvirt is configured)",
+        f"  {hypervisors}",
         f"  identity  http://{host}:{ports.identity}/v3",
         f"  image     http://{host}:{ports.image}",
         f"  compute   http://{host}:{ports.compute}/v2.1",

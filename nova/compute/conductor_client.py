@@ -24,9 +24,15 @@ class ConductorClient:
         """A step has come to its next task state."""
         self._call("step_progress", operation_id, task_state)
 
-    def done(self, operation_id: int, step: str, result: StepResult) -> None:
-        """A step is done."""
-        self._call("step_done", operation_id, step, result)
+    def wanted(self, operation_id: int, step: str) -> bool:
+        """Whether a step that comes late is still this host's to do; its lease begins anew then."""
+        wanted: bool = self._call("step_wanted", operation_id, step)
+        return wanted
+
+    def done(self, operation_id: int, step: str, result: StepResult) -> bool:
+        """A step is done; answers whether the guest, if there is one here, is to be removed."""
+        unwanted: bool = self._call("step_done", operation_id, step, result)
+        return unwanted
 
     def failed(self, operation_id: int, step: str, failure: StepFailure) -> None:
         """A step failed and what it had done is undone."""
@@ -40,6 +46,15 @@ class ConductorClient:
         """All guests with their power states; answers the deleted instances among them."""
         unwanted: list[Instance] = self._call("guests_seen", seen)
         return unwanted
+
+    def guest_changed(self, uuid: str, power_state: int) -> None:
+        """A guest changed its power by itself."""
+        self._call("guest_changed", uuid, power_state)
+
+    def guests_wanted(self) -> list[Instance]:
+        """The instances that should run here."""
+        wanted: list[Instance] = self._call("guests_wanted")
+        return wanted
 
     def _call(self, method: str, *args: object) -> Any:
         return self._transport.call(CONDUCTOR, None, method, self._host, *args)

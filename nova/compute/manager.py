@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime
 import logging
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from nova.compute.flows import STEPS
 from nova.compute.flows.host import FlowHost
@@ -20,19 +22,36 @@ from nova.errors import GuestNotFound, NotImplementedByDriver, NovaError, Servic
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 from nova.objects.operation import StepFailure, StepTask
+from nova.objects.states import POWER_PAUSED, RUNNING
 from nova.virt.driver import Diagnostics
 
 LOG = logging.getLogger(__name__)
 
 _BUILDS = frozenset({"spawn", "migrate_in"})
+_REMOVALS = frozenset({"destroy", "clean"})
+
+#: An operation at a step, in one of its attempts.
+_Key = tuple[int, str, int]
+
+
+def _key(task: StepTask) -> _Key:
+    return task.operation_id, task.step, task.attempt
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 class ComputeManager:
     """Endpoint of the ``compute`` topic on one host."""
 
-    def __init__(self, host: FlowHost, *, max_concurrent_builds: int) -> None:
+    def __init__(
+        self, host: FlowHost, *, max_concurrent_builds: int, resume_guests: bool = False
+    ) -> None:
         self._host = host
-        self._busy: set[int] = set()
+        self._resume_guests = resume_guests
+        #: What it is busy with, or will be: (operation, step, attempt) -> the instance.
+        self._busy: dict[_Key, str] = {}
         self._lock = threading.Lock()
         self._instance_locks: dict[str, tuple[threading.Lock, int]] = {}
         self._build_limit = max_concurrent_builds
@@ -49,9 +68,11 @@ class ComputeManager:
     def run_step(self, task: StepTask) -> None:
         """Run one step, unless it runs already; builds beyond the limit wait their turn."""
         with self._lock:
-            if task.operation_id in self._busy:
+            if _key(task) in self._busy:
                 return
-            self._busy.add(task.operation_id)
+            if task.step in _REMOVALS:
+                self._drop_waiting(task.instance.uuid)
+            self._busy[_key(task)] = task.instance.uuid
             if task.step in _BUILDS and self._build_limit:
                 if self._building >= self._build_limit:
                     self._waiting.append(task)
@@ -66,22 +87,46 @@ class ComputeManager:
                 task = self._waiting.popleft()
             self._run(task)
 
+    def _drop_waiting(self, uuid: str) -> None:
+        """Builds of an instance that is being removed need not begin. The lock is held."""
+        dropped = [task for task in self._waiting if task.instance.uuid == uuid]
+        for task in dropped:
+            self._waiting.remove(task)
+            self._busy.pop(_key(task), None)
+
     def _run(self, task: StepTask) -> None:
+        """Run a step and report it. It counts as busy until then, so that it is not taken up twice."""
         try:
             with self._instance_lock(task.instance.uuid):
-                failure = None
-                try:
-                    with Undo() as undo:
-                        result = STEPS[task.flow, task.step](self._host, task, undo)
-                except Exception as error:
-                    failure = _failure(task, error)
+                if self._late(task) and not self._host.conductor.wanted(
+                    task.operation_id, task.step
+                ):
+                    return
+                self._report(task)
+        except Exception:
+            # The row stays at this step; when its lease is over the step comes again.
+            LOG.exception("%s: %s of %s could not be reported", task.request_id, task.step,
+                          task.instance.uuid)
         finally:
             with self._lock:
-                self._busy.discard(task.operation_id)
-        if failure is None:
-            self._host.conductor.done(task.operation_id, task.step, result)
-        else:
-            self._host.conductor.failed(task.operation_id, task.step, failure)
+                self._busy.pop(_key(task), None)
+
+    @staticmethod
+    def _late(task: StepTask) -> bool:
+        """Whether the step may have been done already, or taken by somebody else."""
+        return task.resumed or (task.lease_until is not None and _now() > task.lease_until)
+
+    def _report(self, task: StepTask) -> None:
+        try:
+            with Undo() as undo:
+                result = STEPS[task.flow, task.step](self._host, task, undo)
+        except Exception as error:
+            self._host.conductor.failed(task.operation_id, task.step, _failure(task, error))
+            return
+        if self._host.conductor.done(task.operation_id, task.step, result):
+            LOG.warning("%s: removing guest %s: %s was overtaken", task.request_id,
+                        task.instance.uuid, task.step)
+            self._host.driver.destroy(task.instance)
 
     @contextlib.contextmanager
     def _instance_lock(self, uuid: str) -> Iterator[None]:
@@ -137,13 +182,20 @@ class ComputeManager:
 
     def start(self) -> None:
         """Connect the driver, tell the conductor what this host is, and drop what is not wanted."""
+        self._host.driver.watch(self._guest_changed)
         self._host.driver.start()
         self.report()
+        if self._resume_guests:
+            self._start_wanted()
         self.sync_guests()
 
     def stop(self) -> None:
         """Let go of the hypervisor."""
         self._host.driver.stop()
+
+    def describe(self) -> str:
+        """The hypervisor in a few words."""
+        return self._host.driver.describe()
 
     def reports(self) -> Sequence[HostReport]:
         """The host's nodes as the driver sees them."""
@@ -152,19 +204,56 @@ class ComputeManager:
     def report(self) -> None:
         """Say that the host lives, its size and what it is busy with."""
         with self._lock:
-            busy = list(self._busy)
-        self._host.conductor.report(self._host.driver.reports(), busy)
+            busy = sorted({operation_id for operation_id, _step, _attempt in self._busy})
+        try:
+            reports = self._host.driver.reports()
+        except ServiceUnavailable as error:
+            # Without a report the service counts as down after a while, which it is.
+            LOG.warning("%s: not reporting: %s", self.name, error.message)
+            return
+        self._host.conductor.report(reports, busy)
+
+    def _guest_changed(self, uuid: str | None, power_state: int) -> None:
+        """A guest changed by itself, or changes may have been missed."""
+        if uuid is None:
+            self.sync_guests()
+        else:
+            self._host.conductor.guest_changed(uuid, power_state)
+
+    def _start_wanted(self) -> None:
+        """Start the guests that ran when the host went down, four at a time."""
+        states = self._host.driver.guests()
+        waiting = [
+            instance for instance in self._host.conductor.guests_wanted()
+            if states.get(instance.uuid, 0) not in (RUNNING, POWER_PAUSED)
+        ]
+        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="resume") as pool:
+            for _ in pool.map(self._start_one, waiting):
+                pass
+
+    def _start_one(self, instance: Instance) -> None:
+        LOG.info("%s: starting guest %s, which ran before", self.name, instance.uuid)
+        try:
+            with self._instance_lock(instance.uuid):
+                self._host.driver.reboot(instance, hard=True)
+        except NovaError as error:
+            LOG.warning("%s: guest %s could not be started: %s", self.name, instance.uuid,
+                        error.message)
 
     def sync_guests(self) -> None:
-        """Tell which guests are here; remove those that the conductor says were deleted."""
+        """Tell which guests are here; remove those that the conductor says are not to be here."""
         try:
             unwanted = self._host.conductor.guests(self._host.driver.guests())
         except ServiceUnavailable:
             return
         for instance in unwanted:
-            LOG.warning("%s: removing guest %s of a deleted instance", self.name, instance.uuid)
             with self._instance_lock(instance.uuid):
-                self._host.driver.destroy(instance)
+                with self._lock:
+                    coming = instance.uuid in self._busy.values()
+                if not coming:
+                    LOG.warning("%s: removing guest %s, which is not to be here", self.name,
+                                instance.uuid)
+                    self._host.driver.destroy(instance)
 
 
 def _failure(task: StepTask, error: Exception) -> StepFailure:
@@ -175,7 +264,8 @@ def _failure(task: StepTask, error: Exception) -> StepFailure:
                     task.instance.uuid, error.message)
         return StepFailure(
             message=error.message, details=details, code=error.status,
-            retriable=task.step == "spawn",
+            # What is wrong with the request itself is no better on another host.
+            retriable=task.step == "spawn" and error.status >= 500,
         )
     LOG.exception("%s: %s of %s failed", task.request_id, task.step, task.instance.uuid)
     return StepFailure(

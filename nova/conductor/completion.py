@@ -10,11 +10,22 @@ import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.core import ConductorCore
-from nova.conductor.release import finish_delete, release_claims
+from nova.conductor.deleting import finish_delete, set_aside
+from nova.conductor.ending import (
+    Overtaken,
+    end,
+    end_and_discard,
+    go_on,
+    keep_new_size,
+    settle,
+    without_resize,
+)
+from nova.conductor.failing import back_on_source, failed_move_status
+from nova.conductor.release import release_claims
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
-from nova.objects.flavor import Flavor
-from nova.objects.instance import Instance
+from nova.objects.flavor import Flavor, flavor_columns
+from nova.objects.instance import Fault, Instance
 from nova.objects.operation import Operation, StepResult
 from nova.objects.states import (
     ACTIVE,
@@ -35,7 +46,10 @@ def complete(
     instance: Instance,
     result: StepResult,
 ) -> None:
-    """Do what the flow says after the operation's present step."""
+    """Do what the flow says after the operation's present step.
+
+    Raises ``Overtaken``, with nothing to be committed, where it ended in another transaction meanwhile.
+    """
     assert operation.flow is not None
     assert operation.step is not None
     handler = _COMPLETIONS.get((operation.flow, operation.step), _finish)
@@ -49,8 +63,20 @@ def _finish(
     instance: Instance,
     result: StepResult,
     **changes: Any,
-) -> bool:
+) -> None:
     """The ordinary end: the vm state that the lifecycle table names, no task, the operation done."""
+    _settle_row(tx, operation, instance, result, **changes)
+    end(tx, operation)
+
+
+def _settle_row(
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    result: StepResult,
+    **changes: Any,
+) -> None:
+    """Write the instance's end state. Raises ``Overtaken`` where it left the operation's states."""
     assert operation.flow is not None
     action = ACTIONS[operation.flow]
     values: dict[str, Any] = {"task_state": None}
@@ -59,44 +85,92 @@ def _finish(
     if result.power_state is not None:
         values["power_state"] = result.power_state
     values.update(changes)
-    done = tx.instances.transition(
+    if not tx.instances.transition(
         instance.uuid, values, task_states={action.running, *action.passes}
-    )
-    tx.operations.finish(operation.id, failed=not done, message=None if done else "Error")
-    return done
+    ):
+        raise Overtaken
+
+
+def _next(
+    core: ConductorCore,
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    step: str,
+    **changes: Any,
+) -> None:
+    """The next step, with the instance's changes in between."""
+    assert operation.flow is not None
+    action = ACTIONS[operation.flow]
+    if not tx.instances.transition(
+        instance.uuid, changes, task_states={action.running, *action.passes}
+    ):
+        raise Overtaken
+    go_on(core, tx, operation, msgspec.structs.replace(instance, **changes), step)
 
 
 def _created(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     action = ACTIONS["create"]
-    done = tx.instances.transition(
+    if not tx.instances.transition(
         instance.uuid,
         {"vm_state": ACTIVE, "task_state": None, "power_state": result.power_state or 0,
          "launched_at": now()},
-        vm_states={BUILDING}, task_states={action.running, *action.passes, None},
-    )
-    tx.operations.finish(op.id, failed=not done, message=None if done else "Error")
-    core.hosts.table.note_building(op.payload["node_id"], -1)
+        vm_states={BUILDING}, task_states={action.running, *action.passes},
+    ):
+        raise Overtaken
+    end(tx, op)
+    node_id = op.payload["node_id"]
+    tx.after_commit(lambda: core.hosts.table.note_failed_build(node_id, False))
 
 
 def _deleted(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    """The next host with a guest of the instance, or the end: its rows, then its shelved image."""
+    if _clean_next(core, tx, op, instance):
+        return
     finish_delete(core, tx, instance)
-    tx.operations.finish(op.id)
+    end_and_discard(core, tx, op, instance, op.payload.get("image_id"))
+
+
+def _clean_next(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
+) -> bool:
+    """Send the operation to the next of its other hosts that reports; False where none is left.
+
+    A host that does not report removes the guest when it comes back.
+    """
+    others = list(op.payload.get("others") or ())
+    while others:
+        host = others.pop(0)
+        if core.hosts.is_up(host):
+            go_on(core, tx, op, instance, "clean", {**op.payload, "other": host, "others": others})
+            return True
+    return False
 
 
 def _soft_deleted(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    _finish(core, tx, op, instance, result, deleted_at=now())
+    if _clean_next(core, tx, op, instance):
+        return
+    set_aside(core, tx, instance, power_state=4)
+    end(tx, op)
 
 
 def _restored(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     _finish(core, tx, op, instance, result, deleted_at=None)
+
+
+def _rescued(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    """``launched_at`` is from when ``rescue_timeout`` counts, as in the original."""
+    _finish(core, tx, op, instance, result, launched_at=now())
 
 
 def _rebuilt(
@@ -132,13 +206,10 @@ def _shelved(
     if not op.payload["offload"]:
         _finish(core, tx, op, instance, result, system_metadata=facts)
         return
-    tx.instances.transition(
-        instance.uuid,
-        {"task_state": SHELVING_OFFLOADING, "power_state": result.power_state or 0,
-         "system_metadata": facts},
-        task_states={ACTIONS["shelve"].running, *ACTIONS["shelve"].passes},
+    _next(
+        core, tx, op, instance, "offload", task_state=SHELVING_OFFLOADING,
+        power_state=result.power_state or 0, system_metadata=facts,
     )
-    core.dispatcher.enter(tx, op, instance, "offload")
 
 
 def _offloaded(
@@ -158,24 +229,17 @@ def _unshelved(
         key: value for key, value in instance.system_metadata.items()
         if not key.startswith("shelved_")
     }
-    image_id = instance.system_metadata.get("shelved_image_id")
-    if _finish(
-        core, tx, op, instance, result, system_metadata=facts, launched_at=now()
-    ) and image_id:
-        from nova.conductor.failing import _delete_image
-
-        tx.after_commit(lambda: _delete_image(core, image_id))
+    _settle_row(tx, op, instance, result, system_metadata=facts, launched_at=now())
+    end_and_discard(
+        core, tx, op, instance, instance.system_metadata.get("shelved_image_id")
+    )
 
 
 def _migrated_out(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    tx.instances.transition(
-        instance.uuid, {"task_state": RESIZE_FINISH, "power_state": 4},
-        task_states={ACTIONS["resize"].running, *ACTIONS["resize"].passes},
-    )
     tx.migrations.update(op.payload["migration_id"], "post-migrating")
-    core.dispatcher.enter(tx, op, instance, "migrate_in")
+    _next(core, tx, op, instance, "migrate_in", task_state=RESIZE_FINISH, power_state=4)
 
 
 def _migrated_in(
@@ -196,63 +260,46 @@ def _migrated_in(
     tx.migrations.update(op.payload["migration_id"], "finished")
 
 
-def flavor_columns(flavor: Flavor) -> dict[str, Any]:
-    """The columns of an instance that a flavor fills."""
-    return {
-        "flavor": flavor, "flavorid": flavor.flavorid, "vcpus": flavor.vcpus,
-        "memory_mb": flavor.memory_mb, "root_gb": flavor.root_gb,
-        "ephemeral_gb": flavor.ephemeral_gb,
-    }
-
-
-def _without_resize(instance: Instance) -> dict[str, Any]:
-    return {
-        key: value for key, value in instance.system_metadata.items()
-        if key not in ("old_flavor", "old_vm_state", "resize_quota")
-    }
+def _taken_back(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    """A move failed and the source has the guest again: the server is as it was, with a fault."""
+    reason = op.payload["failure"]
+    settle(tx, op, instance, failed_move_status(op))
+    release_claims(core, tx, instance, "incoming")
+    _settle_row(
+        tx, op, instance, result, vm_state=instance.vm_state,
+        fault=Fault(reason["code"], reason["message"], now(), reason["details"]),
+    )
+    end(tx, op, failed=True)
 
 
 def _confirmed(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     """Down-sized parts of the quota are given back now, when nobody can revert any more."""
-    release_claims(core, tx, instance, "outgoing")
-    old = msgspec.convert(op.payload["old_flavor"], Flavor)
-    spare = {
-        "cores": max(0, old.vcpus - instance.vcpus),
-        "ram": max(0, old.memory_mb - instance.memory_mb),
-    }
-    tx.quotas.release(instance.project_id, spare)
+    keep_new_size(core, tx, instance)
     stopped = op.payload.get("old_vm_state") == STOPPED
-    tx.instances.transition(
-        instance.uuid,
-        {"vm_state": STOPPED if stopped else ACTIVE, "task_state": None,
-         "system_metadata": _without_resize(instance)},
+    _finish(
+        core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE,
+        system_metadata=without_resize(instance),
     )
-    tx.operations.finish(op.id)
     tx.migrations.update(op.payload["migration_id"], "confirmed")
 
 
 def _reverting(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    core.dispatcher.enter(tx, op, instance, "revert")
+    go_on(core, tx, op, instance, "revert")
 
 
 def _reverted(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    old = msgspec.convert(op.payload["old_flavor"], Flavor)
-    release_claims(core, tx, instance, "instance")
-    tx.claims.move(instance.uuid, "outgoing", "instance")
-    delta = instance.system_metadata.get("resize_quota")
-    if delta:
-        tx.quotas.release(instance.project_id, delta)
+    changes = back_on_source(core, tx, op, instance)
     stopped = op.payload.get("old_vm_state") == STOPPED
     _finish(
-        core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE,
-        host=op.payload["source"], node=op.payload["source_node"],
-        system_metadata=_without_resize(instance), **flavor_columns(old),
+        core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE, **changes
     )
     tx.migrations.update(op.payload["migration_id"], "reverted")
 
@@ -261,26 +308,43 @@ def _live_copied(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     tx.migrations.update(op.payload["migration_id"], "post-migrating")
-    core.dispatcher.enter(tx, op, instance, "arrive")
+    go_on(core, tx, op, instance, "arrive")
 
 
 def _live_arrived(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    """The server is on its new host from now on; the old one has leftovers to remove."""
     release_claims(core, tx, instance, "instance")
     tx.claims.move(instance.uuid, "incoming", "instance")
-    _finish(
-        core, tx, op, instance, result, host=op.payload["dest"], node=op.payload["dest_node"],
-        power_state=instance.power_state,
+    _next(
+        core, tx, op, instance, "leave", host=op.payload["dest"], node=op.payload["dest_node"]
     )
+
+
+def _live_left(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    live_migration_done(core, tx, op, instance)
+
+
+def live_migration_done(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
+) -> None:
+    """The end of a live migration, whether or not its source could clean up."""
+    _finish(core, tx, op, instance, StepResult())
     tx.migrations.update(op.payload["migration_id"], "completed")
 
 
 _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("create", "spawn"): _created,
     ("delete", "destroy"): _deleted,
+    ("delete", "clean"): _deleted,
     ("force_delete", "destroy"): _deleted,
+    ("force_delete", "clean"): _deleted,
     ("soft_delete", "run"): _soft_deleted,
+    ("soft_delete", "clean"): _soft_deleted,
+    ("rescue", "run"): _rescued,
     ("restore", "run"): _restored,
     ("rebuild", "run"): _rebuilt,
     ("shelve", "snapshot"): _shelved,
@@ -292,10 +356,14 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("resize", "migrate_in"): _migrated_in,
     ("migrate", "migrate_out"): _migrated_out,
     ("migrate", "migrate_in"): _migrated_in,
+    ("resize", "back"): _taken_back,
+    ("migrate", "back"): _taken_back,
     ("confirm_resize", "forget"): _confirmed,
     ("revert_resize", "destroy"): _reverting,
     ("revert_resize", "revert"): _reverted,
     ("live_migrate", "live_migrate"): _live_copied,
     ("live_migrate", "arrive"): _live_arrived,
+    ("live_migrate", "leave"): _live_left,
+    ("live_migrate", "back"): _taken_back,
     ("evacuate", "spawn"): _evacuated,
 }

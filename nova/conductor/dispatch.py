@@ -38,29 +38,38 @@ class Dispatcher:
         action: Action,
         step: str,
         payload: Mapping[str, Any],
+        *,
+        send: bool = True,
     ) -> int:
-        """Write a new operation at its first step and wake who does it, once committed."""
+        """Write a new operation at its first step and wake who does it, once committed.
+
+        Without ``send`` nobody is woken: the caller has something to prepare and then enters the step.
+        """
         host = _target(action.name, step, instance, payload)
         operation_id = tx.operations.create(
             context, instance.uuid, action.public, flow=action.name, step=step, payload=payload,
             host=host, lease=(self.owner, self.lease_end()) if host else None,
         )
+        if not send:
+            return operation_id
         if host is None:
-            self.wake(tx, [operation_id])
+            self.wake(tx, [operation_id], step)
         else:
             self._send(
                 tx,
                 StepTask(
                     operation_id=operation_id, request_id=context.request_id, flow=action.name,
                     step=step, host=host, instance=instance, payload=dict(payload),
+                    lease_until=self.lease_end(),
                 ),
             )
         return operation_id
 
-    def wake(self, tx: Transaction, operation_ids: list[int]) -> None:
+    def wake(self, tx: Transaction, operation_ids: list[int], step: str = "place") -> None:
         """Tell a conductor of operations at a conductor's step."""
+        method = "wake" if step == "place" else step
         tx.after_commit(
-            lambda: self._transport.cast(CONDUCTOR, None, "wake", operation_ids)
+            lambda: self._transport.cast(CONDUCTOR, None, method, operation_ids)
         )
 
     def enter(
@@ -73,19 +82,24 @@ class Dispatcher:
         *,
         attempt: int | None = None,
         resumed: bool = False,
+        lease_before: datetime.datetime | None = None,
     ) -> bool:
-        """Move an operation to a step; False where it ended in between."""
+        """Move an operation to a step; False where it ended in between.
+
+        With ``lease_before`` also where somebody has taken it in between: its lease then ends later.
+        """
         facts = dict(operation.payload if payload is None else payload)
         assert operation.flow is not None
         host = _target(operation.flow, step, instance, facts)
         entered = tx.operations.advance(
             operation.id, step=step, host=host, lease_owner=self.owner,
             lease_until=self.lease_end(), payload=facts, attempt=attempt,
+            from_step=operation.step if resumed else None, lease_before=lease_before,
         )
         if not entered:
             return False
         if host is None:
-            self.wake(tx, [operation.id])
+            self.wake(tx, [operation.id], step)
         else:
             self._send(
                 tx,
@@ -93,6 +107,7 @@ class Dispatcher:
                     operation_id=operation.id, request_id=operation.request_id,
                     flow=operation.flow, step=step, host=host, instance=instance, payload=facts,
                     attempt=operation.attempt if attempt is None else attempt, resumed=resumed,
+                    lease_until=self.lease_end(),
                 ),
             )
         return True

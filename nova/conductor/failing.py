@@ -1,18 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows when a step fails: give back, retry elsewhere, or tell the user."""
+"""What follows when a step fails: give back, retry elsewhere, let the source take the guest back, or end.
+
+A failed move leaves the server as it was, on its source. A confirm or revert that fails before it changed
+anything can be asked for again. What cannot be undone ends in ERROR with a fault that says why.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.core import ConductorCore
+from nova.conductor.ending import (
+    end_and_discard,
+    go_on,
+    not_building,
+    settle,
+    undo_create,
+    without_resize,
+)
 from nova.conductor.release import release_claims
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Fault, Instance
 from nova.objects.operation import Operation, StepFailure
-from nova.objects.states import BUILDING, SCHEDULING
+from nova.objects.states import (
+    ACTIVE,
+    BUILDING,
+    ERROR,
+    RESIZED,
+    SCHEDULING,
+    SHELVED,
+    SHELVED_OFFLOADED,
+    SOFT_DELETED,
+    STOPPED,
+)
+
+#: What a failure writes beside the fault; None where the operation goes on instead of ending.
+Changes = dict[str, Any] | None
 
 
 def fail(
@@ -22,121 +51,179 @@ def fail(
     instance: Instance,
     failure: StepFailure,
 ) -> None:
-    """End a failed operation, or send a boot to another host."""
+    """End a failed operation, or take what the flow has instead of an end.
+
+    Raises ``Overtaken`` where it had ended before.
+    """
     assert operation.flow is not None
-    if operation.flow == "create" and failure.retriable and _try_elsewhere(
-        core, tx, operation, instance, failure
-    ):
-        return
-    undo = _UNDO.get(operation.flow)
-    if undo is not None:
-        undo(core, tx, operation, instance)
+    not_building(core, tx, operation)
     action = ACTIONS[operation.flow]
-    changes: dict[str, Any] = {
-        "task_state": None,
-        "fault": Fault(failure.code, failure.message[:255], now(), failure.details),
-    }
-    if action.failure is not None:
-        changes["vm_state"] = action.failure
-    if operation.flow == "rebuild" and operation.payload.get("old_columns"):
-        changes["system_metadata"] = {**instance.system_metadata, "rebuild_failed": True}
-    expected = None if action.task_states is None else {action.running, *action.passes}
-    tx.instances.transition(instance.uuid, changes, task_states=expected)
-    tx.operations.finish(operation.id, failed=True, message="Error")
-
-
-def _try_elsewhere(
-    core: ConductorCore,
-    tx: Transaction,
-    operation: Operation,
-    instance: Instance,
-    failure: StepFailure,
-) -> bool:
-    """Give the host back and place the boot again without it; False after the last attempt."""
-    attempt = operation.attempt + 1
-    _undo_create(core, tx, operation, instance)
-    if attempt >= core.config.conductor.max_attempts or instance.host is None:
-        return False
-    tried = [*operation.payload.get("tried_hosts", []), instance.host]
-    sent_back = tx.instances.transition(
-        instance.uuid,
-        {"host": None, "node": None, "task_state": SCHEDULING, "network_info": ()},
-        vm_states={BUILDING},
-        task_states={*ACTIONS["create"].passes, SCHEDULING, None},
-    )
-    if not sent_back:
-        return False
-    payload = {
-        **operation.payload, "tried_hosts": tried, "last_failure": failure.message[:255]
-    }
-    return core.dispatcher.enter(tx, operation, instance, "place", payload, attempt=attempt)
-
-
-def _undo_create(
-    core: ConductorCore, tx: Transaction, operation: Operation, instance: Instance
-) -> None:
-    release_claims(core, tx, instance)
-    core.networks.release(tx, [instance.uuid])
-    tx.instances.update(instance.uuid, {"network_info": ()})
-
-
-def _undo_unshelve(
-    core: ConductorCore, tx: Transaction, operation: Operation, instance: Instance
-) -> None:
-    if instance.vm_state == "shelved_offloaded":
-        release_claims(core, tx, instance)
-        tx.instances.update(instance.uuid, {"host": None, "node": None})
-
-
-def _undo_resize(
-    core: ConductorCore, tx: Transaction, operation: Operation, instance: Instance
-) -> None:
-    release_claims(core, tx, instance, "incoming")
-    delta = operation.payload.get("quota")
-    if delta:
-        tx.quotas.release(instance.project_id, delta)
-    migration = operation.payload.get("migration_id")
-    if migration:
-        tx.migrations.update(migration, "error")
-
-
-def _undo_live_migrate(
-    core: ConductorCore, tx: Transaction, operation: Operation, instance: Instance
-) -> None:
-    release_claims(core, tx, instance, "incoming")
-    migration = operation.payload.get("migration_id")
-    if migration:
-        aborted = operation.payload.get("aborted")
-        tx.migrations.update(migration, "cancelled" if aborted else "error")
-
-
-def _undo_snapshot(
-    core: ConductorCore, tx: Transaction, operation: Operation, instance: Instance
-) -> None:
-    image_id = operation.payload.get("image_id")
-    if image_id:
-        tx.after_commit(lambda: _delete_image(core, image_id))
-
-
-def _delete_image(core: ConductorCore, image_id: str) -> None:
-    from nova.errors import NovaError
-    from nova.objects.context import internal_context
-
-    try:
-        core.images.delete(internal_context(), image_id)
-    except NovaError:
+    handler = _FAILURES.get(operation.flow)
+    changes: Changes = {} if action.failure is None else {"vm_state": action.failure}
+    if handler is not None:
+        changes = handler(core, tx, operation, instance, failure)
+    if changes is None:
         return
+    fault = Fault(failure.code, failure.message[:255], now(), failure.details)
+    tx.instances.transition(
+        instance.uuid, {"task_state": None, "fault": fault, **changes},
+        task_states={action.running, *action.passes},
+    )
+    image_id = None
+    if operation.flow in ("snapshot", "backup") or (
+        operation.flow == "shelve" and operation.step == "snapshot"
+    ):
+        image_id = operation.payload.get("image_id")
+    end_and_discard(
+        core, tx, operation, instance, image_id, failed=True,
+        keep_active=operation.flow != "shelve",
+    )
 
 
-_UNDO = {
-    "create": _undo_create,
-    "unshelve": _undo_unshelve,
-    "resize": _undo_resize,
-    "migrate": _undo_resize,
-    "live_migrate": _undo_live_migrate,
-    "evacuate": _undo_live_migrate,
-    "snapshot": _undo_snapshot,
-    "backup": _undo_snapshot,
-    "shelve": _undo_snapshot,
+def _create(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if op.step == "spawn" and op.payload.get("node_id") is not None:
+        node_id = op.payload["node_id"]
+        tx.after_commit(lambda: core.hosts.table.note_failed_build(node_id, True))
+    tried = instance.host
+    undo_create(core, tx, instance)
+    attempt = op.attempt + 1
+    if (
+        failure.retriable and tried is not None and instance.vm_state == BUILDING
+        and attempt < core.config.conductor.max_attempts
+    ):
+        tx.instances.transition(instance.uuid, {"task_state": SCHEDULING})
+        payload = {
+            **op.payload, "tried_hosts": [*op.payload.get("tried_hosts", []), tried],
+            "last_failure": failure.message[:255],
+        }
+        payload.pop("node_id", None)
+        core.dispatcher.enter(tx, op, instance, "place", payload, attempt=attempt)
+        return None
+    return {"vm_state": ERROR}
+
+
+def _delete(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    # One that waits for its deletion is out of the quota; it stays what it is and can be asked again.
+    return {} if instance.vm_state == SOFT_DELETED else {"vm_state": ERROR}
+
+
+def _cold_migrate(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if op.step in ("migrate_out", "migrate_in"):
+        _take_back(core, tx, op, instance, failure)
+        return None
+    settle(tx, op, instance, "error")
+    release_claims(core, tx, instance, "incoming")
+    return {"vm_state": ERROR} if op.step == "back" else {}
+
+
+def _live_migrate(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if op.step == "leave":
+        # The guest runs on its new host; what the old one could not remove, its next report names.
+        from nova.conductor.completion import live_migration_done
+
+        live_migration_done(core, tx, op, instance)
+        return None
+    if op.step in ("live_migrate", "arrive"):
+        _take_back(core, tx, op, instance, failure)
+        return None
+    settle(tx, op, instance, failed_move_status(op))
+    release_claims(core, tx, instance, "incoming")
+    return {"vm_state": ERROR} if op.step == "back" else {}
+
+
+def failed_move_status(op: Operation) -> str:
+    """The status of a migration that came to nothing."""
+    return "cancelled" if op.payload.get("aborted") else "error"
+
+
+def _take_back(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> None:
+    reason = {"code": failure.code, "message": failure.message[:255], "details": failure.details}
+    go_on(core, tx, op, instance, "back", {**op.payload, "failure": reason})
+
+
+def _evacuate(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    settle(tx, op, instance, "error")
+    release_claims(core, tx, instance, "incoming")
+    return {"vm_state": ERROR}
+
+
+def _confirm(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    tx.migrations.update(op.payload["migration_id"], "finished")
+    return {"vm_state": RESIZED}
+
+
+def _revert(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if op.step == "destroy":
+        tx.migrations.update(op.payload["migration_id"], "finished")
+        return {"vm_state": RESIZED}
+    changes = back_on_source(core, tx, op, instance)
+    tx.migrations.update(op.payload["migration_id"], "error")
+    return {**changes, "vm_state": ERROR}
+
+
+def back_on_source(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
+) -> dict[str, Any]:
+    """The rows of a reverted resize: the new side and what it added to the quota are given back."""
+    release_claims(core, tx, instance, "instance")
+    tx.claims.move(instance.uuid, "outgoing", "instance")
+    grown = instance.system_metadata.get("resize_quota")
+    if grown:
+        tx.quotas.release(instance.project_id, grown)
+    return {
+        "host": op.payload["source"], "node": op.payload["source_node"],
+        "system_metadata": without_resize(instance),
+        **flavor_columns(msgspec.convert(op.payload["old_flavor"], Flavor)),
+    }
+
+
+def _unshelve(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if instance.vm_state != SHELVED_OFFLOADED:
+        return {}
+    release_claims(core, tx, instance)
+    return {"host": None, "node": None}
+
+
+def _shelve(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> Changes:
+    if op.step == "offload":
+        # The image is whole once the server is on its way off the host: it is shelved there.
+        return {"vm_state": SHELVED}
+    # A running guest was started again; what was in memory of another is gone.
+    return {} if instance.vm_state == ACTIVE else {"vm_state": STOPPED, "power_state": 4}
+
+
+_FAILURES: dict[
+    str, Callable[[ConductorCore, Transaction, Operation, Instance, StepFailure], Changes]
+] = {
+    "create": _create,
+    "delete": _delete,
+    "force_delete": _delete,
+    "resize": _cold_migrate,
+    "migrate": _cold_migrate,
+    "live_migrate": _live_migrate,
+    "evacuate": _evacuate,
+    "confirm_resize": _confirm,
+    "revert_resize": _revert,
+    "unshelve": _unshelve,
+    "shelve": _shelve,
 }
-

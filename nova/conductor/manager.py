@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
+from nova.conductor.discarding import discard_image
+from nova.conductor.ending import Overtaken, abandon, not_building, stands
 from nova.conductor.failing import fail
 from nova.conductor.placing import Placer
 from nova.conductor.recovery import Recovery
 from nova.conductor.steps import STEPS
+from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import HostRefused
@@ -24,6 +28,9 @@ from nova.objects.states import ACTIVE, RUNNING, SHUTDOWN, STOPPED
 
 LOG = logging.getLogger(__name__)
 
+#: How long a row has to be unchanged before a host's view of its guest counts.
+SETTLED = datetime.timedelta(seconds=30)
+
 
 class Conductor:
     """Endpoint of the ``conductor`` topic.
@@ -33,8 +40,9 @@ class Conductor:
 
     def __init__(self, core: ConductorCore) -> None:
         self._core = core
-        self.placer = Placer(core)
-        self.recovery = Recovery(core, self.placer)
+        self._strikes = Strikes(core)
+        self.placer = Placer(core, self._strikes)
+        self.recovery = Recovery(core, self.placer, self._strikes)
 
     def start(self) -> None:
         """Begin to place."""
@@ -52,7 +60,8 @@ class Conductor:
 
     def step_progress(self, host: str, operation_id: int, task_state: str) -> None:
         """A step came to its next task state; the lifecycle table must know it."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             operation = self._own(tx, host, operation_id, None)
             if operation is None:
                 return
@@ -64,37 +73,87 @@ class Conductor:
                 task_states={action.running, *action.passes}, host=host,
             )
 
-    def step_done(self, host: str, operation_id: int, step: str, result: StepResult) -> None:
-        """A host did a step."""
-        with self._core.db.write() as tx:
+        self._core.db.run(write)
+
+    def step_wanted(self, host: str, operation_id: int, step: str) -> bool:
+        """Whether a step that a host comes to late is still its own; its lease begins anew then."""
+
+        def write(tx: Transaction) -> bool:
+            if self._own(tx, host, operation_id, step) is None:
+                return False
+            until = self._core.dispatcher.lease_end()
+            return tx.operations.renew(host, [operation_id], until) == 1
+
+        return self._core.db.run(write)
+
+    def step_done(self, host: str, operation_id: int, step: str, result: StepResult) -> bool:
+        """A host did a step; answers whether it has a guest now that it is to remove.
+
+        That is so where the operation was overtaken, by a delete for example.
+        """
+
+        def write(tx: Transaction) -> bool:
             operation = self._own(tx, host, operation_id, step)
             if operation is None:
-                return
-            instance = tx.instances.get(operation.instance_uuid)
+                return self._left_by(tx, operation_id, host)
+            instance = tx.instances.get(operation.instance_uuid, lock=True)
+            if instance is None or not stands(operation, instance):
+                self._drop(tx, operation, instance)
+                return self._left_by(tx, operation_id, host)
             self._record(tx, operation, host, "Success", None)
-            if instance is None:
-                tx.operations.finish(operation_id, failed=True, message="Error")
-                return
+            not_building(self._core, tx, operation)
             complete(self._core, tx, operation, instance, result)
+            return False
+
+        return self._write(operation_id, host, write)
 
     def step_failed(self, host: str, operation_id: int, step: str, failure: StepFailure) -> None:
         """A host could not do a step and undid what it had begun."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> bool:
             operation = self._own(tx, host, operation_id, step)
             if operation is None:
-                return
-            instance = tx.instances.get(operation.instance_uuid)
+                return False
+            instance = tx.instances.get(operation.instance_uuid, lock=True)
+            if instance is None or not stands(operation, instance):
+                self._drop(tx, operation, instance)
+                return False
             self._record(tx, operation, host, "Error", failure)
-            if instance is None:
-                tx.operations.finish(operation_id, failed=True, message="Error")
-                return
             fail(self._core, tx, operation, instance, failure)
+            return False
+
+        self._write(operation_id, host, write)
+
+    def _write(
+        self, operation_id: int, host: str, write: Callable[[Transaction], bool]
+    ) -> bool:
+        """Run what follows a report; what breaks it again and again ends the operation."""
+        try:
+            return self._core.db.run(write)
+        except Overtaken:
+            with self._core.db.read() as tx:
+                return self._left_by(tx, operation_id, host)
+        except Exception as error:
+            self._strikes.strike(operation_id, error)
+            raise
+
+    def _drop(self, tx: Transaction, operation: Operation, instance: Instance | None) -> None:
+        """End an operation whose instance is gone or went another way."""
+        if instance is None:
+            tx.operations.finish(operation.id, failed=True, message="Error")
+        else:
+            abandon(self._core, tx, operation, instance)
+
+    def discard(self, operation_ids: list[int]) -> None:
+        """Delete the images that operations are left with, then end them."""
+        for operation_id in operation_ids:
+            discard_image(self._core, operation_id)
 
     def _own(
         self, tx: Transaction, host: str, operation_id: int, step: str | None
     ) -> Operation | None:
         """The operation, if this host holds it at this step; None where it ended or went on."""
-        operation = tx.operations.get(operation_id)
+        operation = tx.operations.get(operation_id, lock=True)
         if operation is None or operation.state in ("done", "failed"):
             return None
         if operation.host != host:
@@ -135,38 +194,69 @@ class Conductor:
         """A host lives: its sizes, and the operations it is busy with."""
         if any(report.host != host for report in reports):
             raise HostRefused(f"{host} reports for another host")
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             tx.nodes.report_many(reports)
             tx.services.report_many([("nova-compute", host, "compute")], now())
             if running:
                 tx.operations.renew(host, running, self._core.dispatcher.lease_end())
+
+        self._core.db.run(write)
         self._core.hosts.reported(host)
 
     def guests_seen(self, host: str, seen: dict[str, int]) -> list[Instance]:
-        """Compare a host's guests with what should be there; answers the deleted ones among them.
+        """Compare a host's guests with what should be there; answers those to be removed.
 
         A guest whose power changed behind our back is shown as it is. An instance without a guest goes
-        to the power state 0 and, where it should run, to stopped.
+        to the power state 0 and, where it should run, to stopped. What was written within the last
+        ``SETTLED`` may be newer than ``seen`` and is left for the next time.
         """
-        with self._core.db.write() as tx:
+        cutoff = now() - SETTLED
+
+        def write(tx: Transaction) -> list[Instance]:
             expected = {each.uuid: each for each in tx.instances.on_host(host)}
             for uuid, instance in expected.items():
-                self._sync_power(tx, instance, seen.get(uuid, 0))
-            unknown = [uuid for uuid in seen if uuid not in expected]
+                if instance.updated_at < cutoff:
+                    self._sync_power(tx, instance, seen.get(uuid, 0))
             gone: list[Instance] = []
-            for uuid in unknown:
-                instance_ = tx.instances.get(uuid, deleted=True)
-                if instance_ is not None and self._left_behind(tx, instance_, host):
-                    gone.append(instance_)
+            for uuid in seen:
+                if uuid in expected:
+                    continue
+                unknown = tx.instances.get(uuid, deleted=True)
+                if unknown is not None and left_behind(tx, unknown, host):
+                    gone.append(unknown)
+            # The host knows now what it has lost: it may count as up again.
+            tx.migrations.complete_evacuations_from(host)
             return gone
 
-    def _left_behind(self, tx: Transaction, instance: Instance, host: str) -> bool:
-        """Deleted, or evacuated to another host; not one side of a move that is under way."""
-        if instance.deleted:
-            return True
-        if instance.task_state is not None or instance.vm_state in ("resized", "building"):
+        return self._core.db.run(write)
+
+    def guest_changed(self, host: str, uuid: str, power_state: int) -> None:
+        """A guest of a host changed its power by itself; while an operation runs it is left to that."""
+
+        def write(tx: Transaction) -> None:
+            instance = tx.instances.get(uuid)
+            if instance is not None and instance.host == host:
+                self._sync_power(tx, instance, power_state)
+
+        self._core.db.run(write)
+
+    def guests_wanted(self, host: str) -> list[Instance]:
+        """The instances of a host that should be running, for a host that comes up again."""
+        with self._core.db.read() as tx:
+            return [
+                each for each in tx.instances.on_host(host)
+                if each.vm_state == ACTIVE and each.task_state is None
+                and each.power_state == RUNNING
+            ]
+
+    def _left_by(self, tx: Transaction, operation_id: int, host: str) -> bool:
+        """Whether an operation that is over left a guest on a host that is not to be there."""
+        operation = tx.operations.get(operation_id)
+        if operation is None:
             return False
-        return instance.host is not None and instance.host != host
+        instance = tx.instances.get(operation.instance_uuid, deleted=True)
+        return instance is not None and left_behind(tx, instance, host)
 
     def _sync_power(self, tx: Transaction, instance: Instance, power_state: int) -> None:
         if instance.task_state is not None or power_state == instance.power_state:
@@ -181,3 +271,17 @@ class Conductor:
         tx.instances.transition(
             instance.uuid, changes, vm_states={instance.vm_state}, task_states={None}
         )
+
+
+def left_behind(tx: Transaction, instance: Instance, host: str) -> bool:
+    """Whether a guest of this instance on that host is to be removed.
+
+    So it is where the instance was deleted, and where nothing is under way for it and it holds no claim
+    on that host: it was evacuated from there, or something that was given up has made it there.
+    """
+    if instance.deleted:
+        return True
+    if instance.task_state is not None:
+        return False
+    nodes = {node.id for node in tx.nodes.by_host(host)}
+    return all(claim.node_id not in nodes for claim in tx.claims.by_instance(instance.uuid))

@@ -16,12 +16,14 @@ from typing import Any
 import msgspec
 
 from nova.conductor.core import ConductorCore
+from nova.conductor.ending import abandon, stands
 from nova.conductor.failing import fail
 from nova.conductor.request_specs import specs_for
 from nova.conductor.steps import FLOWS
+from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.errors import NovaError, NoValidHost
-from nova.network.allocation import AllocationRequest
+from nova.network.cards import AllocationRequest
 from nova.objects.host import ClaimRequest
 from nova.objects.instance import Instance, RequestedNetwork
 from nova.objects.operation import Operation, StepFailure, StepTask
@@ -48,8 +50,11 @@ class _Job:
 class Placer:
     """The placing thread of a conductor."""
 
-    def __init__(self, core: ConductorCore) -> None:
+    def __init__(self, core: ConductorCore, strikes: Strikes) -> None:
         self._core = core
+        self._strikes = strikes
+        self._waiting: set[int] = set()
+        self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._batch = core.config.conductor.place_batch
         self._thread = threading.Thread(target=self._loop, name="placer", daemon=True)
@@ -61,12 +66,16 @@ class Placer:
     def stop(self) -> None:
         """Finish the present batch and end."""
         self._queue.put(_STOP)
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._thread.join(10)
 
     def put(self, operation_ids: Sequence[int]) -> None:
-        """These operations are at their step ``place``."""
-        for operation_id in operation_ids:
-            self._queue.put(operation_id)
+        """These operations are at their step ``place``; those that wait already are not put twice."""
+        with self._lock:
+            for operation_id in operation_ids:
+                if operation_id not in self._waiting:
+                    self._waiting.add(operation_id)
+                    self._queue.put(operation_id)
 
     def _loop(self) -> None:
         while True:
@@ -74,30 +83,68 @@ class Placer:
             while len(ids) < self._batch and not self._queue.empty():
                 ids.append(self._queue.get_nowait())
             wanted = [each for each in ids if each != _STOP]
+            with self._lock:
+                self._waiting.difference_update(wanted)
             if wanted:
-                try:
-                    self.place(wanted)
-                except Exception:
-                    # The rows stay as they were; recovery brings them back.
-                    LOG.exception("placing %d operations failed", len(wanted))
+                self._place_or_split(wanted)
             if _STOP in ids:
                 return
+
+    def _place_or_split(self, operation_ids: Sequence[int]) -> None:
+        """Place a batch; where that breaks, one by one, so that a bad one holds up no others.
+
+        The rows of what breaks stay as they were, and recovery brings it back until it is given up.
+        """
+        try:
+            self.place(operation_ids)
+            return
+        except Exception as error:
+            LOG.exception("placing %d operations failed", len(operation_ids))
+            self._core.hosts.changed()
+            if len(operation_ids) == 1:
+                self._struck(operation_ids[0], error)
+                return
+        for operation_id in operation_ids:
+            try:
+                self.place([operation_id])
+            except Exception as error:
+                LOG.exception("placing operation %d failed", operation_id)
+                self._core.hosts.changed()
+                self._struck(operation_id, error)
+
+    def _struck(self, operation_id: int, error: Exception) -> None:
+        try:
+            self._strikes.strike(operation_id, error)
+        except Exception:
+            LOG.exception("operation %d could not be given up; it is tried again", operation_id)
 
     def place(self, operation_ids: Sequence[int]) -> None:
         """Place a batch in one transaction."""
         self._core.hosts.refresh()
         placed: list[_Job] = []
+
+        def attempt(tx: Transaction) -> None:
+            self._unplace_all(placed)
+            self._place(tx, operation_ids, placed)
+
         try:
-            with self._core.db.write() as tx:
-                self._place(tx, operation_ids, placed)
+            self._core.db.run(attempt)
         except BaseException:
-            for job in placed:
-                self._unplace(job)
+            self._unplace_all(placed)
             raise
+
+    def _unplace_all(self, placed: list[_Job]) -> None:
+        """Forget what a transaction that came to nothing had chosen."""
+        for job in placed:
+            self._unplace(job)
+        placed.clear()
 
     def _place(self, tx: Transaction, ids: Sequence[int], placed: list[_Job]) -> None:
         operations = [op for op in tx.operations.get_many(ids) if op.step == "place"]
         instances = tx.instances.get_many([op.instance_uuid for op in operations], lock=True)
+        if not self._core.db.single_writer:
+            # Another conductor may have placed some before this one got their locks.
+            operations = [op for op in tx.operations.get_many(ids) if op.step == "place"]
         for operation in operations:
             if operation.instance_uuid not in instances:
                 tx.operations.finish(operation.id, failed=True, message="Error")
@@ -120,20 +167,43 @@ class Placer:
     def _still_wanted(
         self, tx: Transaction, operation: Operation, instances: Mapping[str, Instance]
     ) -> bool:
-        """A delete may have come in between; then its task state stands and this operation ends."""
-        if instances[operation.instance_uuid].task_state in ("deleting", "soft-deleting"):
-            tx.operations.finish(operation.id, failed=True, message="Error")
+        """Something may have overtaken it; an abort of a live migration ends it here as well."""
+        instance = instances[operation.instance_uuid]
+        if not stands(operation, instance):
+            abandon(self._core, tx, operation, instance)
+            return False
+        if operation.payload.get("aborted"):
+            fail(
+                self._core, tx, operation, instance,
+                StepFailure(message="The live migration was aborted"),
+            )
             return False
         return True
 
     def _select(self, tx: Transaction, jobs: list[_Job], placed: list[_Job]) -> None:
         choices = self._core.hosts.scheduler.select([job.spec for job in jobs])
+        if any(isinstance(choice, NoValidHost) for choice in choices):
+            choices = self._select_again(tx, jobs, choices)
         for job, choice in zip(jobs, choices, strict=True):
             if isinstance(choice, NoValidHost):
                 self._refuse(tx, job, choice)
             else:
                 job.selection = choice
                 placed.append(job)
+
+    def _select_again(
+        self, tx: Transaction, jobs: list[_Job], choices: list[Selection | NoValidHost]
+    ) -> list[Selection | NoValidHost]:
+        """Before a user hears that there is no host: look once more with what is claimed in truth."""
+        hosts = self._core.hosts
+        hosts.table.refresh(tx.nodes.usage())
+        for job, choice in zip(jobs, choices, strict=True):
+            if isinstance(choice, Selection):
+                hosts.scheduler.place(choice.node_id, job.spec)
+        return [
+            choice if isinstance(choice, Selection) else hosts.scheduler.select([job.spec])[0]
+            for job, choice in zip(jobs, choices, strict=True)
+        ]
 
     def _refuse(self, tx: Transaction, job: _Job, reason: NovaError) -> None:
         """No host: after failed tries the last host's own error tells the user more."""
@@ -249,6 +319,12 @@ class Placer:
                 ]
             )
             self._core.dispatcher.send_many(tx, tasks)
+            nodes = [task.payload["node_id"] for task in tasks]
+            tx.after_commit(lambda: self._count_building(nodes))
+
+    def _count_building(self, node_ids: list[int]) -> None:
+        for node_id in node_ids:
+            self._core.hosts.table.note_building(node_id, 1)
 
     def _task(self, tx: Transaction, job: _Job) -> StepTask:
         operation, selection = job.operation, job.selection
@@ -274,7 +350,7 @@ class Placer:
         return StepTask(
             operation_id=operation.id, request_id=operation.request_id, flow=operation.flow,
             step=step.name, host=host, instance=instance, payload=payload,
-            attempt=operation.attempt,
+            attempt=operation.attempt, lease_until=self._core.dispatcher.lease_end(),
         )
 
 

@@ -3,28 +3,43 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 
+from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
+from nova.conductor.discarding import discard_image
+from nova.conductor.ending import Overtaken, abandon, not_building, stands, undo_create
 from nova.conductor.failing import fail
 from nova.conductor.placing import Placer
-from nova.conductor.release import finish_delete
 from nova.conductor.steps import STEPS
+from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.instance import Fault, Instance
-from nova.objects.operation import Operation, StepFailure
+from nova.objects.operation import Operation, StepFailure, StepResult
 from nova.objects.states import BUILDING, DELETING, ERROR
 
 LOG = logging.getLogger(__name__)
+
+#: Steps that only remove something from their host: where that host is dead they count as done, and the
+#: host removes its guests when it comes back.
+_REMOVALS = frozenset(
+    {
+        ("delete", "destroy"), ("delete", "clean"), ("force_delete", "destroy"),
+        ("force_delete", "clean"), ("soft_delete", "run"), ("soft_delete", "clean"),
+        ("confirm_resize", "forget"), ("revert_resize", "destroy"), ("live_migrate", "leave"),
+    }
+)
 
 
 class Recovery:
     """Looks for open operations that nobody is busy with."""
 
-    def __init__(self, core: ConductorCore, placer: Placer) -> None:
+    def __init__(self, core: ConductorCore, placer: Placer, strikes: Strikes) -> None:
         self._core = core
         self._placer = placer
+        self._strikes = strikes
 
     def run(self, *, everything: bool = False) -> int:
         """Bring lost operations on; returns how many.
@@ -32,45 +47,57 @@ class Recovery:
         ``everything`` takes all open ones, for the start of a process that shares its database with no
         other; else only those whose lease is over.
         """
+        moment = None if everything else now()
         with self._core.db.read() as tx:
-            lost = tx.operations.unfinished(expired_at=None if everything else now())
+            lost = tx.operations.unfinished(expired_at=moment)
         for operation in lost:
             try:
-                self._resume(operation)
-            except Exception:
+                self._resume(operation, moment)
+            except Exception as error:
                 LOG.exception("resuming operation %d failed", operation.id)
-        with self._core.db.write() as tx:
-            stranded = tx.instances.stranded()
-            for instance in stranded:
-                self._free(tx, instance)
-        if lost or stranded:
-            LOG.info("resumed %d operations, freed %d instances", len(lost), len(stranded))
-        return len(lost) + len(stranded)
+                self._strikes.strike(operation.id, error)
+        freed = self._core.db.run(self._free_stranded)
+        if lost or freed:
+            LOG.info("resumed %d operations, freed %d instances", len(lost), freed)
+        return len(lost) + freed
 
-    def _resume(self, operation: Operation) -> None:
+    def _resume(self, operation: Operation, expired_at: datetime.datetime | None) -> None:
         assert operation.flow is not None
         assert operation.step is not None
-        if STEPS[operation.flow, operation.step].where == "conductor":
+        step = operation.step
+        if step == "discard":
+            discard_image(self._core, operation.id)
+            return
+        if STEPS[operation.flow, step].where == "conductor":
             self._placer.put([operation.id])
             return
-        with self._core.db.write() as tx:
-            instance = tx.instances.get(operation.instance_uuid)
+
+        def write(tx: Transaction) -> None:
+            instance = tx.instances.get(operation.instance_uuid, lock=True)
             if instance is None:
                 tx.operations.finish(operation.id, failed=True, message="Error")
+                return
+            if not stands(operation, instance):
+                abandon(self._core, tx, operation, instance)
                 return
             host = operation.host
             if host is not None and self._core.hosts.is_up(host):
                 self._core.dispatcher.enter(
-                    tx, operation, instance, operation.step, resumed=True
+                    tx, operation, instance, step, resumed=True, lease_before=expired_at
                 )
                 return
             self._without_host(tx, operation, instance)
 
+        try:
+            self._core.db.run(write)
+        except Overtaken:
+            LOG.debug("operation %d went on by itself", operation.id)
+
     def _without_host(self, tx: Transaction, operation: Operation, instance: Instance) -> None:
-        """The step's host is dead: a delete ends here, a boot goes elsewhere, the rest fails."""
-        if operation.flow in ("delete", "force_delete"):
-            finish_delete(self._core, tx, instance)
-            tx.operations.finish(operation.id)
+        """The step's host is dead: a removal is done, a boot goes elsewhere, the rest fails."""
+        if (operation.flow, operation.step) in _REMOVALS:
+            not_building(self._core, tx, operation)
+            complete(self._core, tx, operation, instance, StepResult())
             return
         fail(
             self._core, tx, operation, instance,
@@ -80,10 +107,19 @@ class Recovery:
             ),
         )
 
+    def _free_stranded(self, tx: Transaction) -> int:
+        stranded = tx.instances.stranded()
+        for instance in stranded:
+            self._free(tx, instance)
+        return len(stranded)
+
     def _free(self, tx: Transaction, instance: Instance) -> None:
         """An instance with a task that nobody will end: building and deleting ones fail, others go on."""
         changes: dict[str, object] = {"task_state": None}
         if instance.vm_state == BUILDING or instance.task_state == DELETING:
             changes["vm_state"] = ERROR
             changes["fault"] = Fault(500, "The operation was lost", now())
-        tx.instances.transition(instance.uuid, changes, task_states={instance.task_state})
+        if tx.instances.transition(
+            instance.uuid, changes, task_states={instance.task_state}
+        ) and instance.vm_state == BUILDING:
+            undo_create(self._core, tx, instance)

@@ -2,7 +2,9 @@
 """The steps of every flow, in order, and where each runs.
 
 ``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest``
-are the two sides of a move, named in the operation's payload. ``event`` is the public name of the step in
+are the two sides of a move and ``other`` one more host with a guest to remove, named in the operation's
+payload. ``back`` follows a failed move: the source takes the guest back. ``discard`` deletes an image that
+is not wanted any more. ``event`` is the public name of the step in
 os-instance-actions (the original's names).
 """
 
@@ -20,8 +22,22 @@ class Step:
     event: str
 
 
-def _run(event: str) -> tuple[Step, ...]:
-    return (Step("run", "host", event),)
+def _run(event: str, *more: Step) -> tuple[Step, ...]:
+    return (Step("run", "host", event), *more)
+
+
+_DISCARD = Step("discard", "conductor", "conductor_discard_image")
+_DELETE = (
+    Step("destroy", "host", "compute_terminate_instance"),
+    Step("clean", "other", "compute_terminate_instance"),
+    _DISCARD,
+)
+_COLD_MIGRATE = (
+    Step("place", "conductor", "conductor_migrate_server"),
+    Step("migrate_out", "source", "compute_resize_instance"),
+    Step("migrate_in", "dest", "compute_finish_resize"),
+    Step("back", "source", "compute_finish_revert_resize"),
+)
 
 
 FLOWS: dict[str, tuple[Step, ...]] = {
@@ -29,9 +45,11 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         Step("place", "conductor", "conductor_schedule_instances"),
         Step("spawn", "host", "compute__do_build_and_run_instance"),
     ),
-    "delete": (Step("destroy", "host", "compute_terminate_instance"),),
-    "force_delete": (Step("destroy", "host", "compute_terminate_instance"),),
-    "soft_delete": _run("compute_soft_delete_instance"),
+    "delete": _DELETE,
+    "force_delete": _DELETE,
+    "soft_delete": _run(
+        "compute_soft_delete_instance", Step("clean", "other", "compute_confirm_resize")
+    ),
     "restore": _run("compute_restore_instance"),
     "start": _run("compute_start_instance"),
     "stop": _run("compute_stop_instance"),
@@ -46,28 +64,22 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "rebuild": _run("compute_rebuild_instance"),
     "change_password": _run("compute_set_admin_password"),
     "crash_dump": _run("compute_trigger_crash_dump"),
-    "snapshot": _run("compute_snapshot_instance"),
-    "backup": _run("compute_backup_instance"),
+    "snapshot": _run("compute_snapshot_instance", _DISCARD),
+    "backup": _run("compute_backup_instance", _DISCARD),
     "shelve": (
         Step("snapshot", "host", "compute_shelve_instance"),
         Step("offload", "host", "compute_shelve_offload_instance"),
+        _DISCARD,
     ),
     "shelve_offload": (Step("offload", "host", "compute_shelve_offload_instance"),),
     "unshelve": (
         Step("run", "host", "compute_unshelve_instance"),
         Step("place", "conductor", "conductor_unshelve_instance"),
         Step("spawn", "host", "compute_unshelve_instance"),
+        _DISCARD,
     ),
-    "resize": (
-        Step("place", "conductor", "conductor_migrate_server"),
-        Step("migrate_out", "source", "compute_resize_instance"),
-        Step("migrate_in", "dest", "compute_finish_resize"),
-    ),
-    "migrate": (
-        Step("place", "conductor", "conductor_migrate_server"),
-        Step("migrate_out", "source", "compute_resize_instance"),
-        Step("migrate_in", "dest", "compute_finish_resize"),
-    ),
+    "resize": _COLD_MIGRATE,
+    "migrate": _COLD_MIGRATE,
     "confirm_resize": (Step("forget", "source", "compute_confirm_resize"),),
     "revert_resize": (
         Step("destroy", "dest", "compute_revert_resize"),
@@ -77,6 +89,8 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         Step("place", "conductor", "conductor_live_migrate_instance"),
         Step("live_migrate", "source", "compute_live_migration"),
         Step("arrive", "dest", "compute_post_live_migration_at_destination"),
+        Step("leave", "source", "compute_post_live_migration"),
+        Step("back", "source", "compute_rollback_live_migration"),
     ),
     "evacuate": (
         Step("place", "conductor", "conductor_rebuild_instance"),

@@ -18,6 +18,13 @@ class ConductorSection:
         60, "How long a step may go without a sign of life before another takes it.", minimum=5
     )
     recovery_interval: int = option(10, "Seconds between two looks for lost operations.", minimum=1)
+    upkeep_interval: int = option(
+        60, "Most seconds between two looks for servers whose time is over (reclaim_instance_interval, "
+        "resize_confirm_window and the like).", minimum=1,
+    )
+    claims_audit_interval: int = option(
+        600, "Seconds between two comparisons of claims with servers and hosts; 0 never.", minimum=0
+    )
     max_attempts: int = option(
         3, "Hosts tried for one boot before it fails.", minimum=1,
         old=("scheduler.max_attempts", "DEFAULT.scheduler_max_attempts"),

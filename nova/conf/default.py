@@ -62,6 +62,10 @@ class DefaultSection:
     rescue_timeout: int = option(
         0, "Seconds after which rescued servers are unrescued; 0 never.", minimum=0
     )
+    sync_power_state_interval: int = option(
+        600, "Seconds between two comparisons of a host's guests with what should be there; 0 never.",
+        minimum=0,
+    )
     cpu_allocation_ratio: float = option(16.0, "Virtual CPUs per physical CPU.", minimum=0.0)
     ram_allocation_ratio: float = option(1.5, "Virtual per physical memory.", minimum=0.0)
     disk_allocation_ratio: float = option(1.0, "Virtual per physical disk.", minimum=0.0)

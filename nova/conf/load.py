@@ -10,13 +10,16 @@ from typing import Any
 from oslo_config import cfg
 
 from nova.conf import (
+    compute_host,
     conductor,
     database,
     default,
     fake,
     identity,
     image,
+    libvirt,
     network,
+    network_api,
     policy,
     quota,
     scheduler,
@@ -34,7 +37,10 @@ class Config:
     scheduler: scheduler.SchedulerSection
     quota: quota.QuotaSection
     network: network.NetworkSection
+    network_api: network_api.NetworkApiSection
     fake: fake.FakeSection
+    compute_host: compute_host.ComputeHostSection
+    libvirt: libvirt.LibvirtSection
     identity: identity.IdentitySection
     image: image.ImageSection
     policy: policy.PolicySection
@@ -47,7 +53,10 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "scheduler": (scheduler.GROUP, scheduler.SchedulerSection),
     "quota": (quota.GROUP, quota.QuotaSection),
     "network": (network.GROUP, network.NetworkSection),
+    "network_api": (network_api.GROUP, network_api.NetworkApiSection),
     "fake": (fake.GROUP, fake.FakeSection),
+    "compute_host": (compute_host.GROUP, compute_host.ComputeHostSection),
+    "libvirt": (libvirt.GROUP, libvirt.LibvirtSection),
     "identity": (identity.GROUP, identity.IdentitySection),
     "image": (image.GROUP, image.ImageSection),
     "policy": (policy.GROUP, policy.PolicySection),
@@ -67,7 +76,10 @@ def load(
         conf.register_opts(options_of(section), group=None if group == "DEFAULT" else group)
     conf(args=[], project="nova", default_config_files=list(config_files), default_config_dirs=[])
     for (group, name), value in (overrides or {}).items():
-        conf.set_override(name, value, group=None if group == "DEFAULT" else group)
+        try:
+            conf.set_override(name, value, group=None if group == "DEFAULT" else group)
+        except ValueError as error:
+            raise cfg.ConfigFileValueError(f"{group}.{name}: {error}") from None
     return Config(
         **{attribute: read(conf, group, section) for attribute, (group, section) in SECTIONS.items()}
     )

@@ -2,8 +2,8 @@
 """How a group of options becomes a typed, frozen section.
 
 A section is a frozen dataclass; each field is made by ``option(default, help)`` and its annotation gives
-the oslo.config type: ``int``, ``float``, ``bool``, ``str``, ``str | None``, ``tuple[str, ...]`` (a list
-option), ``dict[str, str]``.
+the oslo.config type: ``int``, ``int | None``, ``float``, ``bool``, ``str``, ``str | None``,
+``tuple[str, ...]`` (a list option), ``dict[str, str]``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> cfg.Opt:
     }
     if hint is bool:
         return cfg.BoolOpt(field.name, default=default, **common)
-    if hint is int:
+    if hint is int or hint == (int | None):
         return cfg.IntOpt(
             field.name, default=default, min=facts["min"], max=facts["max"], **common
         )

@@ -11,6 +11,7 @@ has one writer at a time, kept in order by a lock here instead of SQLite's busy 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import sqlite3
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nova.db.stores.fixed_ips import FixedIPStore
     from nova.db.stores.flavors import FlavorStore
     from nova.db.stores.floating_ips import FloatingIPStore
+    from nova.db.stores.floating_pools import FloatingPoolStore
     from nova.db.stores.identity import IdentityStore
     from nova.db.stores.images import ImageStore
     from nova.db.stores.instance_listing import InstanceListing
@@ -40,11 +42,14 @@ if TYPE_CHECKING:
     from nova.db.stores.networks import NetworkStore
     from nova.db.stores.nodes import NodeStore
     from nova.db.stores.operations import OperationStore
+    from nova.db.stores.ports import PortStore
     from nova.db.stores.quotas import QuotaStore
     from nova.db.stores.security_groups import SecurityGroupStore
     from nova.db.stores.server_groups import ServerGroupStore
     from nova.db.stores.services import ServiceStore
     from nova.db.stores.usage import UsageStore
+
+LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -180,6 +185,20 @@ class Transaction:
         return FixedIPStore(self.connection)
 
     @cached_property
+    def ports(self) -> PortStore:
+        """Network cards as ports."""
+        from nova.db.stores.ports import PortStore
+
+        return PortStore(self.connection)
+
+    @cached_property
+    def floating_pools(self) -> FloatingPoolStore:
+        """Pools of floating addresses made as external networks."""
+        from nova.db.stores.floating_pools import FloatingPoolStore
+
+        return FloatingPoolStore(self.connection)
+
+    @cached_property
     def floating_ips(self) -> FloatingIPStore:
         """Floating addresses."""
         from nova.db.stores.floating_ips import FloatingIPStore
@@ -214,18 +233,23 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
-        self._sqlite = self.dialect == "sqlite"
+        #: Whether writing transactions follow one another (SQLite) instead of meeting (servers).
+        self.single_writer = self.dialect == "sqlite"
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 32}
-        if self._sqlite:
+        if self.single_writer:
             options["connect_args"] = {"check_same_thread": False, "timeout": 30}
         else:
             options["pool_pre_ping"] = True
             options["isolation_level"] = "READ COMMITTED"
         self.engine = create_engine(self.url, **options)
-        if self._sqlite:
+        if self.single_writer:
             _prepare_sqlite(self.engine)
         self._writing = self.engine.execution_options(nova_write=True)
-        self._writer_gate = threading.Lock()
+        # More writers than kept connections would open and close one each; waiting here is faster, and
+        # fewer of them meet on the same rows.
+        self._writer_gate: Any = (
+            threading.Lock() if self.single_writer else threading.BoundedSemaphore(pool_size)
+        )
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -240,17 +264,20 @@ class Database:
         Raises ``DatabaseBusy`` where a server chose it as the victim of a deadlock; nothing was
         written then. Short transactions that others may meet on the same rows go through ``run``.
         """
-        gate = self._writer_gate if self._sqlite else contextlib.nullcontext()
         try:
-            with gate, self._writing.begin() as connection:
+            with self._writer_gate, self._writing.begin() as connection:
                 tx = Transaction(connection)
                 yield tx
         except DBAPIError as error:
-            if not self._sqlite and _is_deadlock(error):
+            if not self.single_writer and _is_deadlock(error):
                 raise DatabaseBusy from error
             raise
         for action in tx._after_commit:
-            action()
+            try:
+                action()
+            except Exception:
+                # What is committed stands; these are wake-ups and views, which come again by themselves.
+                LOG.exception("after a commit, %r failed", action)
 
     def run(self, function: Callable[[Transaction], T]) -> T:
         """What ``function`` answers in a transaction that writes, tried again after a deadlock.

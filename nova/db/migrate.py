@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: The newest revision in ``migrations/versions`` (checked by a test).
 HEAD = "0001"
 
+#: The mark of a database whose tables are being made: MariaDB commits each of them for itself, and a
+#: start that was interrupted there is finished by the next.
+UNFINISHED = "unfinished"
+
 _LOCK_NAME = "nova_schema"
 _LOCK_NUMBER = 0x6E6F7661
 _LOCK_SECONDS = 120
@@ -47,7 +51,9 @@ def require_current(db: Database) -> None:
     """Raise ``SchemaError`` unless the database is at this release's revision."""
     found = revision(db)
     if found != HEAD:
-        state = "is empty" if found is None else f"is at revision {found}"
+        state = {None: "is empty", UNFINISHED: "is only half made"}.get(
+            found, f"is at revision {found}"
+        )
         raise SchemaError(
             f"The database {state}, this release needs {HEAD}: run 'nova-manage db sync'."
         )
@@ -58,13 +64,14 @@ def prepare(db: Database) -> None:
 
     Raises ``SchemaError`` for a database of a newer release, or one that is not ours.
     """
-    if revision(db) == HEAD:
+    if _at_head(db):
         return
-    with db.write() as tx, _alone(tx.connection):
+    with _alone(db), db.write() as tx:
         found = _revision(tx.connection)
-        if found is None:
-            metadata.create_all(tx.connection, checkfirst=False)
-            _stamp(tx.connection)
+        if found is None or found == UNFINISHED:
+            _stamp(tx.connection, UNFINISHED)
+            metadata.create_all(tx.connection, checkfirst=found is not None)
+            _stamp(tx.connection, HEAD)
         elif found != HEAD:
             _upgrade(tx.connection, found)
 
@@ -77,6 +84,14 @@ def alembic_config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
     return config
+
+
+def _at_head(db: Database) -> bool:
+    """The quick look of every start; what another daemon is just making is judged under the lock."""
+    with db.read() as tx:
+        if not inspect(tx.connection).has_table("alembic_version"):
+            return False
+        return tx.connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
 
 
 def _revision(connection: Connection) -> str | None:
@@ -95,7 +110,7 @@ def _revision(connection: Connection) -> str | None:
     return None
 
 
-def _stamp(connection: Connection) -> None:
+def _stamp(connection: Connection, revision: str) -> None:
     # As Alembic itself makes it (alembic.runtime.migration, MigrationContext).
     connection.execute(
         text(
@@ -103,8 +118,9 @@ def _stamp(connection: Connection) -> None:
             "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
         )
     )
+    connection.execute(text("DELETE FROM alembic_version"))
     connection.execute(
-        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": HEAD}
+        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": revision}
     )
 
 
@@ -127,19 +143,26 @@ def _upgrade(connection: Connection, found: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Keep other processes from changing the schema meanwhile; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        # Freed by the end of the transaction.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_NUMBER})
-        yield
-    elif connection.dialect.name in ("mysql", "mariadb"):
-        name = {"name": _LOCK_NAME, "seconds": _LOCK_SECONDS}
-        if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), name).scalar() != 1:
-            raise SchemaError("Another process is changing the schema for too long; try again.")
-        try:
+def _alone(db: Database) -> Iterator[None]:
+    """Keep other processes from changing the schema meanwhile; SQLite has one writer anyway.
+
+    The lock has a connection of its own, so that it is held until the change is committed.
+    """
+    if db.dialect == "postgresql":
+        with db.engine.begin() as connection:
+            # Freed by the end of this transaction.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_NUMBER})
             yield
-        finally:
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
+    elif db.dialect in ("mysql", "mariadb"):
+        name = {"name": _LOCK_NAME, "seconds": _LOCK_SECONDS}
+        with db.engine.connect() as connection:
+            if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), name).scalar() != 1:
+                raise SchemaError(
+                    "Another process is changing the schema for too long; try again."
+                )
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
     else:
         yield

@@ -2,7 +2,7 @@
 """The HTTP server that runs inside a Nova process: Granian's WSGI worker on a thread of ours.
 
 HTTP is parsed in compiled code outside the interpreter's lock; each request then runs on one of
-``threads`` Python threads. Bodies stream both ways with back pressure.
+``threads`` Python slots (``slow_clients``). Bodies stream both ways with back pressure.
 Measured against two pure-Python servers in docs/design/0003-http-server.md.
 """
 
@@ -11,27 +11,32 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from granian._granian import ListenerSpec, WorkerSignal
 from granian.server.common import HTTP1Settings, HTTPModes, Loops, RuntimeModes, TaskImpl
 from granian.server.mt import MTServer
 
+from nova.http.slow_clients import SlowClients, WSGIApp
+
 LOG = logging.getLogger(__name__)
 
-WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+#: Threads at most; those beyond a server's slots wait for bodies, and are made when they are needed.
+_THREADS = 256
 
 
 class HttpServer:
     """Serves one WSGI application on one address until ``stop``."""
 
-    def __init__(self, name: str, app: WSGIApp, host: str, port: int, *, threads: int = 8) -> None:
+    def __init__(
+        self, name: str, app: WSGIApp, host: str, port: int, *, threads: int = 8,
+        patience: float = 20.0,
+    ) -> None:
+        """``threads`` requests run at a time; a client may take ``patience`` seconds for a body's part."""
         self.name = name
         self.host = host
         self.port = port
-        self._app = app
-        self._threads = threads
+        self._app = SlowClients(app, port, threads, patience)
         self._signal = WorkerSignal()
         self._thread: threading.Thread | None = None
 
@@ -48,18 +53,20 @@ class HttpServer:
             target=MTServer._spawn_wsgi_worker,
             args=(
                 1, self._signal, self._app, (None, listener), Loops.asyncio, RuntimeModes.st, 1, 1,
-                self._threads, 30, self._threads * 16, TaskImpl.asyncio, HTTPModes.http1,
+                _THREADS, 30, _THREADS, TaskImpl.asyncio, HTTPModes.http1,
                 HTTP1Settings(), None, False, None, None, no_tls, {"url_path_prefix": None},
                 (None, None),
             ),
             daemon=True,
         )
         self._thread.start()
+        self._app.start()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop accepting, let running requests end, for at most ``timeout`` seconds."""
         if self._thread is None:
             return
+        self._app.stop()
         self._signal.set()
         self._thread.join(timeout)
         self._thread = None

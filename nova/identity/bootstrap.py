@@ -66,17 +66,21 @@ def ensure_cloud(
     admin_password: str,
     demo_password: str,
     endpoints: Sequence[EndpointSpec],
+    without: Sequence[str] = (),
 ) -> BootstrapResult:
     """Make the first domain with all that belongs to it, and bring the catalogue up to date.
 
-    The passwords are used at the first start only. Several processes may do this at once.
+    Services of the types in ``without`` are not served: their endpoints leave the catalogue. The
+    passwords are used at the first start only. Several processes may do this at once.
     """
     for spec in endpoints:
         check_url(spec.url, f"{spec.type} endpoint url")
     domain_id = service.core.default_domain_id
     with service.core.read() as stores:
         created = stores.projects.get(domain_id) is None
-        right = not created and _catalog_is_right(stores, service.section.region, endpoints)
+        right = not created and _catalog_is_right(
+            stores, service.section.region, endpoints, without
+        )
     if created:
         rounds = service.section.bcrypt_rounds
         # Hashing takes a while and must not hold the writing transaction.
@@ -88,6 +92,7 @@ def ensure_cloud(
     if not right:
         with service.core.write() as stores:
             _write_catalog(stores, service.section.region, endpoints)
+            _leave_out(stores, service.section.region, without)
     return _result(service, created)
 
 
@@ -222,11 +227,15 @@ def _catalog(
 
 
 def _catalog_is_right(
-    stores: IdentityStore, region: str, specs: Sequence[EndpointSpec]
+    stores: IdentityStore, region: str, specs: Sequence[EndpointSpec], without: Sequence[str]
 ) -> bool:
     if stores.regions.get(region) is None:
         return False
     services, endpoints = _catalog(stores, region)
+    for type_ in without:
+        absent = services.get(type_)
+        if absent is not None and any(key[0] == absent.id for key in endpoints):
+            return False
     for spec in specs:
         service = services.get(spec.type)
         if service is None:
@@ -275,3 +284,15 @@ def _write_catalog(
                 )
             elif endpoint.url != spec.url:
                 stores.endpoints.update(endpoint.id, {"url": spec.url})
+
+
+def _leave_out(stores: IdentityStore, region: str, types: Sequence[str]) -> None:
+    """Take the region's endpoints of services that are not served off the catalogue."""
+    services, endpoints = _catalog(stores, region)
+    for type_ in types:
+        service = services.get(type_)
+        if service is None:
+            continue
+        for (service_id, _interface), endpoint in endpoints.items():
+            if service_id == service.id:
+                stores.endpoints.delete(endpoint.id)

@@ -50,9 +50,7 @@ def make_image_app(service: ImageService, authenticator: Authenticator, identity
         "/v2/schemas/{name}": discovery.Schema(),
         "/v2/info/import": discovery.ImportInfo(),
         "/v2/info/stores": discovery.StoresInfo(),
-        "/v2/tasks": discovery.EmptyList(
-            "tasks", first="/v2/tasks", schema="/v2/schemas/tasks"
-        ),
+        "/v2/tasks": discovery.Tasks(),
         "/v2/metadefs/namespaces": discovery.EmptyList(
             "namespaces", first="/v2/metadefs/namespaces",
             schema="/v2/schemas/metadefs/namespaces",

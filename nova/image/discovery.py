@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from nova.errors import NotFound
+from nova.errors import Forbidden, InvalidInput, NotFound
 from nova.image import views
 from nova.image.resources import IMPORT_METHODS, answer
 from nova.image.schemas import SCHEMAS
@@ -73,7 +73,7 @@ class StoresInfo:
 
 
 class EmptyList:
-    """A list of something that this service never has: tasks, metadata definitions."""
+    """A list of something that this service never has, such as metadata definitions."""
 
     def __init__(self, collection: str, **facts: Any) -> None:
         self._body = views.empty_view(collection, facts)
@@ -81,6 +81,23 @@ class EmptyList:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Nothing."""
         answer(resp, self._body)
+
+
+class Tasks(EmptyList):
+    """``/v2/tasks``: there are none, and none is taken."""
+
+    def __init__(self) -> None:
+        super().__init__("tasks", first="/v2/tasks", schema="/v2/schemas/tasks")
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Refuse a task: ``Forbidden`` for members, ``InvalidInput`` for the rest."""
+        if not req.context.caller.is_admin:
+            raise Forbidden("You are not authorized to complete tasks_api_access action.")
+        raise InvalidInput(
+            "type",
+            "This service takes no tasks. Stage the data of an image and POST to "
+            "/v2/images/{image_id}/import.",
+        )
 
 
 class ImageTasks:

@@ -14,8 +14,6 @@ that an instance can get all it needs, so a refused instance leaves nothing behi
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +23,7 @@ from nova.conf.network import NetworkSection
 from nova.errors import (
     AddressInUse,
     BadRequest,
+    Conflict,
     NetworkNotFound,
     NoMoreAddresses,
     NotFound,
@@ -32,6 +31,15 @@ from nova.errors import (
     ServiceUnavailable,
 )
 from nova.network.addresses import random_macs, slaac_address
+from nova.network.cards import (
+    AllocationRequest,
+    Card,
+    Drawing,
+    Plan,
+    has_port,
+    may_use,
+    row_with,
+)
 from nova.network.catalog import NetworkCatalog, NetworkSnapshot
 from nova.network.manager import manager_named
 from nova.objects.instance import Address, Instance, RequestedNetwork, Vif
@@ -41,41 +49,6 @@ if TYPE_CHECKING:
     from nova.db.engine import Transaction
 
 _MAC_ATTEMPTS = 5
-
-
-class AllocationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one instance needs: ``requested`` None is automatic, an empty tuple is no network."""
-
-    instance_uuid: str
-    project_id: str
-    host: str | None = None
-    requested: tuple[RequestedNetwork, ...] | None = None
-
-
-class _Card(msgspec.Struct):
-    """A network card on its way: its network, the address asked for, then what it was given."""
-
-    network: Network
-    wanted: str | None
-    tag: str | None
-    mac: str = ""
-    row: int = 0
-    address: str = ""
-    id: str = ""
-
-    @property
-    def lacks_address(self) -> bool:
-        """Whether an address must still be found; a network of IPv6 alone keeps none in the
-        database.
-        """
-        return not self.row and self.network.cidr is not None
-
-
-class _Plan(msgspec.Struct):
-    """One instance of the batch and its cards."""
-
-    request: AllocationRequest
-    cards: list[_Card]
 
 
 class NetworkAllocator:
@@ -90,6 +63,10 @@ class NetworkAllocator:
     def forget_networks(self) -> None:
         """Read the networks anew at the next use; call it after a network was changed."""
         self._catalog.forget()
+
+    def networks(self, tx: Transaction, *, fresh: bool = False) -> NetworkSnapshot:
+        """All networks, as remembered for a moment, or read through ``tx`` now."""
+        return self._catalog.refresh(tx) if fresh else self._catalog.snapshot(tx)
 
     # -- before a request is accepted --------------------------------------------------------------
 
@@ -108,7 +85,7 @@ class NetworkAllocator:
         if requested is None:
             return self._automatic(tx, project_id, bind=False)
         cards = self._requested(tx, project_id, requested)
-        self._find_named(tx, cards)
+        self._find_named(tx, [card for card in cards if card.port is None])
         return [card.network for card in cards]
 
     # -- boots -------------------------------------------------------------------------------------
@@ -122,7 +99,7 @@ class NetworkAllocator:
         gets the error as its value, and holds nothing.
         """
         answers: dict[str, tuple[Vif, ...] | NovaError] = {}
-        plans: list[_Plan] = []
+        plans: list[Plan] = []
         for request in wanted:
             if request.instance_uuid in answers:
                 continue
@@ -130,7 +107,7 @@ class NetworkAllocator:
             if request.requested is not None and not request.requested:
                 continue
             try:
-                plans.append(_Plan(request, self._cards_for(tx, request)))
+                plans.append(Plan(request, self._cards_for(tx, request)))
             except NovaError as error:
                 answers[request.instance_uuid] = error
         # Also those whose networks are gone: they may have their cards from an earlier try.
@@ -179,7 +156,7 @@ class NetworkAllocator:
             instance_uuid=instance.uuid, project_id=instance.project_id, host=instance.host,
             requested=(RequestedNetwork(network_id=network_uuid, address=address, tag=tag),),
         )
-        plan = _Plan(request, self._cards_for(tx, request))
+        plan = Plan(request, self._cards_for(tx, request))
         self._name_cards(tx, [], [plan])
         answers: dict[str, tuple[Vif, ...] | NovaError] = {}
         self._take_addresses(tx, [plan], answers, auto_assign=False)
@@ -200,14 +177,44 @@ class NetworkAllocator:
             raise NotFound(f"Instance {instance.uuid} doesn't have fixed ip '{address}'.")
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
+    def attach_port(
+        self, tx: Transaction, instance: Instance, port_id: str, tag: str | None = None
+    ) -> tuple[Vif, ...]:
+        """Give a server a port that was made before; returns its new full list.
+
+        Raises ``BadRequest`` and ``Conflict`` as ``check`` does.
+        """
+        card = self._port_card(tx, instance.project_id, port_id, tag)
+        assert card.port is not None
+        if not tx.ports.bind(card.port, instance.uuid, tag, instance.host):
+            raise Conflict(f"Port {port_id} is still in use.")
+        return self.vifs_of(tx, [instance.uuid])[instance.uuid]
+
+    def detach(
+        self, tx: Transaction, instance: Instance, card_id: str, *, keep: bool = True
+    ) -> tuple[Vif, ...]:
+        """Take a card from a server; returns its new full list.
+
+        A card that a user made as a port stays as such, with its addresses, if ``keep``; all others
+        are given up. One that is gone already is no error.
+        """
+        port = tx.ports.find(card_id)
+        if port is not None and port.card.instance_uuid == instance.uuid:
+            rows = [row for row, _address, _network in port.addresses]
+            if port.card.kept and keep:
+                tx.ports.unbind([card_id])
+            else:
+                tx.ports.let_go(rows)
+                tx.ports.delete(card_id)
+        return self.vifs_of(tx, [instance.uuid])[instance.uuid]
+
     # -- which networks ----------------------------------------------------------------------------
 
-    def _cards_for(self, tx: Transaction, request: AllocationRequest) -> list[_Card]:
+    def _cards_for(self, tx: Transaction, request: AllocationRequest) -> list[Card]:
         if request.requested is None:
-            return [
-                _Card(network, None, None)
-                for network in self._automatic(tx, request.project_id, bind=True)
-            ]
+            automatic = self._automatic(tx, request.project_id, bind=True)
+            snapshot = self._catalog.snapshot(tx)
+            return [Card(each, None, None, snapshot.rows_of(each)) for each in automatic]
         return self._requested(tx, request.project_id, request.requested)
 
     def _automatic(self, tx: Transaction, project_id: str, *, bind: bool) -> list[Network]:
@@ -233,41 +240,68 @@ class NetworkAllocator:
         raise NoMoreAddresses(f"No network is available for project {project_id}.")
 
     def _binds(self, network: Network) -> bool:
-        return self._manager.binds_to_project and network.vlan is not None
+        return (
+            self._manager.binds_to_project
+            and network.vlan is not None
+            and not (network.facts or {}).get("shared")
+        )
 
     def _requested(
         self, tx: Transaction, project_id: str, requested: Iterable[RequestedNetwork]
-    ) -> list[_Card]:
+    ) -> list[Card]:
         snapshot = self._catalog.snapshot(tx)
         refreshed = False
         cards = []
         for each in requested:
-            if each.port_id is not None or each.network_id is None:
-                raise BadRequest(
-                    f"Port {each.port_id} could not be found: networks here have no ports, "
-                    "name a network by its uuid."
-                )
-            network = _usable(snapshot, each.network_id, project_id)
+            if each.port_id is not None:
+                cards.append(self._port_card(tx, project_id, each.port_id, each.tag))
+                continue
+            wanted = each.network_id or ""
+            network = _usable(snapshot, wanted, project_id)
             if network is None and not refreshed:
                 snapshot = self._catalog.refresh(tx)
                 refreshed = True
-                network = _usable(snapshot, each.network_id, project_id)
+                network = _usable(snapshot, wanted, project_id)
             if network is None:
                 raise BadRequest(
                     f"Network {each.network_id} could not be found, or is not "
                     f"assigned to project {project_id}."
                 )
-            cards.append(_Card(network, each.address, each.tag))
+            rows = snapshot.rows_of(network)
+            if not rows:
+                raise BadRequest(
+                    f"Network {each.network_id} requires a subnet in order to boot instances on."
+                )
+            cards.append(Card(row_with(rows, each.address), each.address, each.tag, rows))
         return cards
+
+    def _port_card(
+        self, tx: Transaction, project_id: str, port_id: str, tag: str | None
+    ) -> Card:
+        """A card that was made as a port before.
+
+        Raises ``BadRequest`` for one that is not there or not the project's, ``Conflict`` for one
+        that has a server.
+        """
+        port = tx.ports.find(port_id)
+        if port is None or port.card.project_id != project_id:
+            raise BadRequest(f"Port id {port_id} could not be found.")
+        if port.card.instance_uuid is not None:
+            raise Conflict(f"Port {port_id} is still in use.")
+        snapshot = self._catalog.snapshot(tx)
+        if port.card.network_id not in snapshot.by_id:
+            snapshot = self._catalog.refresh(tx)
+        network = snapshot.by_id[port.card.network_id]
+        return Card(network, None, tag, port=port, mac=port.card.address, id=port.card.uuid)
 
     # -- taking addresses --------------------------------------------------------------------------
 
     def _name_cards(
-        self, tx: Transaction, instance_uuids: Sequence[str], plans: Sequence[_Plan]
+        self, tx: Transaction, instance_uuids: Sequence[str], plans: Sequence[Plan]
     ) -> dict[str, list[InterfaceAddress]]:
         """Give every new card a MAC that nobody has; returns the cards that instances have already.
         """
-        cards = [card for plan in plans for card in plan.cards]
+        cards = [card for plan in plans for card in plan.cards if card.port is None]
         existing: dict[str, list[InterfaceAddress]] = {}
         instances = set(instance_uuids)
         for card, mac in zip(cards, random_macs(len(cards)), strict=True):
@@ -285,7 +319,7 @@ class NetworkAllocator:
                 card.mac = random_macs(1)[0]
         raise ServiceUnavailable("No unused MAC address was found; try again.")
 
-    def _find_named(self, tx: Transaction, cards: Sequence[_Card]) -> None:
+    def _find_named(self, tx: Transaction, cards: Sequence[Card]) -> None:
         """Find the rows of the addresses that cards ask for.
 
         Raises ``BadRequest`` or ``AddressInUse`` for the first that cannot be given.
@@ -309,46 +343,29 @@ class NetworkAllocator:
     def _take_addresses(
         self,
         tx: Transaction,
-        plans: Sequence[_Plan],
+        plans: Sequence[Plan],
         answers: dict[str, tuple[Vif, ...] | NovaError],
         *,
         auto_assign: bool = True,
     ) -> None:
         ready = self._with_named(tx, plans, answers)
-        needed = Counter(
-            card.network.id for plan in ready for card in plan.cards if card.lacks_address
-        )
-        named = Counter(card.network.id for plan in ready for card in plan.cards if card.row)
-        kept = {card.row for plan in ready for card in plan.cards}
-        # In the order of the ids, so that parallel transactions lock in one order.
-        free = {
-            network_id: deque(
-                each
-                for each in tx.fixed_ips.next_free(network_id, count + named[network_id])
-                if each[0] not in kept
-            )
-            for network_id, count in sorted(needed.items())
-        }
+        drawing = Drawing(tx, ready)
         served = []
         for plan in ready:
-            short = _short_network(plan.cards, free)
+            short = drawing.serve(plan.cards)
             if short is not None:
                 answers[plan.request.instance_uuid] = NoMoreAddresses(
                     f"No fixed IP addresses available for network: {short.uuid}"
                 )
                 continue
-            for card in plan.cards:
-                if card.lacks_address:
-                    card.row, card.address = free[card.network.id].popleft()
-                card.id = str(uuid.uuid4())
             served.append(plan)
         if self._auto_assign_floating and auto_assign:
             served = [plan for plan in served if self._with_floating(tx, plan, answers)]
         if served:
-            self._store(tx, served)
+            served = self._store(tx, served, answers)
         for plan in served:
             uuid_ = plan.request.instance_uuid
-            if self._auto_assign_floating and auto_assign:
+            if (self._auto_assign_floating and auto_assign) or has_port(plan):
                 answers[uuid_] = self.vifs_of(tx, [uuid_])[uuid_]
             else:
                 answers[uuid_] = tuple(
@@ -362,9 +379,9 @@ class NetworkAllocator:
     def _with_named(
         self,
         tx: Transaction,
-        plans: Sequence[_Plan],
+        plans: Sequence[Plan],
         answers: dict[str, tuple[Vif, ...] | NovaError],
-    ) -> list[_Plan]:
+    ) -> list[Plan]:
         """The plans whose named addresses can be given; the others get their error."""
         ready = []
         taken: set[int] = set()
@@ -383,13 +400,45 @@ class NetworkAllocator:
             ready.append(plan)
         return ready
 
-    def _store(self, tx: Transaction, plans: Sequence[_Plan]) -> None:
+    def _store(
+        self,
+        tx: Transaction,
+        plans: Sequence[Plan],
+        answers: dict[str, tuple[Vif, ...] | NovaError],
+    ) -> list[Plan]:
+        """Write the cards; returns the plans but those that lost a port to somebody faster."""
+        mixed = [plan for plan in plans if has_port(plan)]
+        plain = [plan for plan in plans if not has_port(plan)] if mixed else list(plans)
+        if plain:
+            self._insert(tx, plain, [card for plan in plain for card in plan.cards])
+        for plan in mixed:
+            lost = self._store_in_order(tx, plan)
+            if lost is None:
+                plain.append(plan)
+            else:
+                self.release(tx, [plan.request.instance_uuid])
+                answers[plan.request.instance_uuid] = lost
+        return plain
+
+    def _store_in_order(self, tx: Transaction, plan: Plan) -> NovaError | None:
+        """Write a server's cards one by one, so that ports take their place among the others."""
+        for card in plan.cards:
+            if card.port is None:
+                self._insert(tx, [plan], [card])
+            elif not tx.ports.bind(
+                card.port, plan.request.instance_uuid, card.tag, plan.request.host
+            ):
+                return Conflict(f"Port {card.port.card.uuid} is still in use.")
+        return None
+
+    def _insert(self, tx: Transaction, plans: Sequence[Plan], cards: Sequence[Card]) -> None:
+        owner = {id(card): plan.request for plan in plans for card in plan.cards}
         for _ in range(_MAC_ATTEMPTS):
             if tx.fixed_ips.add_interfaces(
                 [
-                    (card.id, card.mac, card.network.id, plan.request.instance_uuid, card.tag)
-                    for plan in plans
-                    for card in plan.cards
+                    (card.id, card.mac, card.network.id, owner[id(card)].instance_uuid, card.tag,
+                     owner[id(card)].project_id)
+                    for card in cards
                 ]
             ):
                 break
@@ -397,10 +446,7 @@ class NetworkAllocator:
         else:
             raise ServiceUnavailable("No unused MAC address was found; try again.")
         assignments = [
-            (card.row, plan.request.instance_uuid, card.id)
-            for plan in plans
-            for card in plan.cards
-            if card.address
+            (card.row, owner[id(card)].instance_uuid, card.id) for card in cards if card.address
         ]
         if assignments:
             tx.fixed_ips.assign(assignments)
@@ -408,7 +454,7 @@ class NetworkAllocator:
     def _with_floating(
         self,
         tx: Transaction,
-        plan: _Plan,
+        plan: Plan,
         answers: dict[str, tuple[Vif, ...] | NovaError],
     ) -> bool:
         """Lead a floating address to the instance's first fixed one (``auto_assign_floating_ip``).
@@ -444,24 +490,13 @@ class NetworkAllocator:
 
 def _usable(snapshot: NetworkSnapshot, network_uuid: str, project_id: str) -> Network | None:
     network = snapshot.by_uuid.get(network_uuid)
-    if network is None or network.project_id not in (None, project_id):
+    if network is None:
         return None
-    return network
+    return network if may_use(network, project_id) else None
 
 
 def _is_free(row: FixedIP) -> bool:
     return not (row.allocated or row.reserved or row.used_elsewhere)
-
-
-def _short_network(
-    cards: Sequence[_Card], free: dict[int, deque[tuple[int, str]]]
-) -> Network | None:
-    """The first network that has fewer free addresses than the cards need."""
-    needs = Counter(card.network.id for card in cards if card.lacks_address)
-    for card in cards:
-        if card.lacks_address and len(free[card.network.id]) < needs[card.network.id]:
-            return card.network
-    return None
 
 
 def _by_instance(lines: Iterable[InterfaceAddress]) -> dict[str, list[InterfaceAddress]]:
@@ -509,7 +544,7 @@ def _vif(
     return Vif(
         id=vif_uuid,
         mac=mac,
-        network_id=network.uuid,
+        network_id=network.network_uuid,
         label=network.label,
         addresses=addresses,
         tag=tag,

@@ -21,11 +21,29 @@ class NetworkSnapshot:
         self.taken_at = taken_at
         self.by_id = {network.id: network for network in networks}
         self.by_uuid = {network.uuid: network for network in networks}
-        self.unowned = [network for network in networks if network.project_id is None]
-        self._owned: dict[str, list[Network]] = {}
+        self.networks = networks
+        self._segments: dict[str, list[Network]] = {}
         for network in networks:
+            if network.has_range:
+                self._segments.setdefault(network.network_uuid, []).append(network)
+        # Further subnets of a network are no networks of their own; one without any gives nothing.
+        firsts = [
+            network for network in networks
+            if network.segment_uuid is None and network.uuid in self._segments
+        ]
+        self.unowned = [network for network in firsts if network.project_id is None]
+        self._owned: dict[str, list[Network]] = {}
+        for network in firsts:
             if network.project_id is not None:
                 self._owned.setdefault(network.project_id, []).append(network)
+
+    def rows_of(self, network: Network) -> list[Network]:
+        """The rows with a range that a network's cards may get their address from, its own first.
+        """
+        if network.segment_uuid is not None:
+            return [network]
+        rows = self._segments.get(network.uuid, [])
+        return rows if len(rows) < 2 else sorted(rows, key=lambda row: (row.uuid != network.uuid, row.id))
 
     def owned_by(self, project_id: str) -> list[Network]:
         """The project's networks by priority, then by age."""

@@ -100,7 +100,7 @@ def plan_networks(
     """
     count = _check_plain_fields(request, section, manager)
     ranges4, ranges6 = _ranges(request, section, existing, count)
-    vlans = _vlans(request, section, existing, count) if manager.vlan else [None] * count
+    vlans = vlans_of(request, section, existing, count) if manager.vlan else [None] * count
     planned = []
     for index in range(count):
         label = request.label if count == 1 else f"{request.label}_{index}"
@@ -117,7 +117,7 @@ def plan_networks(
             multi_host=_given(request.multi_host, section.multi_host),
             priority=request.priority,
         )
-        network = _with_devices(
+        network = devices_of(
             network, request, section, existing, vlans[index], vlan_manager=manager.vlan
         )
         if manager.vlan:
@@ -242,7 +242,7 @@ def _ranges(
     return ranges4, ranges6
 
 
-def _vlans(
+def vlans_of(
     request: NetworkRequest, section: NetworkSection, existing: Sequence[Network], count: int
 ) -> list[int | None]:
     """One VLAN id a network: the one named for all, or the next that nobody uses."""
@@ -270,7 +270,7 @@ def _vlans(
     return chosen
 
 
-def _with_devices(
+def devices_of(
     network: Network,
     request: NetworkRequest,
     section: NetworkSection,

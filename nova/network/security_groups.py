@@ -118,12 +118,12 @@ def _text(field: str, value: object, shortest: int) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRequest(f"Security group {field} is not a string or unicode")
-    text = value.strip()
-    if len(text) < shortest:
-        raise BadRequest(f"{field} has {len(text)} characters, less than {shortest}.")
-    if len(text) > 255:
-        raise BadRequest(f"{field} has {len(text)} characters, more than 255.")
-    return text
+    # Blanks at the ends do not count towards the shortest, but are kept: clients compare names.
+    if len(value.strip()) < shortest:
+        raise BadRequest(f"{field} has {len(value.strip())} characters, less than {shortest}.")
+    if len(value) > 255:
+        raise BadRequest(f"{field} has {len(value)} characters, more than 255.")
+    return value
 
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -261,6 +261,22 @@ def resolve(
         if name not in found:
             raise BadRequest(f"Security group {name} not found for project {project_id}.")
     return [found[name] for name in wanted]
+
+
+def group_names(tx: Transaction, project_id: str, references: Iterable[str]) -> list[str]:
+    """The names of groups that are named by name or by uuid; what is neither stays as it is.
+
+    Clients of the network API send uuids where older ones send names.
+    """
+    given = list(dict.fromkeys(references))
+    uuids = [each for each in given if len(each) == 36 and each.count("-") == 4]
+    if not uuids:
+        return given
+    known = {
+        group.uuid: group.name for group in tx.security_groups.by_uuids(uuids)
+        if group.project_id == project_id
+    }
+    return list(dict.fromkeys(known.get(each, each) for each in given))
 
 
 def add_to_instance(

@@ -57,6 +57,14 @@ def release_vip(
 ) -> None:
     """Give a virtual IP back, of one network where two have the address.
 
-    Raises ``NotFound`` where it is not claimed (by ``project_id``, if given).
+    No floating address leads to it any more. Raises ``NotFound`` where it is not claimed (by
+    ``project_id``, if given).
     """
-    tx.fixed_ips.release_vip(address, project_id, None if network is None else network.id)
+    network_id = None if network is None else network.id
+    led_to = [
+        each.id for each in tx.fixed_ips.vips(network_id, project_id=project_id)
+        if each.address == address
+    ]
+    tx.fixed_ips.release_vip(address, project_id, network_id)
+    for row in led_to:
+        tx.floating_ips.disassociate_row(row)

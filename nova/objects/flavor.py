@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import msgspec
 
@@ -49,3 +50,12 @@ class FlavorQuery(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
     marker: str | None = None
     limit: int | None = None
+
+
+def flavor_columns(flavor: Flavor) -> dict[str, Any]:
+    """The fields of an instance that a flavor fills."""
+    return {
+        "flavor": flavor, "flavorid": flavor.flavorid, "vcpus": flavor.vcpus,
+        "memory_mb": flavor.memory_mb, "root_gb": flavor.root_gb,
+        "ephemeral_gb": flavor.ephemeral_gb,
+    }

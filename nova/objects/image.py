@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     virtual_size: int | None = None
     checksum: str | None = None
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
     min_disk: int = 0
     min_ram: int = 0
     protected: bool = False
@@ -33,3 +36,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+
+
+def snapshot_format(properties: Mapping[str, Any] | None) -> str:
+    """The format of a snapshot of a server made of an image with these properties: qcow2 or raw."""
+    return "qcow2" if (properties or {}).get("disk_format") == "qcow2" else "raw"

@@ -61,7 +61,8 @@ class OperationEvent(msgspec.Struct, frozen=True):
 class StepTask(msgspec.Struct, frozen=True, kw_only=True):
     """One step handed to a host: which operation, which step, the instance, what else it needs.
 
-    ``resumed`` is true where an earlier try of the same step may have done part of it.
+    ``resumed`` is true where an earlier try of the same step may have done part of it. After
+    ``lease_until`` somebody else may have taken the step; a host that comes to it later asks first.
     """
 
     operation_id: int
@@ -73,6 +74,7 @@ class StepTask(msgspec.Struct, frozen=True, kw_only=True):
     payload: dict[str, Any]
     attempt: int = 0
     resumed: bool = False
+    lease_until: datetime.datetime | None = None
 
 
 class StepFailure(msgspec.Struct, frozen=True):

@@ -27,11 +27,15 @@ COMPUTE = "compute"
 
 _ROWS = (
     Call(CONDUCTOR, "wake", cast=True),
+    Call(CONDUCTOR, "discard", cast=True),
+    Call(CONDUCTOR, "step_wanted", from_host=True),
     Call(CONDUCTOR, "step_progress", from_host=True),
     Call(CONDUCTOR, "step_done", from_host=True),
     Call(CONDUCTOR, "step_failed", from_host=True),
     Call(CONDUCTOR, "host_report", from_host=True),
     Call(CONDUCTOR, "guests_seen", from_host=True),
+    Call(CONDUCTOR, "guest_changed", from_host=True),
+    Call(CONDUCTOR, "guests_wanted", from_host=True),
     Call(COMPUTE, "run_step", cast=True),
     Call(COMPUTE, "console_output", timeout=30.0),
     Call(COMPUTE, "diagnostics", timeout=30.0),

@@ -289,6 +289,15 @@ class HostTable:
             if row is not None:
                 self.consume(row, -vcpus, -memory_mb, -disk_gb, -1)
 
+    def set_building(self, hosts: Mapping[str, int]) -> None:
+        """Take how many builds are under way on each host; those not named have none."""
+        with self.lock:
+            self.building[:] = 0
+            for host, count in hosts.items():
+                for row in self._rows_of_host.get(host, ())[:1]:
+                    self.building[row] = count
+            self._compute_all_loads()
+
     def note_building(self, node_id: int, change: int) -> None:
         """Count builds and moves under way on a node up (+1) or down (-1)."""
         with self.lock:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from nova.errors import VirtError
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 
@@ -29,14 +30,40 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     attach_interface: bool = False
 
 
+class SourceImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image whose data a host may read: what the image service says of it, and the data in pieces.
+
+    ``size`` is bytes, digests are hexadecimal. Nothing of it is to be trusted before it is checked.
+    """
+
+    id: str
+    read: Callable[[], Iterator[bytes]]
+    disk_format: str | None = None
+    size: int | None = None
+    checksum: str | None = None
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
+
+
+def no_images(image_id: str) -> SourceImage:
+    """For a guest that is made of no image."""
+    raise VirtError(f"The data of image {image_id} is not at hand here.")
+
+
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guest is made of, beyond its instance row."""
+    """What a guest is made of, beyond its instance row.
+
+    ``images`` opens an image by its id. ``root_image`` is the one that the root disk begins as; None is the
+    instance's own.
+    """
 
     instance: Instance
     vifs: tuple[Vif, ...]
     power_on: bool = True
     admin_password: str | None = None
     files: dict[str, str] = {}
+    images: Callable[[str], SourceImage] = no_images
+    root_image: str | None = None
 
 
 class SnapshotData(msgspec.Struct, frozen=True):
@@ -103,16 +130,26 @@ class Host(Protocol):
         """Let go of the hypervisor; guests go on."""
         ...
 
+    def describe(self) -> str:
+        """The hypervisor in a few words, for people; known once it was started."""
+        ...
+
     def reports(self) -> Sequence[HostReport]:
         """The nodes of this host with their sizes and measured load."""
         ...
 
     def guests(self) -> dict[str, int]:
-        """Every guest on this host: instance uuid -> power state."""
+        """Every guest on this host, kept ones too: instance uuid -> power state."""
         ...
 
     def uptime(self) -> str:
         """The host's uptime, in the form of the ``uptime`` command."""
+        ...
+
+    def watch(self, changed: Callable[[str | None, int], None]) -> None:
+        """Call ``changed(instance uuid, power state)`` when a guest changes by itself, and
+        ``changed(None, 0)`` when changes may have been missed. Called once, before ``start``.
+        """
         ...
 
 
@@ -212,11 +249,14 @@ class Moves(Protocol):
         ...
 
     def forget_outgoing(self, instance: Instance) -> None:
-        """Drop what ``migrate_out`` kept."""
+        """Drop what ``migrate_out`` kept, or what ``live_migrate`` left here."""
         ...
 
     def revert_outgoing(self, spec: GuestSpec) -> int:
-        """Bring back the guest that ``migrate_out`` kept."""
+        """Bring back the guest that ``migrate_out`` kept, or that no host took from ``live_migrate``.
+
+        One that never left in a live migration (the instance's task is ``migrating``) is not touched.
+        """
         ...
 
     def live_migrate(

@@ -22,7 +22,9 @@ from nova.errors import GuestNotFound, VirtError
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 from nova.objects.states import (
+    MIGRATING,
     NOSTATE,
+    PAUSED,
     POWER_PAUSED,
     POWER_SUSPENDED,
     RUNNING,
@@ -134,6 +136,10 @@ class FakeDriver:
         """Close the journal."""
         self._journal.close()
 
+    def describe(self) -> str:
+        """Simulated."""
+        return "simulated guests"
+
     def reports(self) -> Sequence[HostReport]:
         """One node, of the size that the options say."""
         section = self._section
@@ -144,7 +150,8 @@ class FakeDriver:
                 hypervisor_type="fake", hypervisor_version=1000, vcpus=section.vcpus,
                 memory_mb=section.memory_mb, local_gb=section.local_gb,
                 cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "nova",
-                          "features": [], "topology": {"cores": 1, "threads": 1, "sockets": 4}},
+                          "features": ["sse", "sse2"],
+                          "topology": {"cores": 1, "threads": 1, "sockets": 4}},
                 supported_instances=[["x86_64", "fake", "hvm"], ["i686", "fake", "hvm"]],
                 running_vms=running, disk_available_least=section.local_gb, uptime=self.uptime(),
                 zone=self._zone,
@@ -152,9 +159,9 @@ class FakeDriver:
         ]
 
     def guests(self) -> dict[str, int]:
-        """Every simulated guest that is not merely kept for a revert."""
+        """Every simulated guest, also those that are merely kept for a revert."""
         with self._lock:
-            return {g.uuid: g.power_state for g in self._guests.values() if not g.kept}
+            return {g.uuid: g.power_state for g in self._guests.values()}
 
     def uptime(self) -> str:
         """Since this process started."""
@@ -164,6 +171,9 @@ class FakeDriver:
             f" {clock} up {seconds // 86400} days, {seconds // 3600 % 24}:{seconds // 60 % 60:02d}, "
             "1 user, load average: 0.00, 0.00, 0.00"
         )
+
+    def watch(self, changed: Callable[[str | None, int], None]) -> None:
+        """Simulated guests never change by themselves."""
 
     # --- power -----------------------------------------------------------------------------------
 
@@ -312,13 +322,23 @@ class FakeDriver:
     def revert_outgoing(self, spec: GuestSpec) -> int:
         """Bring the kept guest back in its old size."""
         with self._lock:
-            self._store(_new_guest(spec))
-            return self._guests[spec.instance.uuid].power_state
+            present = self._guests.get(spec.instance.uuid)
+            live = spec.instance.task_state == MIGRATING
+            if live and present is not None and not present.kept:
+                return present.power_state
+            guest = _new_guest(spec)
+            if spec.instance.vm_state == PAUSED:
+                guest.power_state = POWER_PAUSED
+            self._store(guest)
+            return guest.power_state
 
     def live_migrate(
         self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
     ) -> None:
-        """Copy memory in ten rounds, then hand over."""
+        """Copy memory in ten rounds, then hand over; nothing is left to do where that was done."""
+        guest = self._guests.get(instance.uuid)
+        if guest is not None and guest.kept:
+            return
         self._get(instance)
         total = instance.memory_mb << 20
         self._hurried.discard(instance.uuid)
@@ -327,14 +347,17 @@ class FakeDriver:
                 self._wait(self._section.migrate_latency / 10)
             if not progress(total * round_ // 10, total):
                 raise VirtError("The live migration was aborted")
+        self._change(instance, kept=True)
 
     def force_complete_live_migration(self, instance_uuid: str) -> None:
         """Take the rounds that are left without waiting."""
         self._hurried.add(instance_uuid)
 
     def live_migrated_in(self, spec: GuestSpec) -> int:
-        """The guest as it arrives."""
-        return self.spawn(spec)
+        """The guest as it arrives, running or paused."""
+        self.spawn(spec)
+        paused = spec.instance.vm_state == PAUSED
+        return self._switch(spec.instance, POWER_PAUSED if paused else RUNNING)
 
     # --- simulation ------------------------------------------------------------------------------
 

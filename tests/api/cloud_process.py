@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 #: The ports that a cloud takes, each before its offset.
-BASE_PORTS = {"identity": 5000, "image": 9292, "compute": 8774}
+BASE_PORTS = {"identity": 5000, "image": 9292, "compute": 8774, "network": 9696}
 
 #: More than any start takes on a busy machine.
 START_TIMEOUT = 60.0

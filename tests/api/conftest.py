@@ -3,20 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from tests.api.cloud_process import CloudProcess
-from tests.api.public_clients import Commands
+from tests.api.public_clients import Commands, servers_of
+
+FAST = ("--set", "identity.bcrypt_rounds=4")
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
     """One all-in-one cloud with four simulated hosts, for all tests that leave it as it was."""
-    running = CloudProcess(
-        tmp_path_factory.mktemp("cloud") / "state", arguments=["--set", "identity.bcrypt_rounds=4"]
-    )
+    yield from _running(tmp_path_factory, FAST)
+
+
+@pytest.fixture(scope="session")
+def older_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
+    """The same without a network endpoint: nova-network as older clients know it."""
+    yield from _running(tmp_path_factory, [*FAST, "--no-network-endpoint"])
+
+
+def _running(
+    directories: pytest.TempPathFactory, arguments: Sequence[str]
+) -> Iterator[CloudProcess]:
+    running = CloudProcess(directories.mktemp("cloud") / "state", arguments=arguments)
     yield running.start()
     assert running.stop() == 0, running.log
     assert "Traceback" not in running.log
@@ -25,35 +37,33 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
 @pytest.fixture(scope="session")
 def demo(cloud: CloudProcess) -> Iterator[Commands]:
     """``openstack`` as a plain member."""
-    commands = Commands(cloud, "demo")
-    yield commands
-    commands.close()
+    with Commands(cloud, "demo") as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")
 def admin(cloud: CloudProcess) -> Iterator[Commands]:
     """``openstack`` as the administrator."""
-    commands = Commands(cloud, "admin")
-    yield commands
-    commands.close()
+    with Commands(cloud, "admin") as commands:
+        yield commands
 
 
-@pytest.fixture()
-def boot(cloud: CloudProcess, demo: Commands) -> Iterator[Callable[..., str]]:
+@pytest.fixture(scope="session")
+def older_demo(older_cloud: CloudProcess) -> Iterator[Commands]:
+    """``openstack`` as a plain member where there is no network endpoint."""
+    with Commands(older_cloud, "demo") as commands:
+        yield commands
+
+
+@pytest.fixture
+def boot(demo: Commands) -> Iterator[Callable[..., str]]:
     """Makes an active server of the member and returns its id; all are deleted after the test."""
-    made: list[str] = []
+    with servers_of(demo) as create:
+        yield create
 
-    def create(name: str, *arguments: str, nic: str = "none") -> str:
-        uuid = demo.value(
-            "server", "create", "--flavor", "m1.tiny", "--image", "nova-test", "--nic", nic,
-            *arguments, name,
-        )
-        made.append(uuid)
-        cloud.until(uuid, "ACTIVE")
-        return uuid
 
-    yield create
-    for uuid in made:
-        cloud.compute("POST", f"/servers/{uuid}/action", {"forceDelete": None}, by="admin")
-    for uuid in made:
-        cloud.until_gone(uuid)
+@pytest.fixture
+def older_boot(older_demo: Commands) -> Iterator[Callable[..., str]]:
+    """The same where there is no network endpoint."""
+    with servers_of(older_demo) as create:
+        yield create

@@ -16,7 +16,8 @@ from openstackclient import shell
 
 def main() -> None:
     """Until the input ends."""
-    for line in sys.stdin:
+    lines, sys.stdin = sys.stdin, io.StringIO()
+    for line in lines:
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             try:

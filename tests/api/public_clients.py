@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ class Commands:
 
     def __init__(self, cloud: CloudProcess, who: str) -> None:
         self._directory = clients_directory()
+        self.cloud = cloud
         self._environment = clean_environment() | cloud.environment(who)
         self._session: subprocess.Popen[str] | None = None
 
@@ -98,7 +100,10 @@ class Commands:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def close(self) -> None:
+    def __enter__(self) -> Commands:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """End the session."""
         if self._session is not None:
             assert self._session.stdin is not None
@@ -116,7 +121,29 @@ class Commands:
         return self._session
 
 
-def clean_environment() -> Mapping[str, str] | Any:
+@contextlib.contextmanager
+def servers_of(commands: Commands) -> Iterator[Callable[..., str]]:
+    """Makes active servers by ``server create`` and returns their ids; all are deleted at the end."""
+    cloud = commands.cloud
+    made: list[str] = []
+
+    def create(name: str, *arguments: str, nic: str = "none") -> str:
+        uuid = commands.value(
+            "server", "create", "--flavor", "m1.tiny", "--image", "nova-test", "--nic", nic,
+            *arguments, name,
+        )
+        made.append(uuid)
+        cloud.until(uuid, "ACTIVE")
+        return uuid
+
+    yield create
+    for uuid in made:
+        cloud.compute("POST", f"/servers/{uuid}/action", {"forceDelete": None}, by="admin")
+    for uuid in made:
+        cloud.until_gone(uuid)
+
+
+def clean_environment() -> dict[str, str]:
     """This process's environment without what could lead a client elsewhere."""
     kept = {
         name: value for name, value in os.environ.items()

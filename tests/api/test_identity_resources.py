@@ -252,6 +252,7 @@ def test_implied_roles(cloud: IdentityCloud) -> None:
     assert made.status == 201
     assert made.json["role_inference"]["implies"]["name"] == "reader"
     assert cloud.call("PUT", path).status == 409
+    assert cloud.call("HEAD", path).status == 204
     listed = cloud.call("GET", f"/v3/roles/{prior['id']}/implies").json["role_inference"]
     assert [one["name"] for one in listed["implies"]] == ["reader"]
     assert cloud.call("DELETE", path).status == 204

@@ -64,6 +64,9 @@ def test_what_there_is_of_the_rest(cloud: Cloud) -> None:
     ]
     assert cloud.call("GET", "/v2/metadefs/namespaces").json["namespaces"] == []
     assert cloud.call("GET", "/v2/tasks").json["tasks"] == []
+    task = {"type": "import", "input": {"import_from": "http://nowhere.test/x"}}
+    assert cloud.call("POST", "/v2/tasks", task, token="admin").status == 400
+    assert cloud.call("POST", "/v2/tasks", task, token="alice").status == 403
     assert cloud.call("GET", "/v2/schemas/nothing").status == 404
     assert cloud.call("GET", "/v1/images").status == 404
     assert cloud.call("PUT", "/v2/images").status == 405

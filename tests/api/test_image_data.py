@@ -207,6 +207,9 @@ def test_stage_and_import(cloud: Cloud) -> None:
     assert cloud.call("POST", f"{path}/import", body).status == 202
     shown = cloud.show(image["id"])
     assert (shown["status"], shown["size"]) == ("active", len(data))
+    stores = [each["id"] for each in cloud.call("GET", "/v2/info/stores").json["stores"]]
+    assert "stores" not in cloud.create()
+    assert shown["stores"].split(",") == stores
     assert shown["checksum"] == hashlib.md5(data).hexdigest()
     assert cloud.call("GET", f"{path}/file").body == data
     assert cloud.call("POST", f"{path}/import", body).status == 409

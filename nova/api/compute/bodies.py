@@ -28,6 +28,7 @@ PositiveInt = Annotated[int, Meta(ge=1, le=2147483647)]
 NonNegativeInt = Annotated[int, Meta(ge=0, le=2147483647)]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_MAX_REASON = 200
 _WHERE = re.compile(r" - at `(.*)`$")
 
 
@@ -56,9 +57,9 @@ class Body(Generic[T]):
     ) -> None:
         self.key = key
         self.type_ = type_
-        self._siblings = dict(siblings or {})
-        self._nullable = nullable
-        self._tolerant = tolerant
+        self.siblings = dict(siblings or {})
+        self.nullable = nullable
+        self.tolerant = tolerant
         self._shapes: dict[int, dict[str, Any]] = {}
 
     def read(self, raw: Any, minor: int, *, legacy: bool = False) -> T:
@@ -69,11 +70,11 @@ class Body(Generic[T]):
         inner, siblings = self._unwrap(raw, legacy)
         shape = self._shapes.get(minor)
         if shape is None:
-            shape = self._shapes[minor] = _shape(self.type_, minor)
+            shape = self._shapes[minor] = shape_of(self.type_, minor)
         if _is_struct(self.type_):
-            inner = _keep_known(inner, shape, legacy or self._tolerant, self.key or "body")
+            inner = _keep_known(inner, shape, legacy or self.tolerant, self.key or "body")
         for name, value in siblings.items():
-            inner = {**inner, self._siblings[name]: value}
+            inner = {**inner, self.siblings[name]: value}
         try:
             value = msgspec.convert(inner, self.type_, strict=False)
         except msgspec.ValidationError as error:
@@ -90,15 +91,15 @@ class Body(Generic[T]):
             raise BadRequest(
                 f"Invalid input for field/attribute {self.key}. '{self.key}' is a required property"
             )
-        extra = raw.keys() - {self.key} - self._siblings.keys()
-        if extra and not legacy and not self._tolerant:
+        extra = raw.keys() - {self.key} - self.siblings.keys()
+        if extra and not legacy and not self.tolerant:
             raise BadRequest(_unexpected(sorted(extra)))
         inner = raw[self.key]
-        if inner is None and self._nullable:
+        if inner is None and self.nullable:
             inner = {}
         if not isinstance(inner, dict) and _is_struct(self.type_):
             raise InvalidInput(self.key, "It must be an object.", inner)
-        siblings = {key: raw[key] for key in self._siblings.keys() & raw.keys()}
+        siblings = {key: raw[key] for key in self.siblings.keys() & raw.keys()}
         return inner, siblings
 
 
@@ -129,7 +130,7 @@ def _unexpected(keys: list[str]) -> str:
     return f"Additional properties are not allowed ({names} {verb} unexpected)"
 
 
-def _shape(type_: Any, minor: int) -> dict[str, Any]:
+def shape_of(type_: Any, minor: int) -> dict[str, Any]:
     """The keys a Struct takes at a version: {encoded name: shape of a nested Struct or None}."""
     if not _is_struct(type_):
         return {}
@@ -140,7 +141,7 @@ def _shape(type_: Any, minor: int) -> dict[str, Any]:
         since, until, absent = _window_of(hint)
         if since <= minor and (until is None or minor <= until) and minor not in absent:
             nested = _nested_struct(hint)
-            shape[field.encode_name] = _shape(nested, minor) if nested else None
+            shape[field.encode_name] = shape_of(nested, minor) if nested else None
     return shape
 
 
@@ -199,7 +200,9 @@ def _explain(error: msgspec.ValidationError, inner: Any, key: str | None) -> Bad
     field = names[-1] if names else (key or "body")
     if field.isdigit() or field == "...":
         field = next((n for n in reversed(names) if not n.isdigit() and n != "..."), key or "body")
-    return InvalidInput(field, f"{reason}.", _value_at(inner, names))
+    # msgspec quotes a value that is none of an enumeration, however long it is.
+    shown = reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
+    return InvalidInput(field, f"{shown}.", _value_at(inner, names))
 
 
 def _value_at(value: Any, names: list[str]) -> Any:

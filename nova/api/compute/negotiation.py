@@ -22,7 +22,7 @@ OUTSIDE = "/-outside"
 
 #: The original's default ``project_id_regex``.
 _PROJECT = re.compile(r"^[0-9a-fA-F-]+$")
-_NUMBER = re.compile(r"^([1-9]\d*)\.([1-9]\d*|0)$")
+_NUMBER = re.compile(r"^([1-9][0-9]{0,8})\.([1-9][0-9]{0,8}|0)$")
 
 
 class Negotiation:

@@ -20,6 +20,7 @@ from nova.objects.context import RequestContext
 
 Handler = Callable[[ApiRequest], Any]
 
+_MAX_PARAMETERS = 200
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -122,9 +123,13 @@ def parse_query(text: str) -> dict[str, list[str]]:
         return {}
     query: dict[str, list[str]] = {}
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=200)
-    except (UnicodeDecodeError, ValueError):
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
+    except UnicodeDecodeError:
         raise errors.BadRequest("Malformed query string: it is not UTF-8 text.") from None
+    except ValueError:
+        raise errors.BadRequest(
+            f"Malformed query string: it has more than {_MAX_PARAMETERS} parameters."
+        ) from None
     for name, value in pairs:
         if "\x00" in value or "\x00" in name:
             raise errors.BadRequest(f"Invalid input for query parameters {name!r:.40}.")

@@ -116,22 +116,25 @@ class GroupName(msgspec.Struct, frozen=True):
 
 def add_security_group(request: ApiRequest, instance: Instance, body: GroupName) -> Any:
     """Put the server into a group."""
-    name = _group(request, body)
+    name = _group(body)
     request.cloud.operations.add_security_group(request.caller, instance, name)
     return None
 
 
 def remove_security_group(request: ApiRequest, instance: Instance, body: GroupName) -> Any:
     """Take the server out of a group."""
-    name = _group(request, body)
+    name = _group(body)
     request.cloud.operations.remove_security_group(request.caller, instance, name)
     return None
 
 
-def _group(request: ApiRequest, body: GroupName) -> str:
+def _group(body: GroupName) -> str:
+    """The name as it is: a group's may have blanks at its ends."""
     if not body.name.strip():
         raise errors.BadRequest("Security group name cannot be empty")
-    return values.name("name", body.name, legacy=request.legacy)
+    if len(body.name) > 255:
+        raise errors.InvalidInput("name", "It has to have at most 255 characters.", body.name)
+    return body.name
 
 
 def inject_network_info(request: ApiRequest, instance: Instance, _body: Any) -> Any:

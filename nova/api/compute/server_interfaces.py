@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
-from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.objects.instance import Address, Instance, RequestedNetwork, Vif
 from nova.objects.states import RUNNING
 from nova.policy import Rule
 
@@ -27,23 +28,42 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{_ROOT}:delete", MEMBER_OR_ADMIN, "Take a NIC from a server."),
 )
 
-#: The scene is the server.
+#: The scene is the server, and the subnets of networks by (network, range).
 INTERFACE = View(
     Field("net_id", attribute("network_id")),
     Field("port_id", attribute("id")),
     Field("mac_addr", attribute("mac")),
     Field(
         "port_state",
-        lambda _vif, server: "ACTIVE" if server.power_state == RUNNING else "DOWN",
+        lambda _vif, scene: "ACTIVE" if scene[0].power_state == RUNNING else "DOWN",
     ),
     Field(
         "fixed_ips",
-        lambda vif, _server: [
-            {"subnet_id": vif.network_id, "ip_address": each.address} for each in vif.addresses
+        lambda vif, scene: [
+            {"subnet_id": _subnet(vif, each, scene[1]), "ip_address": each.address}
+            for each in vif.addresses
         ],
     ),
     Field("tag", attribute("tag"), since=70),
 )
+
+
+Subnets = Mapping[tuple[str, str | None], str | None]
+
+
+def _subnet(vif: Vif, address: Address, subnets: Subnets) -> str:
+    """The subnet of an address, as the network API calls it; the network where that is gone."""
+    cidr = vif.cidr if address.version == 4 else vif.cidr_v6
+    return subnets.get((vif.network_id, cidr)) or vif.network_id
+
+
+def _scene(request: ApiRequest, instance: Instance) -> tuple[Instance, Subnets]:
+    subnets: dict[tuple[str, str | None], str | None] = {}
+    with request.cloud.db.read() as tx:
+        for row in request.cloud.networks.networks(tx).networks:
+            subnets[(row.network_uuid, row.cidr)] = row.subnet_uuid
+            subnets[(row.network_uuid, row.cidr_v6)] = row.subnet_uuid_v6
+    return instance, subnets
 
 
 class FixedIp(msgspec.Struct, frozen=True):
@@ -90,14 +110,15 @@ def index(request: ApiRequest) -> Any:
     """All NICs."""
     instance = _server(request, "list")
     render = INTERFACE.at(request.minor)
-    return {"interfaceAttachments": [render(vif, instance) for vif in instance.network_info]}
+    scene = _scene(request, instance)
+    return {"interfaceAttachments": [render(vif, scene) for vif in instance.network_info]}
 
 
 def show(request: ApiRequest) -> Any:
     """One NIC."""
     instance = _server(request, "show")
     vif = _vif(instance, request.path["port_id"])
-    return {"interfaceAttachment": INTERFACE.at(request.minor)(vif, instance)}
+    return {"interfaceAttachment": INTERFACE.at(request.minor)(vif, _scene(request, instance))}
 
 
 def create(request: ApiRequest) -> Any:
@@ -106,7 +127,7 @@ def create(request: ApiRequest) -> Any:
     wanted = _wanted(body)
     instance = _server(request, "create")
     vif = request.cloud.operations.attach_interface(request.caller, instance, wanted)
-    return {"interfaceAttachment": INTERFACE.at(request.minor)(vif, instance)}
+    return {"interfaceAttachment": INTERFACE.at(request.minor)(vif, _scene(request, instance))}
 
 
 def _wanted(body: AttachInterface) -> RequestedNetwork:

@@ -7,7 +7,8 @@ what ``undo`` was told when it fails. A step may be run again after an interrupt
     create   place (conductor) -> spawn
     resize   place (conductor) -> migrate_out (source) -> migrate_in (destination)
     confirm  forget (source);  revert  destroy (destination) -> revert (source)
-    live     place (conductor) -> live_migrate (source) -> arrive (destination)
+    live     place (conductor) -> live_migrate (source) -> arrive (destination) -> leave (source)
+    a failed move    -> back (source);  delete  destroy -> clean (each other host with a guest)
     others   run (the instance's host)
 """
 
@@ -19,8 +20,11 @@ from nova.compute.flows.host import StepFunction
 STEPS: dict[tuple[str, str], StepFunction] = {
     ("create", "spawn"): build.spawn,
     ("delete", "destroy"): build.destroy,
+    ("delete", "clean"): build.destroy,
     ("force_delete", "destroy"): build.destroy,
-    ("soft_delete", "run"): power.stop,
+    ("force_delete", "clean"): build.destroy,
+    ("soft_delete", "run"): power.set_aside,
+    ("soft_delete", "clean"): build.destroy,
     ("restore", "run"): power.start,
     ("start", "run"): power.start,
     ("stop", "run"): power.stop,
@@ -46,10 +50,14 @@ STEPS: dict[tuple[str, str], StepFunction] = {
     ("resize", "migrate_in"): moves.migrate_in,
     ("migrate", "migrate_out"): moves.migrate_out,
     ("migrate", "migrate_in"): moves.migrate_in,
+    ("resize", "back"): moves.take_back,
+    ("migrate", "back"): moves.take_back,
     ("confirm_resize", "forget"): moves.forget,
     ("revert_resize", "destroy"): moves.drop_arrived,
     ("revert_resize", "revert"): moves.revert,
     ("live_migrate", "live_migrate"): moves.live_migrate,
     ("live_migrate", "arrive"): moves.arrive,
+    ("live_migrate", "leave"): moves.forget,
+    ("live_migrate", "back"): moves.take_back,
     ("evacuate", "spawn"): build.spawn,
 }

@@ -11,7 +11,8 @@ from nova.objects.operation import StepResult, StepTask
 def spawn(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Create the guest of a boot, an unshelve or an evacuation."""
     undo.add(host.driver.destroy, task.instance)
-    return StepResult(power_state=host.driver.spawn(guest_spec(task)))
+    spec = guest_spec(host, task, root_image=task.instance.system_metadata.get("shelved_image_id"))
+    return StepResult(power_state=host.driver.spawn(spec))
 
 
 def destroy(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -11,11 +12,17 @@ from nova.compute.conductor_client import ConductorClient
 from nova.compute.undo import Undo
 from nova.objects.instance import Instance
 from nova.objects.operation import StepResult, StepTask
-from nova.virt.driver import Driver, GuestSpec
+from nova.virt.driver import Driver, GuestSpec, SourceImage
 
 
 class HostImages(Protocol):
     """How a host reads and writes image data, without any right beyond the operation at hand."""
+
+    def source(self, task: StepTask, image_id: str) -> SourceImage:
+        """An image to read; ``HostRefused`` for one that the operation is not about,
+        ``ImageNotFound`` for one that is gone.
+        """
+        ...
 
     def upload(self, task: StepTask, image_id: str, chunks: Iterable[bytes]) -> None:
         """Store the data of an image that the operation made."""
@@ -37,9 +44,9 @@ StepFunction = Callable[[FlowHost, StepTask, Undo], StepResult]
 
 
 def guest_spec(
-    task: StepTask, *, instance: Instance | None = None, **values: Any
+    host: FlowHost, task: StepTask, *, instance: Instance | None = None, **values: Any
 ) -> GuestSpec:
-    """The guest that a task is about, with the password and files that the operation carries."""
+    """The guest that a task is about, with the password, files and images that the operation has."""
     chosen = instance or task.instance
     facts: dict[str, Any] = {
         "instance": chosen,
@@ -47,5 +54,6 @@ def guest_spec(
         "admin_password": task.payload.get("admin_password"),
         "files": task.payload.get("files") or {},
         "power_on": task.payload.get("power_on", True),
+        "images": functools.partial(host.images.source, task),
     }
     return GuestSpec(**{**facts, **values})

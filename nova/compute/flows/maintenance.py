@@ -10,7 +10,7 @@ from nova.objects.operation import StepResult, StepTask
 
 def rescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Start from a rescue image."""
-    state = host.driver.rescue(guest_spec(task, power_on=True), task.payload.get("image_ref"))
+    state = host.driver.rescue(guest_spec(host, task, power_on=True), task.payload.get("image_ref"))
     return StepResult(power_state=state)
 
 
@@ -22,7 +22,7 @@ def unrescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 def rebuild(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Replace the root disk by the image the instance row names now."""
     state = host.driver.rebuild(
-        guest_spec(task), preserve_ephemeral=bool(task.payload.get("preserve_ephemeral"))
+        guest_spec(host, task), preserve_ephemeral=bool(task.payload.get("preserve_ephemeral"))
     )
     return StepResult(power_state=state)
 

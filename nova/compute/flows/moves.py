@@ -34,12 +34,17 @@ def migrate_in(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the destination: make the guest in its new size."""
     if task.payload["source"] != host.name:
         undo.add(host.driver.destroy, task.instance)
-    spec = guest_spec(task, instance=in_size(task.instance, _flavor(task, "new_flavor")))
+    spec = guest_spec(host, task, instance=in_size(task.instance, _flavor(task, "new_flavor")))
     return StepResult(power_state=host.driver.migrate_in(spec, task.payload["source"]))
 
 
+def take_back(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """On the source, after a failed move: bring the guest back as it was."""
+    return StepResult(power_state=host.driver.revert_outgoing(guest_spec(host, task)))
+
+
 def forget(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
-    """On the source, confirmed: drop what was kept."""
+    """On the source of a resize that is confirmed or a live migration: drop what was kept."""
     host.driver.forget_outgoing(task.instance)
     return StepResult()
 
@@ -53,7 +58,7 @@ def drop_arrived(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 
 def revert(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the source, reverted: bring the kept guest back."""
-    spec = guest_spec(task, instance=in_size(task.instance, _flavor(task, "old_flavor")))
+    spec = guest_spec(host, task, instance=in_size(task.instance, _flavor(task, "old_flavor")))
     return StepResult(power_state=host.driver.revert_outgoing(spec))
 
 
@@ -62,7 +67,9 @@ def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     try:
         host.driver.live_migrate(
             task.instance, task.payload["dest"],
-            lambda _done, _total: task.operation_id not in host.aborts,
+            lambda _done, _total: not (
+                task.operation_id in host.aborts or task.payload.get("aborted")
+            ),
         )
     finally:
         host.aborts.discard(task.operation_id)
@@ -71,4 +78,5 @@ def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 
 def arrive(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the destination: take the guest over."""
-    return StepResult(power_state=host.driver.live_migrated_in(guest_spec(task)))
+    undo.add(host.driver.destroy, task.instance)
+    return StepResult(power_state=host.driver.live_migrated_in(guest_spec(host, task)))

@@ -7,6 +7,7 @@ from nova.compute.flows.host import FlowHost
 from nova.compute.undo import Undo
 from nova.objects.operation import StepResult, StepTask
 from nova.objects.states import (
+    ACTIVE,
     IMAGE_PENDING_UPLOAD,
     IMAGE_UPLOADING,
     SHELVING_IMAGE_PENDING_UPLOAD,
@@ -21,6 +22,8 @@ def take(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 
 def shelve(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Stop the guest and keep its root disk as an image."""
+    if task.instance.vm_state == ACTIVE:
+        undo.add(host.driver.power_on, task.instance)
     state = host.driver.power_off(task.instance)
     if task.payload.get("image_id"):
         _take(host, task, SHELVING_IMAGE_PENDING_UPLOAD, SHELVING_IMAGE_UPLOADING)

@@ -13,17 +13,19 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.compute.limit_cache import Limits
 from nova.compute.operations.core import OperationsCore, new_password
 from nova.compute.operations.limits import check_injected_files, check_metadata
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import BadRequest, FlavorNotFound, ImageNotFound, QuotaExceeded
-from nova.network.security_groups import resolve
+from nova.network.security_groups import group_names, resolve
 from nova.objects.boot import Booted, BootRequest
 from nova.objects.context import RequestContext
 from nova.objects.flavor import Flavor
 from nova.objects.image import Image
 from nova.objects.keypair import Keypair
+from nova.objects.quota import ProjectUsage
 from nova.objects.server_group import ServerGroup
 from nova.objects.states import BUILDING, SCHEDULING
 
@@ -52,14 +54,16 @@ def boot(
         flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
     )
     _check_sizes(checked.flavor, checked.image)
-    limits = core.limits.get(context.project_id, context.user_id)
+    all_limits = core.limits.all(context.project_id, context.user_id)
+    limits = all_limits.effective
     check_metadata(limits, request.metadata)
     check_injected_files(limits, request.personality)
     password = request.admin_password or new_password(core.config.default.password_length)
     reservation = request.reservation_id or _reservation_id()
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> list[dict[str, Any]]:
         _check_references(core, tx, context, request, checked)
-        count = _reserve(tx, context, request, checked.flavor, limits)
+        count = _reserve(tx, context, request, checked.flavor, all_limits)
         rows = [
             _row(context, request, checked, reservation, index, count) for index in range(count)
         ]
@@ -79,8 +83,11 @@ def boot(
             dict.fromkeys(uuids_, payload),
         )
         core.dispatcher.wake(tx, operation_ids)
+        return rows
+
+    rows = core.db.run(write)
     return Booted(
-        uuids=tuple(uuids_), reservation_id=reservation, admin_password=password,
+        uuids=tuple(row["uuid"] for row in rows), reservation_id=reservation, admin_password=password,
         security_groups=tuple(checked.security_groups),
         disk_config=rows[0]["disk_config"],
     )
@@ -145,7 +152,7 @@ def _check_references(
         core.networks.check(tx, context.project_id, request.networks)
     _check_zone(core, tx, request)
     if request.networks is None or request.networks:
-        names = list(dict.fromkeys(request.security_groups or ("default",)))
+        names = _group_names(tx, context, request)
         checked.security_group_ids = resolve(tx, context.project_id, names, context.user_id)
         checked.security_groups = names
     hint = request.scheduler_hints.get("group")
@@ -155,6 +162,26 @@ def _check_references(
         if group is None or (group.project_id != context.project_id and not context.is_admin):
             raise BadRequest(f"Instance group {uuid} could not be found.")
         checked.group = group
+
+
+def _group_names(
+    tx: Transaction, context: RequestContext, request: BootRequest
+) -> list[str]:
+    """The groups asked for, and those of the ports asked for; ``default`` where there are none."""
+    names = dict.fromkeys(
+        group_names(tx, context.project_id, request.security_groups or ())
+    )
+    for each in request.networks or ():
+        if each.port_id is None:
+            continue
+        if request.max_count > 1:
+            raise BadRequest("Unable to launch multiple instances with a single configured port ID.")
+        names |= dict.fromkeys(group.name for group in tx.security_groups.of_member(each.port_id))
+    if not names and not (
+        request.networks and all(each.port_id is not None for each in request.networks)
+    ):
+        names = dict.fromkeys(("default",))
+    return list(names)
 
 
 def _check_zone(core: OperationsCore, tx: Transaction, request: BootRequest) -> None:
@@ -170,7 +197,7 @@ def _reserve(
     context: RequestContext,
     request: BootRequest,
     flavor: Flavor,
-    limits: Mapping[str, int],
+    limits: Limits,
 ) -> int:
     """Count the servers in: as many as fit, from ``max_count`` down to ``min_count``."""
     count = request.max_count
@@ -179,9 +206,14 @@ def _reserve(
             "instances": count, "cores": count * flavor.vcpus, "ram": count * flavor.memory_mb
         }
         try:
-            tx.quotas.reserve(context.project_id, deltas, limits)
+            tx.quotas.reserve_for_user(
+                context.project_id, context.user_id, deltas, limits.of_project, limits.of_user
+            )
         except QuotaExceeded:
-            fitting = _fitting(tx, context.project_id, flavor, limits)
+            fitting = _fitting(tx.quotas.usage(context.project_id), flavor, limits.of_project)
+            if limits.of_user:
+                used = tx.quotas.usage_of_user(context.project_id, context.user_id)
+                fitting = min(fitting, _fitting(used, flavor, limits.of_user))
             if fitting < request.min_count or fitting >= count or fitting < 1:
                 raise
             count = fitting
@@ -189,17 +221,14 @@ def _reserve(
         return count
 
 
-def _fitting(
-    tx: Transaction, project_id: str, flavor: Flavor, limits: Mapping[str, int]
-) -> int:
-    """How many servers of that flavor the quota has room for."""
-    usage = tx.quotas.usage(project_id)
+def _fitting(usage: ProjectUsage, flavor: Flavor, limits: Mapping[str, int]) -> int:
+    """How many servers of that flavor the limits have room for."""
     rooms = [
         (limits[name] - getattr(usage, name)) // size
         for name, size in (
             ("instances", 1), ("cores", flavor.vcpus), ("ram", flavor.memory_mb),
         )
-        if limits[name] >= 0 and size > 0
+        if limits.get(name, -1) >= 0 and size > 0
     ]
     return min(rooms, default=2**31)
 

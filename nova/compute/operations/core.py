@@ -82,8 +82,9 @@ def begin(
 ) -> int:
     """Check, then write the running state and the operation in one transaction; returns its id."""
     action = prepare(context, instance, action_name)
-    with core.db.write() as tx:
-        return enter(core, tx, context, instance, action, payload, step=step, changes=changes)
+    return core.db.run(
+        lambda tx: enter(core, tx, context, instance, action, payload, step=step, changes=changes)
+    )
 
 
 def enter(
@@ -96,8 +97,9 @@ def enter(
     *,
     step: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    send: bool = True,
 ) -> int:
-    """The same inside a transaction of the caller's, after ``prepare``."""
+    """The same inside a transaction of the caller's, after ``prepare``; see ``Dispatcher.start``."""
     values: dict[str, Any] = dict(changes or {})
     if action.running is not None:
         values["task_state"] = action.running
@@ -110,7 +112,7 @@ def enter(
         instance, **{key: value for key, value in values.items() if key != "revision"}
     )
     return core.dispatcher.start(
-        tx, context, fresh, action, step or FLOWS[action.name][0].name, payload or {}
+        tx, context, fresh, action, step or FLOWS[action.name][0].name, payload or {}, send=send
     )
 
 

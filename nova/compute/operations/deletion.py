@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from nova.compute.lifecycle import ACTIONS
-from nova.compute.operations.core import OperationsCore, begin, check_lock, check_state, enter
-from nova.conductor.release import finish_delete
+from nova.compute.operations.core import OperationsCore, check_lock, check_state, enter, prepare
+from nova.conductor.deleting import start_delete, start_soft_delete
+from nova.conductor.release import counted
+from nova.db.engine import Transaction
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
-from nova.objects.states import DELETING, SOFT_DELETED
+from nova.objects.states import SOFT_DELETED
 
 
 def delete(
@@ -16,32 +18,36 @@ def delete(
 ) -> None:
     """Delete a server: at once, or restorable for ``reclaim_instance_interval`` seconds.
 
-    A server that is on no host, or whose host does not report, is gone when this returns; the host
-    removes the guest when it comes back. A second delete of one that is being deleted changes nothing.
+    What was under way for it is given up. A server without a guest on any host that reports is gone when
+    this returns; a host that comes back removes the guest. A second delete of one that is being deleted
+    changes nothing.
     """
     check_lock(context, instance)
-    keep = core.config.default.reclaim_instance_interval > 0
-    launched = instance.launched_at is not None
-    if keep and not force and launched and instance.vm_state != SOFT_DELETED and instance.host:
-        begin(core, context, instance, "soft_delete")
-        return
-    action = ACTIONS["force_delete" if force else "delete"]
-    check_state(instance, action)
-    if instance.task_state == DELETING:
-        return
-    with core.db.write() as tx:
-        fresh = tx.instances.get_many([instance.uuid], lock=True).get(instance.uuid)
-        if fresh is None or fresh.task_state == DELETING:
+    keep = core.config.default.reclaim_instance_interval > 0 and not force
+    check_state(instance, ACTIONS["force_delete" if force else "delete"])
+
+    def write(tx: Transaction) -> None:
+        fresh = tx.instances.get(instance.uuid, lock=True)
+        if fresh is None:
             return
-        if fresh.host is None or not core.hosts.is_up(fresh.host):
-            tx.operations.create(
-                context, fresh.uuid, action.public, flow=None, step=None, payload={}
-            )
-            finish_delete(core, tx, fresh)
-            return
-        enter(core, tx, context, fresh, action)
+        if keep and fresh.launched_at is not None and fresh.vm_state != SOFT_DELETED:
+            start_soft_delete(core, tx, context, fresh)
+        else:
+            start_delete(core, tx, context, fresh, force=force)
+
+    core.db.run(write)
 
 
 def restore(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
-    """Bring a soft-deleted server back."""
-    begin(core, context, instance, "restore")
+    """Bring a soft-deleted server back. Raises ``QuotaExceeded`` where it has no room any more."""
+    action = prepare(context, instance, "restore")
+    limits = core.limits.all(instance.project_id, instance.user_id)
+    wanted = counted(instance)
+
+    def write(tx: Transaction) -> None:
+        tx.quotas.reserve_for_user(
+            instance.project_id, instance.user_id, wanted, limits.of_project, limits.of_user
+        )
+        enter(core, tx, context, instance, action, {"quota": wanted})
+
+    core.db.run(write)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import (
     OperationsCore,
@@ -15,11 +17,15 @@ from nova.compute.operations.core import (
     record,
 )
 from nova.compute.operations.limits import check_metadata
+from nova.conductor.ending import abandon_all, end_resize, keep_new_size, without_resize
+from nova.conductor.release import counted
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import Conflict, InstanceNotFound, NotFound
+from nova.network.security_groups import group_names
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.objects.states import RESIZED, SOFT_DELETED
 from nova.rpc.calls import COMPUTE
 from nova.virt.driver import Diagnostics
 
@@ -93,14 +99,25 @@ def reset_state(
     core: OperationsCore, context: RequestContext, instance: Instance, state: str
 ) -> None:
     """Set a server to active or error by hand; what was under way for it is given up."""
-    with core.db.write() as tx:
-        for operation in tx.operations.open_for(instance.uuid):
-            tx.operations.finish(operation.id, failed=True, message="Error")
+
+    def write(tx: Transaction) -> None:
+        fresh = tx.instances.get(instance.uuid, lock=True)
+        if fresh is None:
+            raise InstanceNotFound(instance.uuid)
+        abandon_all(core, tx, fresh, keep_claims=False)
+        if fresh.vm_state == RESIZED:
+            end_resize(tx, fresh)
+            keep_new_size(core, tx, fresh)
+        if fresh.vm_state == SOFT_DELETED:
+            tx.quotas.reserve(fresh.project_id, counted(fresh), {})
         tx.instances.transition(
-            instance.uuid,
-            {"vm_state": state, "task_state": None, "launched_at": instance.launched_at or now()},
+            fresh.uuid,
+            {"vm_state": state, "task_state": None, "launched_at": fresh.launched_at or now(),
+             "system_metadata": without_resize(fresh), "deleted_at": None},
         )
         record(tx, context, instance, "reset_state")
+
+    core.db.run(write)
 
 
 def console_output(
@@ -141,10 +158,16 @@ def attach_interface(
     host = _host(instance)
     with core.db.write() as tx:
         present = {vif.id for vif in instance.network_info}
-        network_id = wanted.network_id
-        if network_id is None:
-            network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
-        vifs = core.networks.add_fixed_ip(tx, instance, network_id, wanted.address, wanted.tag)
+        if wanted.port_id is not None:
+            vifs = core.networks.attach_port(tx, instance, wanted.port_id, wanted.tag)
+            instance = join_groups(tx, instance, wanted.port_id)
+        else:
+            network_id = wanted.network_id
+            if network_id is None:
+                network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
+            vifs = core.networks.add_fixed_ip(
+                tx, instance, network_id, wanted.address, wanted.tag
+            )
         _write_vifs(tx, instance, vifs)
         added = next(vif for vif in vifs if vif.id not in present)
         record(tx, context, instance, "attach_interface")
@@ -152,33 +175,46 @@ def attach_interface(
         core.transport.call(COMPUTE, host, "plug_interface", instance, added)
     except Exception:
         with core.db.write() as tx:
-            _write_vifs(tx, instance, _without(core, tx, instance, added))
+            _write_vifs(tx, instance, core.networks.detach(tx, instance, added.id))
         raise
     return added
 
 
 def detach_interface(
-    core: OperationsCore, context: RequestContext, instance: Instance, vif_id: str
+    core: OperationsCore,
+    context: RequestContext,
+    instance: Instance,
+    vif_id: str,
+    *,
+    keep: bool = True,
 ) -> None:
-    """Take a NIC away from a server."""
+    """Take a NIC away from a server; one that was made as a port stays as such, if ``keep``."""
     prepare(context, instance, "detach_interface")
     vif = next((each for each in instance.network_info if each.id == vif_id), None)
     if vif is None:
         raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
     core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
     with core.db.write() as tx:
-        _write_vifs(tx, instance, _without(core, tx, instance, vif))
+        tx.floating_ips.disassociate_addresses(
+            instance.uuid, [each.address for each in vif.addresses]
+        )
+        _write_vifs(tx, instance, core.networks.detach(tx, instance, vif.id, keep=keep))
         record(tx, context, instance, "detach_interface")
 
 
-def _without(
-    core: OperationsCore, tx: Transaction, instance: Instance, vif: Vif
-) -> tuple[Vif, ...]:
-    """Give a NIC's addresses back; the NICs that are left."""
-    vifs = instance.network_info
-    for each in vif.addresses:
-        vifs = core.networks.remove_fixed_ip(tx, instance, each.address)
-    return vifs
+def join_groups(tx: Transaction, instance: Instance, port_id: str) -> Instance:
+    """Put a server into the groups that a port had before it got a server.
+
+    Groups belong to servers here: all its cards are in them. The port is in its own again when it is
+    taken off.
+    """
+    groups = tx.security_groups.of_member(port_id)
+    if not groups:
+        return instance
+    tx.security_groups.add_members([(group.id, instance.uuid) for group in groups])
+    names = [*instance.security_groups, *(group.name for group in groups)]
+    tx.instances.update(instance.uuid, {"security_groups": list(dict.fromkeys(names))})
+    return msgspec.structs.replace(instance, security_groups=list(dict.fromkeys(names)))
 
 
 def add_fixed_ip(
@@ -217,6 +253,7 @@ def add_security_group(
     """Put a server into a security group."""
     check_lock(context, instance)
     with core.db.write() as tx:
+        name = group_names(tx, instance.project_id, [name])[0]
         group = tx.security_groups.find(instance.project_id, name)
         if group is None:
             raise NotFound(
@@ -238,6 +275,7 @@ def remove_security_group(
     """Take a server out of a security group."""
     check_lock(context, instance)
     with core.db.write() as tx:
+        name = group_names(tx, instance.project_id, [name])[0]
         group = tx.security_groups.find(instance.project_id, name)
         if group is None:
             raise NotFound(

@@ -26,7 +26,7 @@ def check_injected_files(limits: Mapping[str, int], files: Mapping[str, str]) ->
         if 0 <= limits["injected_file_path_bytes"] < len(path.encode()):
             raise QuotaExceeded("Quota exceeded for the path of an injected file")
         try:
-            size = len(base64.b64decode(contents, validate=True))
+            size = len(base64.b64decode("".join(contents.split()), validate=True))
         except (binascii.Error, ValueError):
             raise BadRequest(f"Personality content for {path} cannot be decoded") from None
         if 0 <= limits["injected_file_content_bytes"] < size:

@@ -7,9 +7,17 @@ from typing import Any
 
 import msgspec
 
+from nova.compute.lifecycle import Action
 from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
+from nova.conductor.ending import abandon_all
 from nova.db.engine import Transaction
-from nova.errors import BadRequest, Conflict, FlavorNotFound, NotFound
+from nova.errors import (
+    BadRequest,
+    Conflict,
+    FlavorNotFound,
+    InstanceInvalidState,
+    NotFound,
+)
 from nova.objects.context import RequestContext
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
@@ -21,7 +29,7 @@ from nova.objects.migration import (
     RESIZE,
     Migration,
 )
-from nova.objects.states import MIGRATING, STOPPED
+from nova.objects.states import DELETING, MIGRATING, SOFT_DELETING, STOPPED
 from nova.rpc.calls import COMPUTE
 
 
@@ -47,14 +55,19 @@ def resize(
         "cores": max(0, flavor.vcpus - instance.vcpus),
         "ram": max(0, flavor.memory_mb - instance.memory_mb),
     }
-    limits = core.limits.get(instance.project_id, instance.user_id)
+    limits = core.limits.all(instance.project_id, instance.user_id)
     changes = {"disk_config": disk_config} if disk_config else {}
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if any(grown.values()):
-            tx.quotas.reserve(instance.project_id, grown, limits)
+            tx.quotas.reserve_for_user(
+                instance.project_id, instance.user_id, grown, limits.of_project, limits.of_user
+            )
         payload = _move_payload(core, tx, instance, flavor, RESIZE, None)
         payload["quota"] = grown
         enter(core, tx, context, instance, action, payload, changes=changes)
+
+    core.db.run(write)
 
 
 def migrate(
@@ -62,13 +75,16 @@ def migrate(
 ) -> None:
     """Move a server, stopped for the while, to another host."""
     action = prepare(context, instance, "migrate")
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if host is not None:
             if host == instance.host:
                 raise BadRequest(f"Host {host} is the server's own.")
             _check_host(tx, host)
         payload = _move_payload(core, tx, instance, instance.flavor, MIGRATION, host)
         enter(core, tx, context, instance, action, payload)
+
+    core.db.run(write)
 
 
 def _check_host(tx: Transaction, host: str) -> None:
@@ -130,7 +146,8 @@ def _end_resize(
     status: str,
 ) -> None:
     action = prepare(context, instance, action_name)
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         migration = tx.migrations.latest(instance.uuid, statuses=["finished"])
         if migration is None:
             raise BadRequest("Instance has not been resized.")
@@ -146,6 +163,8 @@ def _end_resize(
             raise Conflict(f"The resize of instance {instance.uuid} is being ended already.")
         enter(core, tx, context, instance, action, payload)
 
+    core.db.run(write)
+
 
 def live_migrate(
     core: OperationsCore,
@@ -158,7 +177,8 @@ def live_migrate(
 ) -> None:
     """Move a running server to another host."""
     action = prepare(context, instance, "live_migrate")
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if host is not None:
             if host == instance.host:
                 raise BadRequest(
@@ -171,6 +191,8 @@ def live_migrate(
             payload["force_host"] = host
         enter(core, tx, context, instance, action, payload)
 
+    core.db.run(write)
+
 
 def live_migrate_abort(
     core: OperationsCore, context: RequestContext, instance: Instance, migration_id: int
@@ -181,7 +203,8 @@ def live_migrate_abort(
         operation = next(
             (op for op in tx.operations.open_for(instance.uuid) if op.flow == "live_migrate"), None
         )
-        if operation is None or instance.task_state != MIGRATING:
+        early = operation is not None and operation.step in ("place", "live_migrate")
+        if operation is None or not early or instance.task_state != MIGRATING:
             raise BadRequest(
                 f"Migration {migration_id} of server {instance.uuid} is not in progress."
             )
@@ -240,11 +263,13 @@ def evacuate(
             f"Compute service of {instance.host} is still in use."
         )
     chosen = password or new_password(core.config.default.password_length)
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if host is not None:
             if host == instance.host:
                 raise BadRequest("The target host can't be the same one.")
             _check_host(tx, host)
+        _give_up_others(core, tx, instance, action)
         migration = tx.migrations.create(
             Migration(
                 id=0, uuid="", instance_uuid=instance.uuid, operation_id=None,
@@ -263,4 +288,17 @@ def evacuate(
         if host is not None:
             payload["force_host" if force else "wanted_host"] = host
         enter(core, tx, context, instance, action, payload)
+
+    core.db.run(write)
     return chosen
+
+
+def _give_up_others(
+    core: OperationsCore, tx: Transaction, instance: Instance, action: Action
+) -> None:
+    """What was under way on the dead host comes to nothing; a delete goes first."""
+    fresh = tx.instances.get(instance.uuid, lock=True)
+    if fresh is not None and fresh.task_state in (DELETING, SOFT_DELETING):
+        raise InstanceInvalidState(action.shown, fresh.uuid, "task_state", fresh.task_state)
+    if fresh is not None and fresh.task_state is not None:
+        abandon_all(core, tx, fresh, keep_claims=False)

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid as uuids
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from nova.compute.lifecycle import Action
 from nova.compute.operations.core import (
     OperationsCore,
     begin,
     enter,
     prepare,
 )
+from nova.conductor.ending import stands
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, ImageNotFound, NovaError
 from nova.objects.context import RequestContext
-from nova.objects.image import Image
+from nova.objects.image import Image, snapshot_format
 from nova.objects.instance import Instance
 from nova.objects.states import SHELVED, SHELVED_OFFLOADED
 
@@ -40,14 +45,7 @@ def snapshot(
 ) -> str:
     """Make an image of a server's root disk; returns the image's id."""
     action = prepare(context, instance, "snapshot")
-    image = _make_image(core, context, instance, name, properties)
-    try:
-        with core.db.write() as tx:
-            enter(core, tx, context, instance, action, {"image_id": image.id})
-    except NovaError:
-        core.images.delete(context, image.id)
-        raise
-    return image.id
+    return _begin_with_image(core, context, instance, action, {}, name, properties)
 
 
 def backup(
@@ -66,18 +64,12 @@ def backup(
     if rotation == 0:
         _rotate(core, context, instance, backup_type, 0)
         return None
-    image = _make_image(
-        core, context, instance, name,
+    image_id = _begin_with_image(
+        core, context, instance, action, {}, name,
         {**properties, "image_type": "backup", "backup_type": backup_type},
     )
-    try:
-        with core.db.write() as tx:
-            enter(core, tx, context, instance, action, {"image_id": image.id})
-    except NovaError:
-        core.images.delete(context, image.id)
-        raise
     _rotate(core, context, instance, backup_type, rotation)
-    return image.id
+    return image_id
 
 
 def _rotate(
@@ -102,12 +94,67 @@ def _rotate(
             continue
 
 
+def _begin_with_image(
+    core: OperationsCore,
+    context: RequestContext,
+    instance: Instance,
+    action: Action,
+    payload: Mapping[str, Any],
+    name: str,
+    properties: Mapping[str, Any],
+) -> str:
+    """Begin an operation that fills an image; returns the image's id.
+
+    The operation with the image's id is written before the image is made, so that after a crash in
+    between nobody has an image that no operation knows of. Its step is entered last.
+    """
+    image_id = str(uuids.uuid4())
+    facts = {**payload, "image_id": image_id}
+    operation_id = core.db.run(
+        lambda tx: enter(core, tx, context, instance, action, facts, send=False)
+    )
+    try:
+        _make_image(core, context, instance, name, properties, image_id)
+    except BaseException:
+        core.db.run(lambda tx: _withdraw(core, tx, operation_id))
+        raise
+    if not core.db.run(lambda tx: _send(core, tx, operation_id)):
+        with contextlib.suppress(NovaError):
+            core.images.delete(context, image_id)
+        raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
+    return image_id
+
+
+def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> bool:
+    """Enter the first step of an operation that is prepared now; False where it was overtaken."""
+    operation = tx.operations.get(operation_id)
+    if operation is None or operation.finished_at is not None or operation.step == "discard":
+        return False
+    instance = tx.instances.get(operation.instance_uuid)
+    assert operation.step is not None
+    return instance is not None and core.dispatcher.enter(
+        tx, operation, instance, operation.step
+    )
+
+
+def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
+    """End an operation that could not be prepared; the server is idle again."""
+    operation = tx.operations.get(operation_id)
+    if operation is None or operation.finished_at is not None:
+        return
+    instance = tx.instances.get(operation.instance_uuid, lock=True)
+    if instance is not None and stands(operation, instance):
+        tx.instances.transition(instance.uuid, {"task_state": None})
+    tx.operations.finish(operation_id, failed=True, message="Error")
+
+
 def _make_image(
     core: OperationsCore,
     context: RequestContext,
     instance: Instance,
     name: str,
     properties: Mapping[str, Any],
+    image_id: str,
 ) -> Image:
     """The image's record, before its data (nova-facts: what snapshot images carry)."""
     inherited = {
@@ -123,9 +170,9 @@ def _make_image(
     known = instance.image_properties or {}
     return core.images.create(
         context, name=name, properties=facts,
-        disk_format=str(known.get("disk_format") or "raw"), container_format="bare",
+        disk_format=snapshot_format(known), container_format="bare",
         min_disk=instance.root_gb, min_ram=int(known.get("min_ram") or 0),
-        owner=instance.project_id,
+        owner=instance.project_id, image_id=image_id,
     )
 
 
@@ -133,17 +180,12 @@ def shelve(core: OperationsCore, context: RequestContext, instance: Instance) ->
     """Stop a server, keep its disk as an image, and take it off its host after a while."""
     action = prepare(context, instance, "shelve")
     payload: dict[str, Any] = {"offload": core.config.default.shelved_offload_time == 0}
-    image: Image | None = None
     if instance.image_ref:
-        image = _make_image(core, context, instance, f"{instance.name}-shelved", {})
-        payload["image_id"] = image.id
-    try:
-        with core.db.write() as tx:
-            enter(core, tx, context, instance, action, payload)
-    except NovaError:
-        if image is not None:
-            core.images.delete(context, image.id)
-        raise
+        _begin_with_image(
+            core, context, instance, action, payload, f"{instance.name}-shelved", {}
+        )
+    else:
+        core.db.run(lambda tx: enter(core, tx, context, instance, action, payload))
 
 
 def shelve_offload(core: OperationsCore, context: RequestContext, instance: Instance) -> None:

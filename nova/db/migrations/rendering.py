@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How column types are written into a new revision: as SQL types, never as our own classes."""
+"""How a new revision is written: column types as SQL types, and no index dropped before its table."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from alembic.operations import ops
 from sqlalchemy import Text, TypeDecorator
 
 from nova.db.schema.base import LongText, Timestamp
@@ -26,3 +27,22 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[Fal
         autogen_context.imports.add("from sqlalchemy.dialects import mysql")
         return _TIMESTAMP
     return False
+
+
+def keep_indexes_of_dropped_tables(
+    _context: Any, _revision: Any, directives: list[ops.MigrationScript]
+) -> None:
+    """Alembic's hook: an index goes with its table (MariaDB keeps one that a foreign key needs)."""
+    for script in directives:
+        for steps in (script.upgrade_ops, script.downgrade_ops):
+            if steps is None:
+                continue
+            dropped = {step.table_name for step in steps.ops if isinstance(step, ops.DropTableOp)}
+            steps.ops = [
+                step
+                for step in steps.ops
+                if not (
+                    isinstance(step, ops.DropIndexOp | ops.ModifyTableOps)
+                    and step.table_name in dropped
+                )
+            ]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     false,
+    func,
     insert,
     or_,
     select,
@@ -98,6 +99,9 @@ _RELEASE = (
         released_at=bindparam("moment"),
     )
 )
+_KEPT = select(_vif.uuid).where(
+    _vif.instance_uuid.in_(bindparam("uuids", expanding=True)), _vif.kept == true()
+)
 _DROP_INTERFACES = delete(virtual_interfaces).where(
     _vif.instance_uuid.in_(bindparam("uuids", expanding=True))
 )
@@ -154,8 +158,10 @@ class FixedIPStore:
             ],
         )
 
-    def add_interfaces(self, interfaces: Sequence[tuple[str, str, int, str, str | None]]) -> bool:
-        """Store cards: (uuid, MAC, network id, instance uuid, tag).
+    def add_interfaces(
+        self, interfaces: Sequence[tuple[str, str, int, str, str | None, str | None]]
+    ) -> bool:
+        """Store cards: (uuid, MAC, network id, instance uuid, tag, project id).
 
         False, with nothing stored, where a MAC was taken by a parallel transaction in between.
         """
@@ -164,8 +170,9 @@ class FixedIPStore:
             {
                 "uuid": uuid, "address": mac, "network_id": network_id,
                 "instance_uuid": instance, "tag": tag, "created_at": moment,
+                "project_id": project_id, "kept": False, "revision": 0,
             }
-            for uuid, mac, network_id, instance, tag in interfaces
+            for uuid, mac, network_id, instance, tag, project_id in interfaces
         ]
         if self._connection.dialect.name == "sqlite":
             self._connection.execute(_ADD_INTERFACES, rows)
@@ -181,9 +188,26 @@ class FixedIPStore:
 
     def release_instances(self, instance_uuids: Sequence[str]) -> None:
         """Free all addresses of instances and remove their cards; those without any are no error.
+
+        Ports that users made are taken off, and stay with their addresses.
         """
+        kept = self._connection.execute(_KEPT, {"uuids": instance_uuids}).scalars().all()
+        if kept:
+            self._take_off(kept)
         self._connection.execute(_RELEASE, {"uuids": instance_uuids, "moment": now()})
         self._connection.execute(_DROP_INTERFACES, {"uuids": instance_uuids})
+
+    def _take_off(self, cards: Sequence[str]) -> None:
+        self._connection.execute(
+            update(virtual_interfaces)
+            .where(_vif.uuid.in_(cards))
+            .values(instance_uuid=None, tag=None, updated_at=now())
+        )
+        self._connection.execute(
+            update(fixed_ips)
+            .where(_fixed.virtual_interface_uuid.in_(cards))
+            .values(instance_uuid=None, leased=False)
+        )
 
     def release_address(self, instance_uuid: str, address: str) -> bool:
         """Free one address of an instance, with its card where that carries no other.
@@ -454,6 +478,55 @@ class FixedIPStore:
         result = self._connection.execute(statement.values(vip_project_id=None, vip_name=None))
         if result.rowcount == 0:
             raise NotFound(f"Virtual IP {address} is not claimed.")
+
+    def reserved_roles(self, network_ids: Sequence[int]) -> list[tuple[int, str, str]]:
+        """The addresses that networks keep, as (network id, address, role), in their order.
+
+        Those that an administrator reserved one by one are left out.
+        """
+        rows = self._connection.execute(
+            select(_fixed.network_id, _fixed.address, _fixed.role)
+            .where(
+                _fixed.network_id.in_(network_ids), _fixed.role.is_not(None),
+                _fixed.role != "admin", _fixed.host.is_(None),
+            )
+            .order_by(_fixed.network_id, _fixed.position)
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def spans(self, network_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """The first and the last address that each network keeps rows of."""
+        ends = (
+            select(_fixed.network_id, func.min(_fixed.id).label("a"), func.max(_fixed.id).label("z"))
+            .where(_fixed.network_id.in_(network_ids))
+            .group_by(_fixed.network_id)
+            .subquery()
+        )
+        first, last = fixed_ips.alias("first"), fixed_ips.alias("last")
+        rows = self._connection.execute(
+            select(ends.c.network_id, first.c.address, last.c.address)
+            .select_from(ends.join(first, first.c.id == ends.c.a).join(last, last.c.id == ends.c.z))
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def claimed_vips(self, network_ids: Sequence[int] | None = None) -> list[FixedIP]:
+        """The claimed virtual IPs of networks, or of all."""
+        statement = (
+            select(fixed_ips)
+            .where(_fixed.vip_project_id.is_not(None))
+            .order_by(_fixed.network_id, _fixed.position)
+        )
+        if network_ids is not None:
+            statement = statement.where(_fixed.network_id.in_(network_ids))
+        return [FixedIP(*row) for row in self._connection.execute(statement)]
+
+    def rename_vip(self, fixed_ip_id: int, name: str) -> None:
+        """Write what a claimed virtual IP is for."""
+        self._connection.execute(
+            update(fixed_ips)
+            .where(_fixed.id == fixed_ip_id, _fixed.vip_project_id.is_not(None))
+            .values(vip_name=name)
+        )
 
     def _details(self, *conditions: Any) -> list[FixedIPDetail]:
         width = len(fixed_ips.c)

@@ -142,6 +142,30 @@ class FloatingIPStore:
             raise NotFound(f"Floating ip not found for address {address}.")
         return found[0]
 
+    def find_by_uuid(self, uuid: str) -> FloatingIP | None:
+        """The address of that uuid, if there is one."""
+        found = self._read(_EVERY.where(_floating.uuid == uuid))
+        return found[0] if found else None
+
+    def allocate_address(self, project_id: str, pool: str, address: str) -> FloatingIP | None:
+        """Give one named free address of a pool to a project; None where that cannot be."""
+        taken = self._connection.execute(
+            update(floating_ips)
+            .where(
+                _floating.pool == pool, _floating.address == address,
+                _floating.project_id.is_(None),
+            )
+            .values(project_id=project_id, auto_assigned=False, updated_at=now())
+        ).rowcount
+        return self.get_by_address(address) if taken else None
+
+    def describe(self, floating_ip_id: int, facts: Mapping[str, Any] | None) -> None:
+        """Write an address's facts and count the change."""
+        self._set(
+            _floating.id == floating_ip_id, facts=None if facts is None else dict(facts),
+            revision=_floating.revision + 1,
+        )
+
     def allocate(self, project_id: str, pool: str) -> FloatingIP:
         """Give a free address of a pool to a project.
 
@@ -164,7 +188,7 @@ class FloatingIPStore:
         """Return an address to its pool; it leads nowhere afterwards."""
         self._set(
             _floating.id == floating_ip_id,
-            project_id=None, fixed_ip_id=None, host=None, auto_assigned=False,
+            project_id=None, fixed_ip_id=None, host=None, auto_assigned=False, facts=None,
         )
 
     def associate(self, floating_ip_id: int, fixed_ip_id: int, host: str | None) -> None:
@@ -187,6 +211,17 @@ class FloatingIPStore:
         self._connection.execute(
             _DISASSOCIATE_INSTANCES, {"uuids": instance_uuids, "moment": now()}
         )
+
+    def disassociate_addresses(self, instance_uuid: str, addresses: Sequence[str]) -> None:
+        """Let nothing lead to some fixed addresses of an instance."""
+        held = select(fixed_ips.c.id).where(
+            fixed_ips.c.instance_uuid == instance_uuid, fixed_ips.c.address.in_(addresses)
+        )
+        self._disassociate(_floating.fixed_ip_id.in_(held))
+
+    def disassociate_row(self, fixed_ip_id: int) -> None:
+        """Let nothing lead to one fixed address."""
+        self._disassociate(_floating.fixed_ip_id == fixed_ip_id)
 
     def hosts(self) -> set[str]:
         """The hosts that serve floating addresses."""

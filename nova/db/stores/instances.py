@@ -20,6 +20,7 @@ from nova.objects.instance import Instance
 _BY_UUID = select(instances).where(
     instances.c.uuid == bindparam("the_uuid"), instances.c.deleted == 0
 )
+_BY_UUID_LOCKED = _BY_UUID.with_for_update()
 _BY_UUID_ANY = select(instances).where(instances.c.uuid == bindparam("the_uuid"))
 _PLACE = (
     update(instances)
@@ -55,9 +56,14 @@ class InstanceStore:
         if tag_rows:
             self._connection.execute(insert(instance_tags), tag_rows)
 
-    def get(self, uuid: str, *, deleted: bool = False) -> Instance | None:
-        """The server of that uuid; a deleted one only where ``deleted`` is set."""
-        statement = _BY_UUID_ANY if deleted else _BY_UUID
+    def get(
+        self, uuid: str, *, deleted: bool = False, lock: bool = False
+    ) -> Instance | None:
+        """The server of that uuid; a deleted one only where ``deleted`` is set.
+
+        ``lock`` keeps others from writing a live one until the transaction ends.
+        """
+        statement = _BY_UUID_ANY if deleted else _BY_UUID_LOCKED if lock else _BY_UUID
         row = self._connection.execute(statement, {"the_uuid": uuid}).first()
         return None if row is None else Instance(*row)
 
@@ -86,6 +92,40 @@ class InstanceStore:
                 instances.c.deleted == 0,
                 or_(instances.c.task_state.is_not(None), instances.c.vm_state == "building"),
                 instances.c.uuid.not_in(busy),
+            )
+        )
+        return [Instance(*row) for row in rows]
+
+    def in_state(
+        self,
+        vm_state: str,
+        *,
+        since: str,
+        before: datetime.datetime,
+        limit: int = 1000,
+    ) -> list[Instance]:
+        """Live, idle servers in a vm state, whose column ``since`` is older than ``before``."""
+        moment = instances.c[since]
+        rows = self._connection.execute(
+            select(instances)
+            .where(
+                instances.c.deleted == 0,
+                instances.c.vm_state == vm_state,
+                instances.c.task_state.is_(None),
+                moment < before,
+            )
+            .order_by(moment)
+            .limit(limit)
+        )
+        return [Instance(*row) for row in rows]
+
+    def building_since(self, before: datetime.datetime) -> list[Instance]:
+        """Live servers that were asked for before then and are still being built."""
+        rows = self._connection.execute(
+            select(instances).where(
+                instances.c.deleted == 0,
+                instances.c.vm_state == "building",
+                instances.c.created_at < before,
             )
         )
         return [Instance(*row) for row in rows]

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, u
 from nova.db.schema.base import now
 from nova.db.schema.operations import migrations
 from nova.objects.migration import (
+    EVACUATION,
     FINAL_STATES,
     LIVE_MIGRATION,
     LIVE_STATES,
@@ -114,6 +115,16 @@ class MigrationStore:
             {"instance": instance_uuid},
         )
         return [Migration(*row) for row in rows]
+
+    def complete_evacuations_from(self, host: str) -> int:
+        """End the evacuations from a host that are ``done``; returns how many there were."""
+        statement = update(migrations).where(
+            _columns.source_compute == host, _columns.migration_type == EVACUATION,
+            _columns.status == "done",
+        )
+        return self._connection.execute(
+            statement.values(status="completed", updated_at=now())
+        ).rowcount
 
     def unfinished_on(self, host: str) -> list[Migration]:
         """Moves from or to a host that have not ended, oldest first."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
@@ -13,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from nova.db.schema.base import now
 from nova.db.schema.network import NEVER, fixed_ips, networks, virtual_interfaces
 from nova.errors import Conflict, NetworkNotFound
-from nova.objects.network import Network, NetworkUsage, PlannedNetwork
+from nova.objects.network import Network, NetworkUsage, PlannedAddress, PlannedNetwork
 
 _EVERY = select(networks).order_by(
     networks.c.priority.is_(None), networks.c.priority, networks.c.id
@@ -25,6 +26,21 @@ _COUNT_PROJECT = (
 )
 _INSERT_ADDRESSES = insert(fixed_ips)
 _STORED_FIELDS = tuple(name for name in Network.__struct_fields__ if name != "id")
+
+
+_RANGE4 = (
+    "cidr", "netmask", "gateway", "broadcast", "dhcp_server", "dhcp_start", "vpn_private_address",
+    "dns1", "dns2", "enable_dhcp",
+)
+_RANGE6 = ("cidr_v6", "netmask_v6", "gateway_v6")
+
+
+def _subnet_uuids(network: Network) -> dict[str, str | None]:
+    """The uuids of a row's subnets: those it has, new ones for ranges that have none yet."""
+    return {
+        "subnet_uuid": network.subnet_uuid or (str(uuid4()) if network.cidr else None),
+        "subnet_uuid_v6": network.subnet_uuid_v6 or (str(uuid4()) if network.cidr_v6 else None),
+    }
 
 
 def _network(row: Any) -> Network:
@@ -44,6 +60,7 @@ class NetworkStore:
         """
         values = {name: getattr(planned.network, name) for name in _STORED_FIELDS}
         values["created_at"] = now()
+        values |= _subnet_uuids(planned.network)
         try:
             result = self._connection.execute(insert(networks).values(**values))
         except IntegrityError as error:
@@ -53,27 +70,99 @@ class NetworkStore:
         key = result.inserted_primary_key
         assert key is not None
         network_id = int(key[0])
-        if planned.addresses:
-            self._connection.execute(
-                _INSERT_ADDRESSES,
-                [
-                    {
-                        "address": each.address,
-                        "network_id": network_id,
-                        "position": position,
-                        "allocated": False,
-                        "leased": False,
-                        "reserved": each.role is not None,
-                        "role": each.role,
-                        "used_elsewhere": False,
-                        "released_at": NEVER,
-                    }
-                    for position, each in enumerate(planned.addresses)
-                ],
-            )
+        self._add_addresses(network_id, planned.addresses)
         return msgspec.structs.replace(
-            planned.network, id=network_id, created_at=values["created_at"]
+            planned.network, id=network_id, created_at=values["created_at"],
+            subnet_uuid=values["subnet_uuid"], subnet_uuid_v6=values["subnet_uuid_v6"],
         )
+
+    def fill(self, network_id: int, planned: PlannedNetwork) -> None:
+        """Give a network that has no such range yet the range of ``planned``, with its addresses.
+        """
+        names = _RANGE4 if planned.network.cidr is not None else _RANGE6
+        values = {name: getattr(planned.network, name) for name in names}
+        values |= {
+            name: value
+            for name, value in _subnet_uuids(planned.network).items()
+            if value is not None
+        }
+        self.change(network_id, values)
+        self._add_addresses(network_id, planned.addresses)
+
+    def empty(self, network_id: int, *, version: int) -> None:
+        """Take its IPv4 or IPv6 range from a network; ``Conflict`` while an address is in use."""
+        if version == 4:
+            self._refuse_used(network_id)
+            self._connection.execute(delete(fixed_ips).where(fixed_ips.c.network_id == network_id))
+            names: tuple[str, ...] = (*_RANGE4, "subnet_uuid")
+            names = tuple(name for name in names if name != "enable_dhcp")
+        else:
+            names = (*_RANGE6, "subnet_uuid_v6")
+        self.change(network_id, dict.fromkeys(names))
+
+    def change(self, network_id: int, values: Mapping[str, Any]) -> None:
+        """Set columns of a network and count the change."""
+        self._connection.execute(
+            update(networks)
+            .where(networks.c.id == network_id)
+            .values({"updated_at": now(), "revision": networks.c.revision + 1, **values})
+        )
+
+    def change_segment(self, uuid: str, values: Mapping[str, Any]) -> None:
+        """Set columns of all rows of a network."""
+        self._connection.execute(
+            update(networks)
+            .where(or_(networks.c.uuid == uuid, networks.c.segment_uuid == uuid))
+            .values({"updated_at": now(), "revision": networks.c.revision + 1, **values})
+        )
+
+    def set_roles(self, network_id: int, addresses: Sequence[str], role: str | None) -> int:
+        """Reserve unused addresses under a role, or free those that have one; returns how many."""
+        changed = 0
+        for start in range(0, len(addresses), 500):
+            changed += self._connection.execute(
+                update(fixed_ips)
+                .where(
+                    fixed_ips.c.network_id == network_id,
+                    fixed_ips.c.address.in_(addresses[start : start + 500]),
+                    fixed_ips.c.vip_project_id.is_(None),
+                )
+                .values(role=role, reserved=role is not None)
+            ).rowcount
+        return changed
+
+    def _add_addresses(self, network_id: int, addresses: Sequence[PlannedAddress]) -> None:
+        if not addresses:
+            return
+        self._connection.execute(
+            _INSERT_ADDRESSES,
+            [
+                {
+                    "address": each.address,
+                    "network_id": network_id,
+                    "position": position,
+                    "allocated": False,
+                    "leased": False,
+                    "reserved": each.role is not None,
+                    "role": each.role,
+                    "used_elsewhere": False,
+                    "released_at": NEVER,
+                }
+                for position, each in enumerate(addresses)
+            ],
+        )
+
+    def _refuse_used(self, network_id: int) -> None:
+        used = self._connection.execute(
+            select(fixed_ips.c.address)
+            .where(
+                fixed_ips.c.network_id == network_id,
+                or_(fixed_ips.c.allocated == true(), fixed_ips.c.vip_project_id.is_not(None)),
+            )
+            .limit(1)
+        ).scalar_one_or_none()
+        if used is not None:
+            raise Conflict(f"Address {used} is in use.")
 
     def every(self) -> list[Network]:
         """All networks by priority (none last), then by age."""
@@ -96,6 +185,14 @@ class NetworkStore:
         return [_network(row) for row in self._connection.execute(_EVERY.where(
             networks.c.vlan == vlan
         ))]
+
+    def of_segment(self, uuid: str) -> list[Network]:
+        """The rows of a network: its further subnets, then itself."""
+        further = [_network(row) for row in self._connection.execute(
+            select(networks).where(networks.c.segment_uuid == uuid).order_by(networks.c.id)
+        )]
+        first = self.find(uuid)
+        return further if first is None else [*further, first]
 
     def find(self, uuid: str) -> Network | None:
         """The network of that uuid, if there is one."""
@@ -139,6 +236,11 @@ class NetworkStore:
                 f"Network {uuid} must be disassociated from project {network.project_id} "
                 "before it can be deleted."
             )
+        for each in self.of_segment(uuid):
+            self._delete_row(each)
+
+    def _delete_row(self, network: Network) -> None:
+        uuid = network.uuid
         in_use = self._connection.execute(
             select(fixed_ips.c.address)
             .where(
@@ -148,12 +250,15 @@ class NetworkStore:
             .limit(1)
         ).scalar_one_or_none()
         interface = self._connection.execute(
-            select(virtual_interfaces.c.instance_uuid)
+            select(virtual_interfaces.c.instance_uuid, virtual_interfaces.c.uuid)
             .where(virtual_interfaces.c.network_id == network.id)
             .limit(1)
-        ).scalar_one_or_none()
+        ).one_or_none()
         if in_use is not None or interface is not None:
-            holder = in_use if in_use is not None else f"an interface of instance {interface}"
+            holder = in_use
+            if interface is not None and holder is None:
+                instance, port = interface
+                holder = f"an interface of instance {instance}" if instance else f"port {port}"
             raise Conflict(f"Network {uuid} is still in use: {holder}.")
         self._connection.execute(delete(fixed_ips).where(fixed_ips.c.network_id == network.id))
         self._connection.execute(delete(networks).where(networks.c.id == network.id))

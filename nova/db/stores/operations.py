@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from nova.db.schema.base import now
 from nova.db.schema.operations import operation_events, operations
@@ -26,6 +26,7 @@ _OPEN = (QUEUED, RUNNING)
 _IS_OPEN = or_(operations.c.state == QUEUED, operations.c.state == RUNNING)
 _INSERT = insert(operations)
 _GET = select(operations).where(operations.c.id == bindparam("the_id"))
+_GET_LOCKED = _GET.with_for_update()
 
 
 class OperationStore:
@@ -77,9 +78,10 @@ class OperationStore:
         )
         return [row.id for row in result]
 
-    def get(self, operation_id: int) -> Operation | None:
-        """One operation."""
-        row = self._connection.execute(_GET, {"the_id": operation_id}).first()
+    def get(self, operation_id: int, *, lock: bool = False) -> Operation | None:
+        """One operation. ``lock`` keeps others from writing it until the transaction ends."""
+        statement = _GET_LOCKED if lock else _GET
+        row = self._connection.execute(statement, {"the_id": operation_id}).first()
         return None if row is None else Operation(*row)
 
     def get_many(self, ids: Collection[int]) -> list[Operation]:
@@ -102,8 +104,12 @@ class OperationStore:
         payload: Mapping[str, Any] | None = None,
         attempt: int | None = None,
         from_step: str | None = None,
+        lease_before: datetime.datetime | None = None,
     ) -> bool:
-        """Enter a step under a lease; False where the operation ended or is at another step."""
+        """Enter a step under a lease; False where the operation ended or is at another step.
+
+        With ``lease_before`` also where its lease ends later than that.
+        """
         changes: dict[str, Any] = {
             "state": RUNNING, "step": step, "host": host, "lease_owner": lease_owner,
             "lease_until": lease_until, "updated_at": now(),
@@ -115,6 +121,12 @@ class OperationStore:
         where = [operations.c.id == operation_id, operations.c.state.in_(_OPEN)]
         if from_step is not None:
             where.append(operations.c.step == from_step)
+        if lease_before is not None:
+            where.append(
+                or_(
+                    operations.c.lease_until.is_(None), operations.c.lease_until < lease_before
+                )
+            )
         return self._connection.execute(
             update(operations).where(*where).values(changes)
         ).rowcount == 1
@@ -142,15 +154,24 @@ class OperationStore:
             .values(payload=payload)
         )
 
-    def renew(self, host: str, ids: Collection[int], until: datetime.datetime) -> None:
-        """Lengthen the leases of steps that a host is still busy with."""
-        self._connection.execute(
+    def renew(self, host: str, ids: Collection[int], until: datetime.datetime) -> int:
+        """Lengthen the leases of steps that a host is still busy with; how many are its own."""
+        return self._connection.execute(
             update(operations)
             .where(
                 operations.c.id.in_(ids), operations.c.host == host, operations.c.state == RUNNING
             )
             .values(lease_until=until)
+        ).rowcount
+
+    def building(self, steps: Collection[str]) -> dict[str, int]:
+        """How many operations are at one of ``steps`` on each host now."""
+        rows = self._connection.execute(
+            select(operations.c.host, func.count())
+            .where(operations.c.state == RUNNING, operations.c.step.in_(steps))
+            .group_by(operations.c.host)
         )
+        return {host: count for host, count in rows if host is not None}
 
     def unfinished(self, *, expired_at: datetime.datetime | None = None) -> list[Operation]:
         """Open operations, oldest first: all, or those whose lease ended before ``expired_at``."""

@@ -40,7 +40,7 @@ from nova.db.schema.compute import (
 from nova.db.schema.network import fixed_ips, floating_ips, security_groups
 from nova.errors import QuotaExceeded
 from nova.objects.quota import COUNTED, LimitRecord, ProjectUsage
-from nova.objects.states import SOFT_DELETED
+from nova.objects.states import RESIZED, RESTORING, SOFT_DELETED
 
 DEFAULT_CLASS = "default"
 
@@ -67,7 +67,18 @@ _NEW_USAGE: dict[str, Insert] = {
     "mysql": _KEEP_USAGE,
     "mariadb": _KEEP_USAGE,
 }
-_COUNTED_INSTANCES = and_(instances.c.deleted == 0, instances.c.vm_state != SOFT_DELETED)
+# One that waits for its deletion is not counted, but again from the moment it is restored.
+_COUNTED_INSTANCES = and_(
+    instances.c.deleted == 0,
+    or_(instances.c.vm_state != SOFT_DELETED, instances.c.task_state == RESTORING),
+)
+_RESIZED = select(
+    instances.c.vcpus, instances.c.memory_mb, instances.c.system_metadata, instances.c.user_id
+).where(
+    instances.c.project_id == bindparam("the_project"),
+    instances.c.deleted == 0,
+    instances.c.vm_state == RESIZED,
+)
 
 
 class QuotaStore:
@@ -290,7 +301,19 @@ class QuotaStore:
         if user_id is not None:
             statement = statement.where(instances.c.user_id == user_id)
         number, cores, ram = self._connection.execute(statement).one()
-        return number, int(cores or 0), int(ram or 0)
+        more_cores, more_ram = self._old_sides(project_id, user_id)
+        return number, int(cores or 0) + more_cores, int(ram or 0) + more_ram
+
+    def _old_sides(self, project_id: str, user_id: str | None) -> tuple[int, int]:
+        """What unconfirmed resizes count beyond their new size: a revert must not lack room."""
+        cores = ram = 0
+        rows = self._connection.execute(_RESIZED, {"the_project": project_id})
+        for vcpus, memory_mb, facts, owner in rows:
+            old = (facts or {}).get("old_flavor")
+            if old and user_id in (None, owner):
+                cores += max(0, old["vcpus"] - vcpus)
+                ram += max(0, old["memory_mb"] - memory_mb)
+        return cores, ram
 
     def _count(self, table: Any, project_id: str, user_id: str | None = None) -> int:
         statement = select(func.count()).where(table.c.project_id == project_id)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -109,6 +109,26 @@ class SecurityGroupStore:
             raise NotFound(f"Security group {group_id} not found.")
         return found[0]
 
+    def find_by_uuid(self, uuid: str) -> SecurityGroup | None:
+        """The group of that uuid with its rules, if there is one."""
+        found = self._read(_group.uuid == uuid)
+        return found[0] if found else None
+
+    def by_uuids(self, uuids: Sequence[str]) -> list[SecurityGroup]:
+        """The groups of those uuids, with their rules; unknown ones are left out."""
+        return self._read(_group.uuid.in_(uuids))
+
+    def describe(self, group_id: int, facts: Mapping[str, Any] | None) -> None:
+        """Write a group's facts and count the change."""
+        self._connection.execute(
+            update(security_groups)
+            .where(_group.id == group_id)
+            .values(
+                facts=None if facts is None else dict(facts), updated_at=now(),
+                revision=_group.revision + 1,
+            )
+        )
+
     def of_project(self, project_id: str) -> list[SecurityGroup]:
         """The groups of a project with their rules, by name."""
         return self._read(_group.project_id == project_id)
@@ -152,12 +172,17 @@ class SecurityGroupStore:
         to_port: int | None,
         cidr: str | None,
         source_group_id: int | None,
+        direction: str = "ingress",
+        ethertype: str | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> SecurityGroupRule:
         """Add a rule to a group; the caller has checked it."""
         result = self._connection.execute(
             insert(security_group_rules).values(
                 group_id=group_id, protocol=protocol, from_port=from_port, to_port=to_port,
                 cidr=cidr, source_group_id=source_group_id, created_at=now(),
+                direction=direction, ethertype=ethertype,
+                facts=None if facts is None else dict(facts),
             )
         )
         key = result.inserted_primary_key
@@ -170,6 +195,11 @@ class SecurityGroupStore:
         if row is None:
             raise NotFound(f"Security group rule {rule_id} not found.")
         return SecurityGroupRule(*row)
+
+    def find_rule(self, uuid: str) -> SecurityGroupRule | None:
+        """The rule of that uuid, if there is one."""
+        row = self._connection.execute(_RULES.where(_rule.uuid == uuid)).one_or_none()
+        return None if row is None else SecurityGroupRule(*row)
 
     def delete_rule(self, rule_id: int) -> None:
         """Remove a rule; ``NotFound`` without it."""
@@ -275,6 +305,16 @@ class SecurityGroupStore:
         for group_id, uuid in rows:
             members[group_id].append(uuid)
         return members
+
+    def of_member(self, member: str) -> list[SecurityGroup]:
+        """The groups of a server, or of a port that has none, without their rules."""
+        rows = self._connection.execute(
+            select(security_groups)
+            .select_from(security_groups.join(security_group_members))
+            .where(_member.instance_uuid == member)
+            .order_by(_group.name)
+        )
+        return [SecurityGroup(*row) for row in rows]
 
     def in_use(self, group_id: int) -> bool:
         """Whether any instance is in the group."""

@@ -14,7 +14,7 @@ from nova.api.compute.cloud import Cloud
 from nova.compute.limit_cache import LimitCache
 from nova.db.engine import Database
 from nova.network import floating
-from nova.network.allocation import AllocationRequest
+from nova.network.cards import AllocationRequest
 from tests.unit.api.conftest import (
     OTHER_PROJECT,
     PROJECT,

@@ -9,7 +9,7 @@ import pytest
 
 from nova.api.compute.cloud import Cloud
 from nova.db.engine import Database
-from nova.network.allocation import AllocationRequest
+from nova.network.cards import AllocationRequest
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT, Api, Told, message, same_shape, sample
 from tests.unit.db.instance_rows import instance_row
 

@@ -48,7 +48,7 @@ def act(api: Api, uuid: str, body: Any, **options: Any) -> Any:
         ({"createBackup": {"name": "b", "backup_type": "daily", "rotation": "1"}}, "backup", 202),
         ({"os-getConsoleOutput": {"length": 5}}, "console_output", 200),
         ({"os-getConsoleOutput": {}}, "console_output", 200),
-        ({"addSecurityGroup": {"name": "g"}}, "add_security_group", 202),
+        ({"addSecurityGroup": {"name": " g "}}, "add_security_group", 202),
         ({"removeSecurityGroup": {"name": "g"}}, "remove_security_group", 202),
         ({"addFixedIp": {"networkId": "1"}}, "add_fixed_ip", 202),
         ({"removeFixedIp": {"address": "10.0.0.2"}}, "remove_fixed_ip", 202),

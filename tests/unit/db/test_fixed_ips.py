@@ -152,7 +152,7 @@ def test_details_join_the_range_and_only_the_servers_that_hold_an_address(
 
 
 def test_a_card_goes_with_its_last_address(tx: Transaction, network: Network) -> None:
-    tx.fixed_ips.add_interfaces([("v", "fa:16:3e:00:00:01", network.id, "i", "tag")])
+    tx.fixed_ips.add_interfaces([("v", "fa:16:3e:00:00:01", network.id, "i", "tag", "p")])
     rows = tx.fixed_ips.next_free(network.id, 2)
     tx.fixed_ips.assign([(row, "i", "v") for row, _ in rows])
     assert [each.address for each in tx.fixed_ips.interfaces_of(["i"])] == ["10.0.0.2", "10.0.0.3"]

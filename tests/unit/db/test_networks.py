@@ -142,7 +142,7 @@ def test_a_network_in_use_is_not_deleted(db: Database) -> None:
         with pytest.raises(Conflict, match="still in use"):
             tx.networks.delete(network.uuid, require_disassociated=False)
         tx.fixed_ips.release_vip("10.0.0.14")
-        tx.fixed_ips.add_interfaces([("v", "fa:16:3e:00:00:01", network.id, "i", None)])
+        tx.fixed_ips.add_interfaces([("v", "fa:16:3e:00:00:01", network.id, "i", None, "p")])
         tx.fixed_ips.assign([(tx.fixed_ips.next_free(network.id, 1)[0][0], "i", "v")])
         with pytest.raises(Conflict, match=r"10\.0\.0\.1"):
             tx.networks.delete(network.uuid, require_disassociated=False)

@@ -108,6 +108,21 @@ def test_a_domains_own_role_counts_for_what_it_implies(tree: Tree) -> None:
     tree.service.roles.imply(own.id, tree.role("reader").id)
     tree.give("own", tree.top)
     assert tree.roles_on(tree.top) == ("reader",)
+    found = tree.service.assignments.search(
+        AssignmentQuery(user_id=tree.user.id, project_id=tree.top.id, effective=True)
+    )
+    assert [one.assignment.role_id for one in found] == [tree.role("reader").id]
+
+
+def test_a_domains_own_role_may_imply_that_of_another_domain_but_a_global_one_may_not(
+    tree: Tree,
+) -> None:
+    own = tree.service.roles.create({"name": "own", "domain_id": tree.domain.id})
+    elsewhere = tree.service.projects.create_domain({"name": "elsewhere"})
+    foreign = tree.service.roles.create({"name": "foreign", "domain_id": elsewhere.id})
+    tree.service.roles.imply(own.id, foreign.id)
+    with pytest.raises(Forbidden):
+        tree.service.roles.imply(tree.role("reader").id, own.id)
 
 
 def test_a_domains_own_role_is_refused_elsewhere(tree: Tree, cloud: BootstrapResult) -> None:

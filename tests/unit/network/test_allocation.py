@@ -16,7 +16,8 @@ from nova.conf.network import NetworkSection
 from nova.db.engine import Database
 from nova.errors import AddressInUse, BadRequest, NoMoreAddresses, NotFound, NovaError
 from nova.network import allocation
-from nova.network.allocation import AllocationRequest, NetworkAllocator
+from nova.network.allocation import NetworkAllocator
+from nova.network.cards import AllocationRequest
 from nova.objects.instance import RequestedNetwork, Vif
 from nova.objects.network import Network
 

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/security-group-rules``: what may come in, and that all may go out.
+
+What leaves a server is never held back here. Every group therefore shows a rule of direction egress
+for each IP version, which stands for that fact and stays; further egress rules are kept as written.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from nova.api.network import values as read
+from nova.api.network.error_body import typed
+from nova.api.network.pools import derived_uuid
+from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
+from nova.api.network.values import Attribute
+from nova.db.engine import Transaction
+from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
+from nova.network.security_groups import DEFAULT
+from nova.objects.network import SecurityGroup, SecurityGroupRule
+
+_VERSIONS = {"IPv4": 4, "IPv6": 6}
+_ANYWHERE = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
+#: Protocols by name (neutron-lib, ``constants.IP_PROTOCOL_MAP``; IANA's protocol numbers).
+PROTOCOLS = {
+    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "icmp": 1, "icmpv6": 58,
+    "ipv6-icmp": 58, "igmp": 2, "ipip": 4, "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89, "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6,
+    "udp": 17, "udplite": 136, "vrrp": 112, "hopopt": 0,
+}
+_WITH_PORTS = {6, 17, 33, 132, 136}
+_ICMP = {1, 58}
+
+
+def ethertype_of(rule: SecurityGroupRule) -> str:
+    """A rule's IP version: as said, else that of its range."""
+    if rule.ethertype:
+        return rule.ethertype
+    return "IPv6" if rule.cidr and ":" in rule.cidr else "IPv4"
+
+
+def shown(group: SecurityGroup, rule: SecurityGroupRule) -> Shown:
+    """A rule as clients see it. -1 for ICMP and a missing port are both any."""
+    low, high = rule.from_port, rule.to_port
+    return _view(
+        group, rule.uuid, rule.direction, ethertype_of(rule),
+        protocol=rule.protocol, low=None if low == -1 else low, high=None if high == -1 else high,
+        cidr=rule.cidr, source=rule.source_group_uuid,
+        common=standard(rule.facts, group.project_id, rule.revision, rule.created_at,
+                        rule.updated_at),
+    )
+
+
+def _view(
+    group: SecurityGroup,
+    identifier: str,
+    direction: str,
+    ethertype: str,
+    *,
+    protocol: str | None = None,
+    low: int | None = None,
+    high: int | None = None,
+    cidr: str | None = None,
+    source: str | None = None,
+    common: Shown,
+) -> Shown:
+    return {
+        "id": identifier, **common, "security_group_id": group.uuid, "direction": direction,
+        "ethertype": ethertype, "protocol": protocol, "port_range_min": low,
+        "port_range_max": high, "remote_ip_prefix": cidr, "remote_group_id": source,
+        "remote_address_group_id": None, "normalized_cidr": cidr,
+        "belongs_to_default_sg": group.name == DEFAULT,
+    }
+
+
+def standing(group: SecurityGroup) -> list[Shown]:
+    """The rules that say that everything may go out."""
+    common = standard(None, group.project_id, 0, group.created_at, None)
+    return [
+        _view(group, derived_uuid("egress", group.uuid, version), "egress", version, common=common)
+        for version in _VERSIONS
+    ]
+
+
+def shown_rules(group: SecurityGroup) -> list[Shown]:
+    """All rules of a group."""
+    return [*standing(group), *(shown(group, rule) for rule in group.rules)]
+
+
+def list_rules(call: Call, tx: Transaction) -> list[Shown]:
+    """The rules of the groups that the caller sees."""
+    wanted = call.values_of("security_group_id")
+    if wanted is not None:
+        groups = [
+            group for group in tx.security_groups.by_uuids(wanted) if call.owns(group.project_id)
+        ]
+    elif call.is_admin:
+        groups = tx.security_groups.every()
+    else:
+        groups = tx.security_groups.of_project(call.caller.project_id)
+    return [rule for group in groups for rule in shown_rules(group)]
+
+
+def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
+    """One of them."""
+    rule = tx.security_groups.find_rule(identifier)
+    if rule is not None:
+        group = tx.security_groups.get(rule.group_id)
+        return shown(group, rule) if call.owns(group.project_id) else None
+    return next((each for each in list_rules(call, tx) if each["id"] == identifier), None)
+
+
+def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
+    """Add a rule to a group, within the quota of rules in one group."""
+    group = _group(call, tx, values["security_group_id"])
+    source = None
+    if values.get("remote_group_id") is not None:
+        if values.get("remote_ip_prefix") is not None:
+            raise typed(
+                BadRequest("Only remote_ip_prefix or remote_group_id may be provided."),
+                "SecurityGroupRemoteGroupAndRemoteIpPrefix",
+            )
+        source = _group(call, tx, values["remote_group_id"])
+    ethertype = values.get("ethertype", "IPv4")
+    cidr = _range(values, ethertype, anywhere=source is None)
+    protocol = values.get("protocol")
+    low, high = _ports(protocol, values.get("port_range_min"), values.get("port_range_max"))
+    direction = values["direction"]
+    _refuse_present(
+        group, (direction, ethertype, protocol, low, high, cidr, source.uuid if source else None)
+    )
+    limit = call.cloud.limits.get(group.project_id, call.caller.user_id).get(
+        "security_group_rules", -1
+    )
+    if 0 <= limit <= len(group.rules):
+        raise QuotaExceeded("Quota exceeded for resources: ['security_group_rule'].")
+    if direction == "egress":
+        kept = cidr
+    else:
+        kept = cidr if source is None else None
+    rule = tx.security_groups.add_rule(
+        group.id, protocol=protocol, from_port=low, to_port=high, cidr=kept,
+        source_group_id=None if source is None else source.id, direction=direction,
+        ethertype=ethertype, facts=merged(None, values, ("description", "tags")) or None,
+    )
+    tx.after_commit(call.cloud.events.security_groups_changed)
+    return shown(group, rule)
+
+
+def _group(call: Call, tx: Transaction, identifier: str) -> SecurityGroup:
+    group = tx.security_groups.find_by_uuid(identifier)
+    if group is None or not call.owns(group.project_id):
+        raise typed(
+            NotFound(f"Security group {identifier} does not exist"), "SecurityGroupNotFound"
+        )
+    return group
+
+
+def _range(values: dict[str, Any], ethertype: str, *, anywhere: bool) -> str | None:
+    given: str | None = values.get("remote_ip_prefix")
+    if given is None:
+        return _ANYWHERE[ethertype] if anywhere else None
+    if ipaddress.ip_network(given).version != _VERSIONS[ethertype]:
+        raise typed(
+            BadRequest(f"Conflicting value ethertype {ethertype} for CIDR {given}"),
+            "SecurityGroupRuleParameterConflict",
+        )
+    return given
+
+
+def _number(protocol: str | None) -> int | None:
+    if protocol is None:
+        return None
+    return int(protocol) if protocol.isdigit() else PROTOCOLS[protocol]
+
+
+def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
+    """The stored pair: type and code (-1 for any) for ICMP, a range of ports for the others."""
+    number = _number(protocol)
+    if number in _ICMP:
+        for name, value in (("port_range_min", low), ("port_range_max", high)):
+            if value is not None and value > 255:
+                raise read.wrong(name, "Types and codes of ICMP are 0 through 255.")
+        if high is not None and low is None:
+            raise typed(
+                BadRequest(f"ICMP code (port-range-max) {high} is provided but ICMP type "
+                           "(port-range-min) is missing."),
+                "SecurityGroupMissingIcmpType",
+            )
+        return (-1 if low is None else low), (-1 if high is None else high)
+    if low is None and high is None:
+        return None, None
+    if number not in _WITH_PORTS:
+        raise typed(
+            BadRequest("Must also specify protocol if port range is given."),
+            "SecurityGroupProtocolRequiredWithPorts",
+        )
+    if low is None or high is None or low > high or low < 1:
+        raise typed(
+            BadRequest("For TCP/UDP protocols, port_range_min must be <= port_range_max"),
+            "SecurityGroupInvalidPortRange",
+        )
+    return low, high
+
+
+def _refuse_present(group: SecurityGroup, wanted: tuple[Any, ...]) -> None:
+    direction, ethertype, protocol, low, high, cidr, source = wanted
+    rules = [
+        (rule.uuid, (rule.direction, ethertype_of(rule), rule.protocol, rule.from_port,
+                     rule.to_port, rule.cidr, rule.source_group_uuid))
+        for rule in group.rules
+    ]
+    rules += [
+        (each["id"], ("egress", each["ethertype"], None, None, None, _ANYWHERE[each["ethertype"]],
+                      None))
+        for each in standing(group)
+    ]
+    for identifier, present in rules:
+        if present == (direction, ethertype, protocol, low, high, cidr, source):
+            raise typed(
+                Conflict(f"Security group rule already exists. Rule id is {identifier}."),
+                "SecurityGroupRuleExists",
+            )
+
+
+def delete(call: Call, tx: Transaction, current: Shown) -> None:
+    """Remove a rule."""
+    rule = tx.security_groups.find_rule(current["id"])
+    if rule is None:
+        raise typed(
+            Conflict("Everything may leave the servers of this cloud; the rule that says so stays."),
+            "SecurityGroupRuleInUse",
+        )
+    tx.security_groups.delete_rule(rule.id)
+    tx.after_commit(call.cloud.events.security_groups_changed)
+
+
+def _protocol(name: str, value: Any) -> str | None:
+    if value is None or value == "" or (isinstance(value, str) and value.lower() == "any"):
+        return None
+    text = str(value).lower()
+    if isinstance(value, bool) or not (
+        text in PROTOCOLS or (text.isdigit() and int(text) <= 255)
+    ):
+        raise typed(
+            BadRequest(f"Security group rule protocol {str(value)[:40]} not supported. Only protocol "
+                       f"values {sorted(PROTOCOLS)} and integer representations [0 to 255] are "
+                       "supported."),
+            "SecurityGroupRuleInvalidProtocol",
+        )
+    return str(int(text)) if text.isdigit() else text
+
+
+def _ethertype(name: str, value: Any) -> str:
+    for known in _VERSIONS:
+        if isinstance(value, str) and value.lower() == known.lower():
+            return known
+    raise read.wrong(name, f"'{str(value)[:40]}' is not in [IPv4, IPv6].")
+
+
+def _prefix(name: str, value: Any) -> str | None:
+    return None if value in (None, "") else str(read.cidr(name, value))
+
+
+def _port(name: str, value: Any) -> int | None:
+    if value in (None, "", -1, "-1"):
+        return None
+    found: int | None = read.integer(0, 65535)(name, value)
+    return found
+
+
+ATTRIBUTES = read.table(
+    read.DESCRIPTION, read.PROJECT, read.TAGS,
+    Attribute("security_group_id", read.uuid, required=True),
+    Attribute("direction", read.one_of("ingress", "egress"), required=True),
+    Attribute("ethertype", _ethertype),
+    Attribute("protocol", _protocol),
+    Attribute("port_range_min", _port),
+    Attribute("port_range_max", _port),
+    Attribute("remote_ip_prefix", _prefix),
+    Attribute("remote_group_id", read.nullable(read.uuid)),
+)
+
+SECURITY_GROUP_RULES = Resource(
+    singular="security_group_rule", plural="security_group_rules",
+    error="SecurityGroupRuleNotFound", attributes=ATTRIBUTES,
+    keys=keys(
+        "security_group_id direction ethertype protocol port_range_min port_range_max "
+        "remote_ip_prefix remote_group_id remote_address_group_id normalized_cidr "
+        "belongs_to_default_sg"
+    ),
+    list=list_rules, find=find, create=create, delete=delete, path="security-group-rules",
+)

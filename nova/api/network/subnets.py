@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/subnets``: the ranges of nova-network's networks, and those of pools of floating addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from nova.api.network import values as read
+from nova.api.network.error_body import typed
+from nova.api.network.networks import by_network, owner_of, rows_of, sees
+from nova.api.network.pools import Pool, pool_named, pools, runs, shown_subnet
+from nova.api.network.quotas import check_room
+from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
+from nova.api.network.values import Attribute
+from nova.db.engine import Transaction
+from nova.errors import BadRequest, Conflict, Forbidden, InvalidInput, NetworkNotFound
+from nova.network.segments import SubnetRequest, add_subnet
+from nova.objects.network import Network
+
+_FACTS = ("name", "description", "tags", "host_routes", "service_types")
+_MOST_DNS = 2
+
+
+def facts_of(row: Network, version: int) -> dict[str, Any]:
+    """What was written about a subnet: it has a part of its row's facts."""
+    found = (row.facts or {}).get(f"subnet{version}")
+    return dict(found) if found else {}
+
+
+def shown(first: Network, row: Network, version: int, given_pools: list[dict[str, str]]) -> Shown:
+    """A range of a network as clients see it."""
+    facts = facts_of(row, version)
+    four = version == 4
+    return {
+        "id": row.subnet_uuid if four else row.subnet_uuid_v6,
+        "name": facts.get("name", row.label), "network_id": first.uuid,
+        **standard(facts, owner_of(first), row.revision, row.created_at, row.updated_at),
+        "cidr": row.cidr if four else row.cidr_v6, "ip_version": version,
+        "gateway_ip": row.gateway if four else row.gateway_v6,
+        "enable_dhcp": row.enable_dhcp if four else True,
+        "allocation_pools": given_pools,
+        "dns_nameservers": [
+            each for each in (row.dns1, row.dns2)
+            if each and ipaddress.ip_address(each).version == version
+        ],
+        "host_routes": facts.get("host_routes", []),
+        "ipv6_address_mode": None if four else "slaac", "ipv6_ra_mode": None if four else "slaac",
+        "subnetpool_id": None, "service_types": facts.get("service_types", []),
+        "segment_id": None, "router:external": False,
+    }
+
+
+def allocation_pools(tx: Transaction, rows: Sequence[Network]) -> dict[int, list[dict[str, str]]]:
+    """The ranges that servers' addresses come from, by row: virtual IPs and the network's own
+    addresses are cut out.
+    """
+    wanted = [row.id for row in rows if row.cidr is not None]
+    kept: dict[int, set[int]] = {}
+    for network_id, address, _role in tx.fixed_ips.reserved_roles(wanted):
+        kept.setdefault(network_id, set()).add(int(ipaddress.IPv4Address(address)))
+    found = {}
+    for network_id, (first, last) in tx.fixed_ips.spans(wanted).items():
+        found[network_id] = _gaps(
+            int(ipaddress.IPv4Address(first)), int(ipaddress.IPv4Address(last)),
+            kept.get(network_id, set()),
+        )
+    return found
+
+
+def _gaps(first: int, last: int, kept: set[int]) -> list[dict[str, str]]:
+    ranges = []
+    start = first
+    for number in sorted(each for each in kept if first <= each <= last):
+        if start < number:
+            ranges.append((start, number - 1))
+        start = number + 1
+    if start <= last:
+        ranges.append((start, last))
+    return [
+        {"start": str(ipaddress.IPv4Address(a)), "end": str(ipaddress.IPv4Address(z))}
+        for a, z in ranges
+    ]
+
+
+def _pools6(row: Network) -> list[dict[str, str]]:
+    whole = ipaddress.IPv6Network(str(row.cidr_v6))
+    return [{"start": str(whole[2]), "end": str(whole[-1])}]
+
+
+def _of_rows(tx: Transaction, groups: Sequence[list[Network]]) -> list[Shown]:
+    rows = [row for group in groups for row in group]
+    given = allocation_pools(tx, rows)
+    found = []
+    for group in groups:
+        for row in group:
+            if row.cidr is not None:
+                found.append(shown(group[0], row, 4, given.get(row.id, [])))
+            if row.cidr_v6 is not None:
+                found.append(shown(group[0], row, 6, _pools6(row)))
+    return found
+
+
+def list_subnets(call: Call, tx: Transaction) -> list[Shown]:
+    """The subnets of all networks that the caller sees."""
+    groups = [rows for rows in by_network(tx.networks.every()).values() if sees(call, rows[0])]
+    wanted = call.values_of("network_id")
+    if wanted is not None:
+        groups = [rows for rows in groups if rows[0].uuid in wanted]
+    return _of_rows(tx, groups) + [
+        shown_subnet(pool, each) for pool in pools(tx) for each in pool.subnets
+    ]
+
+
+def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
+    """One of them."""
+    place = place_of(tx, identifier)
+    if place is not None:
+        first, row, version = place
+        if not sees(call, first):
+            return None
+        given = _pools6(row) if version == 6 else allocation_pools(tx, [row]).get(row.id, [])
+        return shown(first, row, version, given)
+    for pool in pools(tx):
+        for each in pool.subnets:
+            if each["id"] == identifier:
+                return shown_subnet(pool, each)
+    return None
+
+
+def place_of(tx: Transaction, identifier: str) -> tuple[Network, Network, int] | None:
+    """A subnet's network, row and IP version."""
+    for rows in by_network(tx.networks.every()).values():
+        for row in rows:
+            if row.subnet_uuid == identifier:
+                return rows[0], row, 4
+            if row.subnet_uuid_v6 == identifier:
+                return rows[0], row, 6
+    return None
+
+
+def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
+    """Make a subnet of a network, or of a pool of floating addresses."""
+    range_ = ipaddress.ip_network(_cidr(values))
+    version = values.get("ip_version", range_.version)
+    if version != range_.version:
+        raise BadRequest(
+            f"Invalid input for cidr. Reason: '{range_}' is not an IPv{version} subnet."
+        )
+    pool = pool_named(tx, values["network_id"])
+    if pool is not None:
+        if not call.is_admin:
+            raise Forbidden("Only administrators add addresses to external networks.")
+        return _create_in_pool(call, tx, pool, values)
+    rows = rows_of(call, tx, values["network_id"])
+    if rows is None:
+        raise NetworkNotFound(values["network_id"])
+    first = rows[0]
+    if not call.owns(owner_of(first)):
+        raise typed(Forbidden("rule:create_subnet is disallowed by policy"), "PolicyNotAuthorized")
+    owner = owner_of(first) or ""
+    used = sum(
+        (row.cidr is not None) + (row.cidr_v6 is not None) for row in tx.networks.owned_by(owner)
+    )
+    check_room(call, tx, "subnet", owner, used)
+    _check_honoured(values, version)
+    made = add_subnet(
+        tx, [*rows[1:], first],
+        SubnetRequest(
+            cidr=str(range_), gateway=values.get("gateway_ip"), pools=_pools_of(values, version),
+            dns=tuple(values.get("dns_nameservers", ())),
+            enable_dhcp=values.get("enable_dhcp", True),
+        ),
+        call.cloud.config.network,
+    )
+    part = merged({"name": ""}, values, _FACTS)
+    tx.networks.change(made.id, {"facts": {**(made.facts or {}), f"subnet{version}": part}})
+    tx.after_commit(call.cloud.events.networks_changed)
+    fresh = tx.networks.get(made.uuid)
+    identifier = fresh.subnet_uuid if version == 4 else fresh.subnet_uuid_v6
+    found = find(call, tx, identifier or "")
+    assert found is not None
+    return found
+
+
+def _cidr(values: dict[str, Any]) -> str:
+    if values.get("subnetpool_id") or values.get("use_default_subnetpool"):
+        raise BadRequest("There are no subnet pools here: give the subnet a cidr.")
+    if not values.get("cidr"):
+        raise BadRequest("Failed to parse request. Required attribute 'cidr' not specified")
+    return str(values["cidr"])
+
+
+def _check_honoured(values: dict[str, Any], version: int) -> None:
+    """Refuse what a bridge with its gateway and DHCP server cannot do."""
+    if "gateway_ip" in values and values["gateway_ip"] is None:
+        raise InvalidInput(
+            "gateway_ip", "The bridge is the gateway of every network here; there is always one."
+        )
+    if len(values.get("dns_nameservers", ())) > _MOST_DNS:
+        raise InvalidInput("dns_nameservers", "A network hands out at most two.")
+    if version == 6:
+        for name in ("ipv6_address_mode", "ipv6_ra_mode"):
+            if values.get(name) not in (None, "slaac"):
+                raise InvalidInput(name, "Addresses of IPv6 are formed by the guests: slaac alone.")
+        if values.get("allocation_pools"):
+            raise InvalidInput(
+                "allocation_pools", "Addresses of IPv6 are formed by the guests, from the prefix."
+            )
+
+
+def _pools_of(values: dict[str, Any], version: int) -> tuple[tuple[str, str], ...] | None:
+    given = values.get("allocation_pools")
+    if not given:
+        return None
+    for each in given:
+        if each.keys() != {"start", "end"}:
+            raise InvalidInput("allocation_pools", "Each has a start and an end.")
+        if {ipaddress.ip_address(text).version for text in each.values()} != {version}:
+            raise InvalidInput("allocation_pools", f"They have to be of IPv{version}.")
+    return tuple((each["start"], each["end"]) for each in given)
+
+
+def _create_in_pool(
+    call: Call, tx: Transaction, pool: Pool, values: dict[str, Any]
+) -> Shown:
+    """Fill a pool with the addresses of a range, but the gateway's."""
+    whole = ipaddress.ip_network(values["cidr"])
+    given = _pools_of(values, whole.version)
+    if given is None:
+        if whole.num_addresses > 65536:
+            raise InvalidInput("cidr", "Without allocation_pools it has at most 65536 addresses.")
+        members = list(whole.hosts())
+        gateway = values["gateway_ip"] if "gateway_ip" in values else str(members[0])
+    else:
+        members = [each for start, end in given for each in _span(whole, start, end)]
+        gateway = values["gateway_ip"] if "gateway_ip" in values else str(whole[1])
+    addresses = [each for each in members if str(each) != gateway]
+    interface = call.cloud.config.network.public_interface
+    tx.floating_ips.create_many([str(each) for each in addresses], pool.name, interface)
+    subnet = {
+        "id": str(uuid.uuid4()), "cidr": str(whole), "gateway_ip": gateway,
+        "allocation_pools": runs(addresses), **merged({"name": ""}, values, _FACTS),
+    }
+    _write_pool(tx, pool, [*pool.subnets, subnet])
+    changed = pool_named(tx, pool.uuid)
+    assert changed is not None
+    return shown_subnet(changed, subnet)
+
+
+def _span(whole: Any, start: str, end: str) -> list[Any]:
+    first, last = ipaddress.ip_address(start), ipaddress.ip_address(end)
+    if first not in whole or last not in whole or int(first) > int(last):
+        raise InvalidInput("allocation_pools", f"{start}-{end} is not within {whole}.")
+    if int(last) - int(first) > 65536:
+        raise InvalidInput("allocation_pools", "A pool has at most 65536 addresses.")
+    return [ipaddress.ip_address(number) for number in range(int(first), int(last) + 1)]
+
+
+def _write_pool(tx: Transaction, pool: Pool, subnets: list[dict[str, Any]]) -> None:
+    facts = {**((pool.row.facts if pool.row else None) or {}), "subnets": subnets}
+    if pool.row is None:
+        tx.floating_pools.adopt(pool.uuid, pool.name, facts)
+    else:
+        tx.floating_pools.update(pool.uuid, facts)
+
+
+def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) -> Shown:
+    """Change a subnet."""
+    identifier = current["id"]
+    if current["router:external"]:
+        return _update_in_pool(call, tx, current, values)
+    place = place_of(tx, identifier)
+    assert place is not None
+    _first, row, version = place
+    _check_honoured(values, version)
+    if values.get("gateway_ip", current["gateway_ip"]) != current["gateway_ip"]:
+        raise Conflict(
+            "The gateway is the address of the bridge on every host, and stays as the subnet was made."
+        )
+    columns: dict[str, Any] = {}
+    if "dns_nameservers" in values:
+        names = [*values["dns_nameservers"], None, None]
+        columns |= {"dns1": names[0], "dns2": names[1]}
+    if "enable_dhcp" in values:
+        columns["enable_dhcp"] = values["enable_dhcp"]
+    given = _pools_of(values, version)
+    if given is not None:
+        _move_pools(tx, row, given)
+    part = merged(facts_of(row, version) or {"name": current["name"]}, values, _FACTS)
+    columns["facts"] = {**(row.facts or {}), f"subnet{version}": part}
+    tx.networks.change(row.id, columns)
+    tx.after_commit(call.cloud.events.networks_changed)
+    found = find(call, tx, identifier)
+    assert found is not None
+    return found
+
+
+def _move_pools(tx: Transaction, row: Network, given: Sequence[tuple[str, str]]) -> None:
+    """Take unused addresses out of the range or into it; virtual IPs stay what they are."""
+    whole = ipaddress.ip_network(str(row.cidr))
+    inside = {str(each) for start, end in given for each in _span(whole, start, end)}
+    rows = tx.fixed_ips.of_network(row.id)
+    tx.networks.set_roles(
+        row.id, [each.address for each in rows if each.role == "outside" and each.address in inside],
+        None,
+    )
+    tx.networks.set_roles(
+        row.id, [each.address for each in rows if each.role is None and each.address not in inside],
+        "outside",
+    )
+
+
+def _update_in_pool(
+    call: Call, tx: Transaction, current: Shown, values: dict[str, Any]
+) -> Shown:
+    beyond = sorted(
+        name for name in values.keys() - {*_FACTS}
+        if name != "tags" and values[name] != current[name]
+    )
+    if beyond:
+        raise Conflict(
+            f"{beyond[0]} of an external subnet stays as it was made: remove it and make another."
+        )
+    pool = pool_named(tx, current["network_id"])
+    assert pool is not None
+    subnets = [
+        {**merged(each, values, _FACTS), "revision": each.get("revision", 0) + 1}
+        if each["id"] == current["id"] else each
+        for each in pool.subnets
+    ]
+    _write_pool(tx, pool, subnets)
+    found = find(call, tx, current["id"])
+    assert found is not None
+    return found
+
+
+def delete(call: Call, tx: Transaction, current: Shown) -> None:
+    """Remove a subnet none of whose addresses is in use."""
+    if current["router:external"]:
+        return _delete_in_pool(tx, current)
+    place = place_of(tx, current["id"])
+    assert place is not None
+    first, row, version = place
+    try:
+        if row is not first and version == 4 and row.cidr_v6 is None:
+            tx.networks.delete(row.uuid, require_disassociated=False)
+        else:
+            tx.networks.empty(row.id, version=version)
+            rest = {
+                name: value for name, value in (row.facts or {}).items()
+                if name != f"subnet{version}"
+            }
+            tx.networks.change(row.id, {"facts": rest})
+    except Conflict as error:
+        raise typed(
+            Conflict(f"Unable to complete operation on subnet {current['id']}: One or more ports "
+                     f"have an IP allocation from this subnet. {error.message}"),
+            "SubnetInUse",
+        ) from None
+    tx.after_commit(call.cloud.events.networks_changed)
+    return None
+
+
+def _delete_in_pool(tx: Transaction, current: Shown) -> None:
+    pool = pool_named(tx, current["network_id"])
+    assert pool is not None
+    whole = ipaddress.ip_network(current["cidr"])
+    members = [
+        each for each in tx.floating_ips.every()
+        if each.pool == pool.name and ipaddress.ip_address(each.address) in whole
+    ]
+    if any(each.project_id is not None for each in members):
+        raise typed(
+            Conflict(f"Unable to complete operation on subnet {current['id']}: One or more "
+                     "floating IPs have an address of this subnet."),
+            "SubnetInUse",
+        )
+    tx.floating_ips.delete_many([each.address for each in members])
+    _write_pool(tx, pool, [each for each in pool.subnets if each["id"] != current["id"]])
+
+
+_POOL = read.structure(start=read.address, end=read.address)
+_ROUTE = read.structure(destination=read.cidr, nexthop=read.address)
+
+ATTRIBUTES = read.table(
+    read.NAME, read.DESCRIPTION, read.PROJECT, read.TAGS,
+    Attribute("network_id", read.uuid, put=False, required=True),
+    Attribute("ip_version", read.one_of(4, 6), put=False),
+    Attribute("cidr", read.nullable(read.cidr), put=False),
+    Attribute("prefixlen", read.integer(0, 128, nullable=True), put=False),
+    Attribute("gateway_ip", read.nullable(read.address)),
+    Attribute("allocation_pools", read.list_of(_POOL)),
+    Attribute("dns_nameservers", read.list_of(read.address)),
+    Attribute("host_routes", read.list_of(_ROUTE)),
+    Attribute("enable_dhcp", read.boolean),
+    Attribute("ipv6_address_mode", read.nullable(read.text(32)), put=False),
+    Attribute("ipv6_ra_mode", read.nullable(read.text(32)), put=False),
+    Attribute("subnetpool_id", read.nullable(read.text(64)), put=False),
+    Attribute("use_default_subnetpool", read.boolean, put=False),
+    Attribute("service_types", read.list_of(read.text())),
+)
+
+SUBNETS = Resource(
+    singular="subnet", plural="subnets", error="SubnetNotFound", attributes=ATTRIBUTES,
+    keys=keys(
+        "name network_id cidr ip_version gateway_ip enable_dhcp allocation_pools dns_nameservers "
+        "host_routes ipv6_address_mode ipv6_ra_mode subnetpool_id service_types segment_id "
+        "router:external"
+    ),
+    list=list_subnets, find=find, create=create, update=update, delete=delete,
+)

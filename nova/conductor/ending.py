@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ending operations early: what each has taken beyond its instance's row, and how that is given back.
+
+An operation is abandoned when something overtakes it: a delete, an evacuation, a reset by an
+administrator, a timeout. Its rows are settled in the transaction of whoever overtakes it; what its host
+still makes of it is removed when the host reports (``Conductor.step_done``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova.compute.lifecycle import ACTIONS
+from nova.conductor.host_table import BUILDING_STEPS
+from nova.conductor.release import Holder, release_claims
+from nova.db.engine import Transaction
+from nova.objects.instance import Instance
+from nova.objects.operation import Operation
+from nova.objects.states import RESIZED
+
+_MOVES = {"resize": "error", "migrate": "error", "live_migrate": "cancelled", "evacuate": "error"}
+_IMAGE_FLOWS = frozenset({"snapshot", "backup", "shelve"})
+
+
+class Overtaken(Exception):
+    """The operation ended in another transaction; this one must not write."""
+
+
+def stands(operation: Operation, instance: Instance) -> bool:
+    """Whether the instance is in a task state of the operation, as the lifecycle table has it."""
+    action = ACTIONS[operation.flow or ""]
+    return instance.task_state == action.running or instance.task_state in action.passes
+
+
+def end(tx: Transaction, operation: Operation, *, failed: bool = False) -> None:
+    """Finish an operation. Raises ``Overtaken`` where it had ended before."""
+    if not tx.operations.finish(
+        operation.id, failed=failed, message="Error" if failed else None
+    ):
+        raise Overtaken
+
+
+def go_on(
+    core: Holder,
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    step: str,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    """Enter the next step. Raises ``Overtaken`` where the operation had ended before."""
+    if not core.dispatcher.enter(tx, operation, instance, step, payload):
+        raise Overtaken
+
+
+def end_and_discard(
+    core: Holder,
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    image_id: str | None,
+    *,
+    failed: bool = False,
+    keep_active: bool = False,
+) -> None:
+    """Finish an operation once an image is deleted; at once where there is none.
+
+    ``keep_active`` spares an image that has its data.
+    """
+    if not image_id:
+        end(tx, operation, failed=failed)
+        return
+    go_on(
+        core, tx, operation, instance, "discard",
+        {"image_id": image_id, "failed": failed, "keep_active": keep_active},
+    )
+
+
+def not_building(core: Holder, tx: Transaction, operation: Operation) -> None:
+    """The present step ends for good: its host builds one guest less, once committed."""
+    node_id = operation.payload.get("node_id")
+    if node_id is not None and operation.step in BUILDING_STEPS:
+        tx.after_commit(lambda: core.hosts.table.note_building(node_id, -1))
+
+
+def settle(
+    tx: Transaction, operation: Operation, instance: Instance, status: str | None = None
+) -> None:
+    """Give back the quota that an operation took and end its migration.
+
+    ``status`` is the migration's; without it that of a move that was overtaken.
+    """
+    taken = operation.payload.get("quota")
+    if taken:
+        tx.quotas.release(instance.project_id, taken)
+    migration_id = operation.payload.get("migration_id")
+    if migration_id:
+        tx.migrations.update(migration_id, status or _MOVES.get(operation.flow or "", "error"))
+
+
+def abandon(
+    core: Holder,
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    *,
+    keep_claims: bool = False,
+) -> None:
+    """End an operation that was overtaken; nothing happens where it has ended by itself.
+
+    ``keep_claims`` leaves what it holds on hosts claimed, for a delete, which removes the guests first.
+    The instance's state is the caller's to write.
+    """
+    if operation.step == "discard" or operation.flow is None:
+        return
+    flow = operation.flow
+    image_id = operation.payload.get("image_id") if flow in _IMAGE_FLOWS else None
+    try:
+        end_and_discard(
+            core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve"
+        )
+    except Overtaken:
+        return
+    not_building(core, tx, operation)
+    settle(tx, operation, instance, "confirmed" if flow == "confirm_resize" else None)
+    if not keep_claims:
+        _let_go(core, tx, operation, instance)
+
+
+def _let_go(core: Holder, tx: Transaction, operation: Operation, instance: Instance) -> None:
+    """Give back what an operation claimed on hosts and in networks."""
+    if operation.flow in _MOVES:
+        release_claims(core, tx, instance, "incoming")
+    elif operation.flow == "create":
+        undo_create(core, tx, instance)
+    elif operation.flow == "unshelve" and instance.vm_state == "shelved_offloaded":
+        release_claims(core, tx, instance)
+        tx.instances.update(instance.uuid, {"host": None, "node": None})
+
+
+def undo_create(core: Holder, tx: Transaction, instance: Instance) -> None:
+    """Take back the host and the addresses of a boot."""
+    release_claims(core, tx, instance)
+    core.networks.release(tx, [instance.uuid])
+    tx.instances.update(instance.uuid, {"network_info": (), "host": None, "node": None})
+
+
+def abandon_all(
+    core: Holder,
+    tx: Transaction,
+    instance: Instance,
+    *,
+    keep_claims: bool = True,
+    deletes: bool = True,
+) -> None:
+    """Abandon the open operations of an instance; deletes in the true sense only with ``deletes``."""
+    for operation in tx.operations.open_for(instance.uuid):
+        if deletes or operation.flow not in ("delete", "force_delete"):
+            abandon(core, tx, operation, instance, keep_claims=keep_claims)
+
+
+def keep_new_size(core: Holder, tx: Transaction, instance: Instance) -> None:
+    """A resize can be reverted no more: what the old side held is given back.
+
+    The smaller parts of the new flavor leave the quota now. The caller writes ``without_resize``.
+    """
+    release_claims(core, tx, instance, "outgoing")
+    old = instance.system_metadata.get("old_flavor")
+    if old:
+        tx.quotas.release(
+            instance.project_id,
+            {
+                "cores": max(0, old["vcpus"] - instance.vcpus),
+                "ram": max(0, old["memory_mb"] - instance.memory_mb),
+            },
+        )
+
+
+def without_resize(instance: Instance) -> dict[str, Any]:
+    """The instance's system metadata without what a revert would need."""
+    return {
+        key: value for key, value in instance.system_metadata.items()
+        if key not in ("old_flavor", "old_vm_state", "resize_quota")
+    }
+
+def end_resize(tx: Transaction, instance: Instance) -> None:
+    """A resize that waits for confirm or revert counts as confirmed; of others nothing changes."""
+    if instance.vm_state != RESIZED:
+        return
+    migration = tx.migrations.latest(instance.uuid, statuses=["finished"])
+    if migration is not None:
+        tx.migrations.update(migration.id, "confirmed")

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt driver: what the host is, and its sides put together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import libvirt
+
+from nova.conf import Config
+from nova.errors import NovaError
+from nova.objects.host import HostReport
+from nova.objects.states import RUNNING
+from nova.virt.driver import Capabilities
+from nova.virt.libvirt import statistics
+from nova.virt.libvirt.files import HostFiles
+from nova.virt.libvirt.guest_config import GuestHost
+from nova.virt.libvirt.host import HypervisorConnection, power_state
+from nova.virt.libvirt.image_cache import ImageCache
+from nova.virt.libvirt.maintenance import GuestMaintenance
+from nova.virt.libvirt.moves import GuestMoves
+from nova.virt.libvirt.parts import DriverParts
+from nova.virt.libvirt.power import GuestPower
+from nova.virt.libvirt.storage import GuestStorage, StorageOptions
+from nova.virt.libvirt.vif import NicHost, tap_queue_limit
+
+LOG = logging.getLogger(__name__)
+
+_URIS = {
+    "kvm": "qemu:///system", "qemu": "qemu:///system", "lxc": "lxc:///system",
+    "xen": "xen:///system",
+}
+_MACHINE = Capabilities(
+    pause=True, suspend=True, rescue=True, snapshot=True, live_migration=True, password=True,
+    crash_dump=True, attach_interface=True,
+)
+CAPABILITIES = {
+    "kvm": _MACHINE, "qemu": _MACHINE,
+    # No hypervisor was there to try these with; what is not sure is not claimed.
+    "xen": Capabilities(pause=True, suspend=True, snapshot=True),
+    "lxc": Capabilities(pause=True),
+}
+
+
+class HostNotUsable(NovaError):
+    """Guests cannot run on this host as it is set up."""
+
+
+class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
+    """One compute host with libvirt."""
+
+    def __init__(self, config: Config) -> None:
+        section = config.libvirt
+        self._config = config
+        self._connection = HypervisorConnection(section.connection_uri or _URIS[section.virt_type])
+        self._meter = statistics.CpuMeter()
+        self._hurried: set[str] = set()
+        self.capabilities = CAPABILITIES[section.virt_type]
+        path = config.compute_host.instances_path or f"{config.default.state_path}/instances"
+        self._files = HostFiles(
+            instances=Path(path).absolute(),
+            snapshots=Path(section.snapshots_directory or f"{path}/snapshots").absolute(),
+            host=config.default.host,
+        )
+
+    # --- host ------------------------------------------------------------------------------------
+
+    def watch(self, changed: Callable[[str | None, int], None]) -> None:
+        """Tell of guests that change by themselves."""
+        self._connection.watch(changed)
+
+    def start(self) -> None:
+        """Connect, look at the host, make the directories.
+
+        Raises ``HypervisorUnreachable`` or ``HostNotUsable`` with what to do.
+        """
+        config, section = self._config, self._config.libvirt
+        self._connection.start()
+        self._files.prepare()
+        require_passable(self._files.instances)
+        connection = self._connection.get()
+        with self._connection.translated():
+            self._capabilities_xml = str(connection.getCapabilities())
+        self._supported = statistics.supported_instances(self._capabilities_xml)
+        if section.virt_type not in {kind for _arch, kind, _os in self._supported}:
+            offered = ", ".join(sorted({kind for _arch, kind, _os in self._supported})) or "none"
+            raise HostNotUsable(
+                f"[libvirt] virt_type is {section.virt_type}, but {self._connection.uri} runs only "
+                f"{offered}. Choose one of these, or make {section.virt_type} available."
+            )
+        pinned = config.compute_host.vcpu_pin_set
+        self._cpus = len(statistics.cpus_of(pinned)) if pinned else int(connection.getInfo()[2])
+        self._parts = DriverParts(
+            host=config.default.host, section=section, options=config.compute_host,
+            connection=self._connection,
+            storage=GuestStorage(
+                self._files,
+                ImageCache(self._files, force_raw=config.compute_host.force_raw_images),
+                StorageOptions(section, config.compute_host, config.network.dhcp_domain),
+            ),
+            guest_host=self._guest_host(), nic_host=self._nic_host(),
+        )
+        LOG.info("%s: %s", self._connection.uri, self.describe())
+
+    def describe(self) -> str:
+        """The hypervisor in a few words."""
+        connection = self._connection.get()
+        with self._connection.translated():
+            version, library = connection.getVersion(), connection.getLibVersion()
+        return (
+            f"{self._config.libvirt.virt_type} guests by {connection.getType()} "
+            f"{_version(version)}, libvirt {_version(library)}"
+        )
+
+    def stop(self) -> None:
+        """Disconnect; guests go on."""
+        self._connection.stop()
+
+    def reports(self) -> Sequence[HostReport]:
+        """The host as it is now."""
+        connection = self._connection.get()
+        default = self._config.default
+        memory, memory_used = statistics.memory_mib(Path("/proc/meminfo").read_text())
+        disk, disk_free = statistics.disk_gib(self._files.instances)
+        with self._connection.translated():
+            name, version = connection.getHostname(), connection.getVersion()
+            running = connection.numOfDomains()
+        return [
+            HostReport(
+                host=default.host, hypervisor_hostname=name, host_ip=default.my_ip,
+                hypervisor_type=connection.getType(), hypervisor_version=version, vcpus=self._cpus,
+                memory_mb=memory, local_gb=disk,
+                reserved_memory_mb=default.reserved_host_memory_mb,
+                reserved_disk_gb=-(-default.reserved_host_disk_mb // 1024),
+                cpu_allocation_ratio=default.cpu_allocation_ratio,
+                ram_allocation_ratio=default.ram_allocation_ratio,
+                disk_allocation_ratio=default.disk_allocation_ratio,
+                cpu_info=statistics.cpu_info(self._capabilities_xml),
+                supported_instances=self._supported,
+                metrics={
+                    "cpu_percent": self._meter.percent(), "memory_mb_used": float(memory_used),
+                },
+                disk_available_least=disk_free, running_vms=running, uptime=self.uptime(),
+            )
+        ]
+
+    def guests(self) -> dict[str, int]:
+        """Every domain with its power state, ours or not."""
+        found: dict[str, int] = {}
+        with self._connection.translated():
+            for domain in self._connection.get().listAllDomains():
+                try:
+                    found[domain.UUIDString()] = power_state(domain)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                        raise
+        for uuid in list(found):
+            if found[uuid] == RUNNING and not self._files.guest(uuid).exists():
+                LOG.debug("domain %s runs here and is not ours", uuid)
+        return found
+
+    def uptime(self) -> str:
+        """As the ``uptime`` command tells it."""
+        return statistics.uptime_text()
+
+    # --- what guests depend on -------------------------------------------------------------------
+
+    def _guest_host(self) -> GuestHost:
+        section, host = self._config.libvirt, self._config.compute_host
+        arch = statistics.host_arch(self._capabilities_xml)
+        pinned = host.vcpu_pin_set
+        machines = dict(text.partition("=")[::2] for text in section.hw_machine_type)
+        return GuestHost(
+            virt_type=section.virt_type, arch=arch,
+            host_uuid=statistics.host_uuid(self._capabilities_xml),
+            cpuset=_cpu_list(statistics.cpus_of(pinned)) if pinned else None,
+            cpu_mode=section.cpu_mode, cpu_model=section.cpu_model, machine=machines.get(arch),
+            vnc_listen=host.vncserver_listen if host.vnc_enabled else None,
+            rng_source=section.rng_dev_path, balloon_period=section.mem_stats_period_seconds,
+        )
+
+    def _nic_host(self) -> NicHost:
+        section = self._config.libvirt
+        return NicHost(
+            virt_type=section.virt_type,
+            tap_queues=tap_queue_limit(os.uname().release, section.max_queues),
+            vhost=os.path.exists("/dev/vhost-net"),
+            user_network=self._config.network.fake_network,
+            virtio=section.use_virtio_for_bridges,
+        )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _cpu_list(cpus: set[int]) -> str:
+    return ",".join(str(cpu) for cpu in sorted(cpus))
+
+
+def require_passable(directory: Path) -> None:
+    """Guests of a system libvirt run as a user of their own, who has to get to their disks."""
+    if os.geteuid() != 0:
+        return
+    for path in (directory, *directory.parents):
+        if not path.stat().st_mode & 0o001:
+            raise HostNotUsable(
+                f"Guests cannot get to their disks: others may not pass through {path}. Run "
+                f"chmod o+x {path}, or keep guests elsewhere by instances_path."
+            )

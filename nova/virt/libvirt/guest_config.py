@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an instance to its domain: which image properties and extra specs are honoured, and how.
+
+What is required and not honoured is refused, never ignored (docs/operators/libvirt.md lists both).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nova import __version__
+from nova.errors import VirtError
+from nova.objects.instance import Instance
+from nova.virt.libvirt.domain_xml import (
+    BootConfig,
+    CpuConfig,
+    DiskConfig,
+    DomainConfig,
+    Facts,
+    NicConfig,
+    RngConfig,
+)
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+
+#: Image properties that ask for something this driver does not give.
+_REFUSED_PROPERTIES = (
+    "hw_numa_nodes", "hw_tpm_model", "hw_tpm_version", "hw_cpu_thread_policy", "hw_viommu_model",
+    "hw_virtio_packed_ring", "hw_locked_memory", "hw_maxphysaddr_mode",
+)
+#: Extra specs that do.
+_REFUSED_SPECS = re.compile(
+    r"hw:(?:numa_\w+(?:\.\d+)?|pmem|tpm_\w+|cpu_realtime\w*|cpu_thread_policy|emulator_threads_policy"
+    r"|cpu_dedicated_mask|viommu_model|locked_memory|maxphysaddr_\w+|pci_numa_affinity_policy)"
+    r"|pci_passthrough:alias|accel:device_profile"
+)
+_WATCHDOG = frozenset({"disabled", "reset", "poweroff", "pause", "none"})
+_CPU_TUNING = {
+    "quota:cpu_shares": "shares", "quota:cpu_period": "period", "quota:cpu_quota": "quota",
+}
+DISK_TUNING = {
+    f"quota:disk_{name}": name for name in (
+        "total_bytes_sec", "read_bytes_sec", "write_bytes_sec", "total_iops_sec",
+        "read_iops_sec", "write_iops_sec",
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestHost:
+    """What of the host and its options a guest's description depends on."""
+
+    virt_type: str
+    arch: str
+    host_uuid: str = ""
+    emulator: str | None = None
+    cpuset: str | None = None
+    cpu_mode: str | None = None
+    cpu_model: str | None = None
+    machine: str | None = None
+    vnc_listen: str | None = None
+    rng_source: str = "/dev/urandom"
+    balloon_period: int = 0
+
+
+def domain_config(
+    instance: Instance,
+    host: GuestHost,
+    *,
+    disks: tuple[DiskConfig, ...],
+    nics: tuple[NicConfig, ...],
+    console_log: str,
+    kernel: str | None = None,
+    ramdisk: str | None = None,
+    root_directory: str | None = None,
+) -> DomainConfig:
+    """The whole description of a guest; ``VirtError`` names what cannot be given."""
+    refuse_unsupported(instance, host.arch)
+    properties = instance.image_properties or {}
+    specs = instance.flavor.extra_specs
+    machine = host.virt_type in ("kvm", "qemu")
+    return DomainConfig(
+        virt_type=host.virt_type, uuid=instance.uuid, name=instance.internal_name,
+        memory_kib=instance.memory_mb * 1024, vcpus=instance.vcpus, facts=_facts(instance),
+        boot=_boot(instance, host, kernel, ramdisk), cpu=_cpu(instance, host),
+        cpuset=host.cpuset,
+        cpu_tuning={
+            element: _whole(key, specs[key]) for key, element in _CPU_TUNING.items() if key in specs
+        },
+        disks=disks, nics=nics, root_directory=root_directory, emulator=host.emulator,
+        console_log=console_log, host_uuid=host.host_uuid,
+        vnc_listen=host.vnc_listen if host.virt_type != "lxc" else None,
+        video=_video(properties) if machine and host.vnc_listen else None,
+        rng=_rng(properties, specs, host) if machine else None,
+        watchdog=_watchdog(properties, specs) if machine else None,
+        agent=machine and _true(properties.get("hw_qemu_guest_agent")),
+        balloon_period=host.balloon_period if machine else 0,
+    )
+
+
+def refuse_unsupported(instance: Instance, arch: str) -> None:
+    """``VirtError`` for a property or extra spec that requires what is not given."""
+    properties = instance.image_properties or {}
+    specs = instance.flavor.extra_specs
+    refused = [f"image property {name}" for name in _REFUSED_PROPERTIES if name in properties]
+    refused += [f"extra spec {name}" for name in specs if _REFUSED_SPECS.fullmatch(name)]
+    for name, source in (("image property hw_cpu_policy", properties.get("hw_cpu_policy")),
+                         ("extra spec hw:cpu_policy", specs.get("hw:cpu_policy"))):
+        if source not in (None, "shared"):
+            refused.append(f"{name}={source}")
+    for name, size in (("image property hw_mem_page_size", properties.get("hw_mem_page_size")),
+                       ("extra spec hw:mem_page_size", specs.get("hw:mem_page_size"))):
+        if size not in (None, "small", "any"):
+            refused.append(f"{name}={size}")
+    for name, value in (("image property hw_mem_encryption", properties.get("hw_mem_encryption")),
+                        ("extra spec hw:mem_encryption", specs.get("hw:mem_encryption"))):
+        if _true(value):
+            refused.append(name)
+    if "required" in (properties.get("os_secure_boot"), specs.get("os:secure_boot")):
+        refused.append("secure boot")
+    wanted = properties.get("hw_architecture") or properties.get("architecture")
+    if wanted and _arch(str(wanted)) != arch:
+        refused.append(f"architecture {wanted}")
+    if refused:
+        raise VirtError(f"The libvirt driver does not give: {', '.join(refused)}.")
+
+
+def disk_tuning(instance: Instance) -> dict[str, int]:
+    """The limits of a disk that the flavor sets."""
+    specs = instance.flavor.extra_specs
+    return {
+        element: _whole(key, specs[key]) for key, element in DISK_TUNING.items() if key in specs
+    }
+
+
+def needs_config_drive(instance: Instance, *, forced: bool) -> bool:
+    """Whether the request, the host or the image wants one."""
+    wanted = (instance.image_properties or {}).get("img_config_drive")
+    return forced or bool(instance.config_drive) or wanted == "mandatory"
+
+
+def _arch(name: str) -> str:
+    return {"amd64": "x86_64", "i386": "i686", "arm64": "aarch64"}.get(name, name)
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in _TRUE
+
+
+def _whole(key: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise VirtError(f"Extra spec {key}: {value} is no whole number.") from None
+
+
+def _facts(instance: Instance) -> Facts:
+    return Facts(
+        package=__version__, name=instance.name,
+        created=instance.created_at.strftime("%Y-%m-%d %H:%M:%S"),
+        flavor_name=instance.flavor.name, memory_mb=instance.memory_mb, disk_gb=instance.root_gb,
+        swap_mb=instance.flavor.swap, ephemeral_gb=instance.ephemeral_gb, vcpus=instance.vcpus,
+        user_id=instance.user_id, project_id=instance.project_id, image_id=instance.image_ref,
+    )
+
+
+def _boot(
+    instance: Instance, host: GuestHost, kernel: str | None, ramdisk: str | None
+) -> BootConfig:
+    properties = instance.image_properties or {}
+    if host.virt_type == "lxc":
+        return BootConfig(os_type="exe", init="/sbin/init")
+    if host.virt_type == "xen":
+        if kernel:
+            line = properties.get("os_command_line") or "ro root=/dev/xvda"
+            return BootConfig(os_type="xen", kernel=kernel, initrd=ramdisk, command_line=line)
+        return BootConfig(os_type="hvm")
+    firmware = properties.get("hw_firmware_type") or "bios"
+    if firmware not in ("bios", "uefi"):
+        raise VirtError(f"Image property hw_firmware_type: {firmware} is neither bios nor uefi.")
+    line = properties.get("os_command_line")
+    if kernel and not line:
+        line = f"root={instance.root_device_name or '/dev/vda'} console=tty0 console=ttyS0"
+    menu = instance.flavor.extra_specs.get("hw:boot_menu", properties.get("hw_boot_menu"))
+    return BootConfig(
+        arch=host.arch, machine=properties.get("hw_machine_type") or host.machine,
+        firmware="efi" if firmware == "uefi" else None, kernel=kernel, initrd=ramdisk,
+        command_line=line if kernel else None, menu=_true(menu),
+    )
+
+
+def _cpu(instance: Instance, host: GuestHost) -> CpuConfig:
+    if host.virt_type not in ("kvm", "qemu"):
+        return CpuConfig()
+    mode = host.cpu_mode or ("host-model" if host.virt_type == "kvm" else "none")
+    return CpuConfig(
+        mode=None if mode == "none" else mode, model=host.cpu_model,
+        topology=cpu_topology(instance),
+    )
+
+
+def cpu_topology(instance: Instance) -> tuple[int, int, int]:
+    """(sockets, cores, threads). The flavor wins over the image; what is not said is as many sockets
+    as it takes. ``VirtError`` where the parts do not make up the vCPUs.
+    """
+    properties = instance.image_properties or {}
+    specs = instance.flavor.extra_specs
+    values: list[int | None] = []
+    for name in ("sockets", "cores", "threads"):
+        text = specs.get(f"hw:cpu_{name}", properties.get(f"hw_cpu_{name}"))
+        values.append(None if text is None else max(1, _whole(f"hw:cpu_{name}", str(text))))
+    sockets, cores, threads = values
+    if sockets is not None and cores is None:
+        cores = max(1, instance.vcpus // (sockets * (threads or 1)))
+    threads, cores = threads or 1, cores or 1
+    sockets = sockets or max(1, instance.vcpus // (cores * threads))
+    if sockets * cores * threads != instance.vcpus:
+        raise VirtError(
+            f"{sockets} sockets of {cores} cores of {threads} threads do not make "
+            f"{instance.vcpus} vCPUs."
+        )
+    return sockets, cores, threads
+
+
+def _video(properties: Mapping[str, Any]) -> str:
+    model = str(properties.get("hw_video_model") or "cirrus")
+    if model not in ("vga", "cirrus", "vmvga", "qxl", "virtio", "none", "bochs"):
+        raise VirtError(f"Image property hw_video_model: {model} is no model of this driver.")
+    return model
+
+
+def _rng(
+    properties: Mapping[str, Any], specs: Mapping[str, str], host: GuestHost
+) -> RngConfig | None:
+    """The image asks, the flavor has to allow (Kilo)."""
+    if properties.get("hw_rng_model") != "virtio" or not _true(specs.get("hw_rng:allowed")):
+        return None
+    if "hw_rng:rate_bytes" not in specs:
+        return RngConfig(source=host.rng_source)
+    return RngConfig(
+        source=host.rng_source,
+        rate=(
+            _whole("hw_rng:rate_bytes", specs["hw_rng:rate_bytes"]),
+            _whole("hw_rng:rate_period", specs.get("hw_rng:rate_period", "1000")),
+        ),
+    )
+
+
+def _watchdog(properties: Mapping[str, Any], specs: Mapping[str, str]) -> str | None:
+    action = properties.get("hw_watchdog_action") or specs.get("hw:watchdog_action") or "disabled"
+    if action not in _WATCHDOG:
+        raise VirtError(f"Watchdog action {action} is none of {', '.join(sorted(_WATCHDOG))}.")
+    return None if action == "disabled" else str(action)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resize and migration, of guests that are off and of guests that run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+
+from nova.errors import GuestNotFound, VirtError
+from nova.objects.instance import Instance
+from nova.objects.states import SHUTDOWN
+from nova.virt.driver import GuestSpec
+from nova.virt.libvirt.host import power_state
+from nova.virt.libvirt.remote_disks import drop_sent, fetch_kept, other_host, send_disks
+
+if TYPE_CHECKING:
+    from nova.virt.libvirt.parts import DriverParts
+
+LOG = logging.getLogger(__name__)
+
+_POLL = 0.2
+#: Type of a job that still runs, as ``jobStats`` tells it.
+_RUNNING_JOBS = frozenset({libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED})
+
+
+class GuestMoves:
+    """The ``Moves`` protocol."""
+
+    _parts: DriverParts
+    #: Guests whose live migration is to end now.
+    _hurried: set[str]
+
+    def migrate_out(self, instance: Instance, destination: str) -> None:
+        """Stop the guest, let libvirt forget it, and put its disks aside."""
+        parts = self._parts
+        directory = parts.storage.files.guest(instance.uuid)
+        if parts.connection.find(instance.uuid) is not None:
+            parts.stop_guest(instance)
+            parts.undefine(instance.uuid)
+        if not directory.exists() and not parts.storage.files.keeps(instance.uuid):
+            raise VirtError(f"The disks of {instance.uuid} are not on host {parts.host}.")
+        parts.storage.keep(instance.uuid)
+
+    def migrate_in(self, spec: GuestSpec, source: str) -> int:
+        """Bring the disks here, fit them to the flavor, define, start."""
+        parts = self._parts
+        uuid = spec.instance.uuid
+        domain = parts.connection.find(uuid)
+        if domain is not None and domain.isActive():
+            return power_state(domain)
+        if parts.storage.files.kept(uuid).exists():
+            parts.storage.copy_kept(uuid)
+        else:
+            fetch_kept(parts, spec, source)
+        parts.storage.fit(spec.instance)
+        domain = parts.define(spec.instance)
+        return parts.start(domain) if spec.power_on else SHUTDOWN
+
+    def forget_outgoing(self, instance: Instance) -> None:
+        """Drop what was put aside, or what a guest that moved away while it ran left behind."""
+        parts = self._parts
+        parts.storage.drop_kept(instance.uuid)
+        if parts.connection.find(instance.uuid) is None:
+            parts.storage.drop_moved(instance.uuid)
+
+    def revert_outgoing(self, spec: GuestSpec) -> int:
+        """Give the guest back what was put aside, and start it."""
+        parts = self._parts
+        uuid = spec.instance.uuid
+        if parts.storage.files.keeps(uuid):
+            parts.undefine(uuid)
+            parts.storage.restore_kept(uuid)
+        else:
+            domain = parts.connection.find(uuid)
+            if domain is not None and domain.isActive():
+                return power_state(domain)
+            parts.storage.restore_moved(uuid)
+        domain = parts.define(spec.instance)
+        return parts.start(domain) if spec.power_on else SHUTDOWN
+
+    def live_migrate(
+        self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
+    ) -> None:
+        """Copy the running guest; its disks go along unless both hosts share them.
+
+        A try after an interruption finds the guest here, or there and nothing left to do.
+        """
+        parts = self._parts
+        self._hurried.discard(instance.uuid)
+        domain = parts.connection.find(instance.uuid)
+        with other_host(parts, destination) as other:
+            if domain is None or not domain.isActive():
+                if _runs(other, instance.uuid):
+                    return
+                raise GuestNotFound(f"Guest {instance.uuid} does not run on host {parts.host}")
+            shared = send_disks(parts, instance, other)
+            try:
+                self._copy(instance, domain, destination, shared, progress)
+            except BaseException:
+                if not shared:
+                    drop_sent(parts, instance, other)
+                raise
+        if not shared:
+            parts.storage.mark_moved(instance.uuid)
+
+    def _copy(
+        self,
+        instance: Instance,
+        domain: Any,
+        destination: str,
+        shared: bool,
+        progress: Callable[[int, int], bool],
+    ) -> None:
+        section = self._parts.section
+        flags = (
+            libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+            | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+        )
+        parameters: dict[str, Any] = {
+            libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{self._address(destination)}",
+        }
+        if section.live_migration_bandwidth:
+            parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = section.live_migration_bandwidth
+        if shared:
+            # libvirt knows a few shared file systems by name; that this one is shared was just tried.
+            flags |= libvirt.VIR_MIGRATE_UNSAFE
+        else:
+            flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
+                each.target for each in self._parts.storage.disks(instance) if not each.read_only
+            ]
+        failure: list[libvirt.libvirtError] = []
+
+        def run() -> None:
+            try:
+                domain.migrateToURI3(
+                    section.live_migration_uri.replace("%s", destination), parameters, flags
+                )
+            except libvirt.libvirtError as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run, name=f"migrate-{instance.uuid}", daemon=True)
+        thread.start()
+        aborted = self._follow(instance, domain, thread, progress)
+        if failure:
+            reason = "it was aborted" if aborted else str(failure[0])
+            raise VirtError(f"The live migration to {destination} did not succeed: {reason}")
+
+    def _follow(
+        self,
+        instance: Instance,
+        domain: Any,
+        thread: threading.Thread,
+        progress: Callable[[int, int], bool],
+    ) -> bool:
+        """Tell how far the copy is until it ends; whether it was asked to stop."""
+        aborted, tuned = False, False
+        while thread.is_alive():
+            thread.join(_POLL)
+            try:
+                stats = domain.jobStats()
+                if stats.get("type") not in _RUNNING_JOBS:
+                    continue
+                if not tuned:
+                    domain.migrateSetMaxDowntime(self._parts.section.live_migration_downtime, 0)
+                    tuned = True
+                if instance.uuid in self._hurried:
+                    self._hurried.discard(instance.uuid)
+                    domain.suspend()
+                wanted = progress(
+                    int(stats.get("data_processed", 0)), int(stats.get("data_total", 0))
+                )
+                if not wanted and not aborted:
+                    domain.abortJob()
+                    aborted = True
+            except libvirt.libvirtError as error:
+                # Between two phases there is no job to look at.
+                LOG.debug("following the migration of %s: %s", instance.uuid, error)
+                time.sleep(_POLL)
+        return aborted
+
+    def _address(self, destination: str) -> str:
+        return self._parts.section.live_migration_inbound_addr or destination
+
+    def force_complete_live_migration(self, instance_uuid: str) -> None:
+        """Let a live migration of this guest end now: it stands still, so that nothing changes any more."""
+        self._parts.connection.domain(instance_uuid)
+        self._hurried.add(instance_uuid)
+
+    def live_migrated_in(self, spec: GuestSpec) -> int:
+        """Take over a guest that has arrived; one that stood still for the end goes on."""
+        domain = self._parts.connection.domain(spec.instance.uuid)
+        self._parts.storage.files.hold(spec.instance.uuid)
+        with self._parts.connection.translated():
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()
+            return power_state(domain)
+
+
+def _runs(connection: Any, uuid: str) -> bool:
+    try:
+        return bool(connection.lookupByUUIDString(uuid).isActive())
+    except libvirt.libvirtError:
+        return False

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disks of guests: made from cached images, resized, copied, removed.
+
+A disk counts once its format is recorded; what an interruption left half made is made anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nova.conf.compute_host import ComputeHostSection
+from nova.conf.libvirt import LibvirtSection
+from nova.errors import VirtError
+from nova.objects.instance import Instance
+from nova.virt.config_drive import drive_files
+from nova.virt.driver import GuestSpec
+from nova.virt.libvirt import qemu_img
+from nova.virt.libvirt.domain_xml import DiskConfig
+from nova.virt.libvirt.files import GuestDirectory, HostFiles, supports_direct_io
+from nova.virt.libvirt.guest_config import disk_tuning, needs_config_drive
+from nova.virt.libvirt.image_cache import CachedImage, ImageCache
+
+LOG = logging.getLogger(__name__)
+
+_GIB = 1 << 30
+_MIB = 1 << 20
+_PIECE = 1 << 20
+
+_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd", "xen": "xvd"}
+_MAKERS = {"ext2": ("mkfs.ext2", "-q", "-F", "-L"), "ext3": ("mkfs.ext3", "-q", "-F", "-L"),
+           "ext4": ("mkfs.ext4", "-q", "-F", "-L"), "xfs": ("mkfs.xfs", "-q", "-f", "-L")}
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageOptions:
+    """The options that disks depend on, and ``domain``, the domain of host names."""
+
+    section: LibvirtSection
+    host: ComputeHostSection
+    domain: str
+
+    @property
+    def disk_format(self) -> str:
+        """The format of new disks."""
+        return "raw" if self.section.images_type == "raw" else "qcow2"
+
+
+class GuestStorage:
+    """All disks of one host."""
+
+    def __init__(self, files: HostFiles, cache: ImageCache, options: StorageOptions) -> None:
+        self.files = files
+        self._cache = cache
+        self._options = options
+
+    # --- making ----------------------------------------------------------------------------------
+
+    def create(self, spec: GuestSpec) -> None:
+        """Make every disk of a guest that is not there yet."""
+        instance = spec.instance
+        _refuse_volumes(instance)
+        directory = self.files.guest(instance.uuid)
+        directory.make()
+        self._root(directory, spec)
+        for name, image_id in (("kernel", instance.kernel_id), ("ramdisk", instance.ramdisk_id)):
+            if image_id:
+                self._plain_file(directory, name, image_id, spec)
+        self._extra_disks(directory, instance)
+        self.config_drive(directory, spec)
+        directory.console_log.touch(mode=0o600)
+
+    def _root(self, directory: GuestDirectory, spec: GuestSpec) -> None:
+        instance = spec.instance
+        image_id = spec.root_image or instance.image_ref
+        if "disk" in directory.formats():
+            return
+        image = self._cache.fetch(image_id, spec.images, instance.root_gb)
+        self._from_image(directory, "disk", image, instance.root_gb * _GIB)
+
+    def _from_image(
+        self, directory: GuestDirectory, name: str, image: CachedImage, size: int
+    ) -> None:
+        path = directory.file(name)
+        path.unlink(missing_ok=True)
+        disk_format = "raw" if image.iso else self._options.disk_format
+        if disk_format == "qcow2":
+            qemu_img.create_overlay(path, image.path, image.format, size or image.virtual_size)
+        else:
+            qemu_img.convert(image.path, image.format, path, "raw")
+            if size and not image.iso:
+                os.truncate(path, size)
+        directory.record(name, disk_format)
+
+    def _plain_file(
+        self, directory: GuestDirectory, name: str, image_id: str, spec: GuestSpec
+    ) -> None:
+        """A kernel or a ramdisk."""
+        target = directory.file(name)
+        if target.exists():
+            return
+        image = self._cache.fetch(image_id, spec.images, 0)
+        fresh = directory.file(f"{name}.new")
+        shutil.copyfile(image.path, fresh)
+        fresh.chmod(0o644)
+        os.replace(fresh, target)
+
+    def _extra_disks(self, directory: GuestDirectory, instance: Instance) -> None:
+        present = directory.formats()
+        if instance.ephemeral_gb and "disk.eph0" not in present:
+            base = self._blank_file_system(instance.ephemeral_gb)
+            self._over_blank(directory, "disk.eph0", base, instance.ephemeral_gb * _GIB)
+        if instance.flavor.swap and "disk.swap" not in present:
+            base = self._blank_swap(instance.flavor.swap)
+            self._over_blank(directory, "disk.swap", base, instance.flavor.swap * _MIB)
+
+    def _over_blank(self, directory: GuestDirectory, name: str, base: Path, size: int) -> None:
+        path = directory.file(name)
+        path.unlink(missing_ok=True)
+        if self._options.disk_format == "qcow2":
+            qemu_img.create_overlay(path, base, "raw", size)
+        else:
+            qemu_img.convert(base, "raw", path, "raw")
+        directory.record(name, self._options.disk_format)
+
+    def base_for(self, spec: GuestSpec, name: str) -> Path:
+        """The cached file that a disk of this guest is based on, made or fetched if it is not here."""
+        instance = spec.instance
+        if name == "disk.eph0":
+            return self._blank_file_system(instance.ephemeral_gb)
+        if name == "disk.swap":
+            return self._blank_swap(instance.flavor.swap)
+        image_id = spec.root_image or instance.image_ref
+        return self._cache.fetch(image_id, spec.images, 0).path
+
+    def _blank_file_system(self, size_gb: int) -> Path:
+        kind = self._options.host.default_ephemeral_format
+        return self._cache.blank(
+            f"ephemeral_{size_gb}_{kind}", size_gb * _GIB, _file_system(kind, "ephemeral0")
+        )
+
+    def _blank_swap(self, size_mb: int) -> Path:
+        return self._cache.blank(
+            f"swap_{size_mb}", size_mb * _MIB, lambda path: qemu_img.run(["mkswap", str(path)])
+        )
+
+    def config_drive(self, directory: GuestDirectory, spec: GuestSpec) -> None:
+        """Make the config drive of a guest that has one."""
+        if not needs_config_drive(spec.instance, forced=self._options.host.force_config_drive):
+            return
+        if "disk.config" in directory.formats():
+            return
+        with tempfile.TemporaryDirectory(dir=directory.path, prefix="config-drive-") as tree:
+            for name, content in drive_files(spec, self._options.domain).items():
+                path = Path(tree, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            qemu_img.run(
+                [self._options.host.mkisofs_cmd, "-o", str(directory.file("disk.config")), "-ldots",
+                 "-allow-lowercase", "-allow-multidot", "-l", "-publisher", "OpenStack Nova",
+                 "-quiet", "-J", "-r", "-V", "config-2", tree],
+                timeout=120,
+            )
+        directory.record("disk.config", "raw")
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def rescue_disk(self, spec: GuestSpec, image_id: str) -> None:
+        """Make the disk that a rescued guest starts from."""
+        directory = self.files.guest(spec.instance.uuid)
+        if "disk.rescue" not in directory.formats():
+            self._from_image(
+                directory, "disk.rescue", self._cache.fetch(image_id, spec.images, 0), 0
+            )
+
+    def replace_root(self, spec: GuestSpec, *, preserve_ephemeral: bool) -> None:
+        """Make root disk and config drive anew, and the others unless they are to stay."""
+        directory = self.files.guest(spec.instance.uuid)
+        directory.make()
+        names = ["disk", "disk.config", "disk.rescue"]
+        if not preserve_ephemeral:
+            names += ["disk.eph0", "disk.swap"]
+        for name in names:
+            directory.remove_disk(name)
+        for name in ("kernel", "ramdisk"):
+            directory.file(name).unlink(missing_ok=True)
+        self.create(spec)
+
+    def fit(self, instance: Instance) -> None:
+        """Bring a guest's disks to the size of its flavor; a root disk only ever grows."""
+        directory = self.files.guest(instance.uuid)
+        formats = directory.formats()
+        wanted = instance.root_gb * _GIB
+        if "disk" in formats and wanted:
+            present = self.size(instance.uuid, "disk")
+            if wanted < present:
+                raise VirtError(
+                    f"The root disk of {present // _GIB} GiB does not fit into a flavor of "
+                    f"{instance.root_gb} GiB; disks are never made smaller."
+                )
+            if wanted > present:
+                qemu_img.resize(directory.file("disk"), formats["disk"], wanted)
+        for name, size in (
+            ("disk.eph0", instance.ephemeral_gb * _GIB), ("disk.swap", instance.flavor.swap * _MIB),
+        ):
+            if name in formats and self.size(instance.uuid, name) != size:
+                if size and name == "disk.eph0" and size > self.size(instance.uuid, name):
+                    qemu_img.resize(directory.file(name), formats[name], size)
+                else:
+                    directory.remove_disk(name)
+        self._extra_disks(directory, instance)
+
+    def keep(self, uuid: str) -> None:
+        """Put a guest's disks aside for a move; they stay until confirmed."""
+        guest, kept = self.files.guest(uuid), self.files.kept(uuid)
+        if guest.exists() and not kept.exists():
+            (guest.path / "kept-by").write_text(self.files.host)
+            guest.path.rename(kept.path)
+
+    def copy_kept(self, uuid: str) -> None:
+        """Copy what was put aside on this host (or on shared storage) back into a guest's place."""
+        kept, guest = self.files.kept(uuid), self.files.guest(uuid)
+        fresh = GuestDirectory(guest.path.with_name(f"{uuid}_new"))
+        if guest.exists():
+            return
+        if not kept.exists():
+            raise VirtError(f"The disks of {uuid} are not on this host.")
+        fresh.remove()
+        fresh.make()
+        qemu_img.run(
+            ["cp", "-a", "--reflink=auto", "--sparse=always", f"{kept.path}/.", str(fresh.path)]
+        )
+        (fresh.path / "kept-by").unlink(missing_ok=True)
+        fresh.path.rename(guest.path)
+
+    def restore_kept(self, uuid: str) -> bool:
+        """Give a guest back what was put aside; False where this host keeps nothing."""
+        if not self.files.keeps(uuid):
+            return False
+        self.files.guest(uuid).remove()
+        self.files.kept(uuid).path.rename(self.files.guest(uuid).path)
+        (self.files.guest(uuid).path / "kept-by").unlink(missing_ok=True)
+        return True
+
+    def mark_moved(self, uuid: str) -> None:
+        """Put the disks of a guest that now runs elsewhere out of the way."""
+        guest, moved = self.files.guest(uuid), self.files.moved(uuid)
+        if guest.exists():
+            moved.remove()
+            guest.path.rename(moved.path)
+
+    def restore_moved(self, uuid: str) -> None:
+        """Give a guest that did not arrive its disks back."""
+        guest, moved = self.files.guest(uuid), self.files.moved(uuid)
+        if moved.exists() and not guest.exists():
+            moved.path.rename(guest.path)
+
+    def drop_moved(self, uuid: str) -> None:
+        """Remove the disks of a guest that has arrived elsewhere."""
+        self.files.moved(uuid).remove()
+
+    def drop_kept(self, uuid: str) -> None:
+        """Remove what this host put aside."""
+        if self.files.keeps(uuid):
+            self.files.kept(uuid).remove()
+
+    def remove(self, uuid: str) -> None:
+        """Remove all disks of a guest, unless they are another host's by now (shared storage)."""
+        if self.files.holder(uuid) in (None, self.files.host):
+            self.files.guest(uuid).remove()
+        else:
+            LOG.info("the disks of %s belong to host %s now", uuid, self.files.holder(uuid))
+        GuestDirectory(self.files.instances / f"{uuid}_new").remove()
+        self.files.moved(uuid).remove()
+        self.drop_kept(uuid)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def disks(self, instance: Instance) -> tuple[DiskConfig, ...]:
+        """A guest's disks as they are on this host; the rescue disk, if there is one, starts it."""
+        directory = self.files.guest(instance.uuid)
+        formats = directory.formats()
+        if "disk" not in formats:
+            raise VirtError(f"The disks of {instance.uuid} are not on this host.")
+        bus, cdrom_bus = _buses(instance, self._options.section.virt_type)
+        cdrom = (instance.image_properties or {}).get("disk_format") == "iso"
+        found: list[DiskConfig] = []
+        names = [
+            name for name in ("disk.rescue", "disk", "disk.eph0", "disk.swap") if name in formats
+        ]
+        for place, name in enumerate(names):
+            as_cdrom = cdrom and name == "disk"
+            used = cdrom_bus if as_cdrom else bus
+            found.append(
+                DiskConfig(
+                    path=str(directory.file(name)), format=formats[name],
+                    target=_PREFIX[used] + "abcdefgh"[place], bus=used,
+                    device="cdrom" if as_cdrom else "disk", cache=self._cache_mode(),
+                    discard=self._options.section.hw_disk_discard, read_only=as_cdrom,
+                    boot_order=1 if place == 0 else None,
+                    tuning={} if as_cdrom else disk_tuning(instance),
+                )
+            )
+        if "disk.config" in formats:
+            found.append(
+                DiskConfig(
+                    path=str(directory.file("disk.config")), format="raw", device="cdrom",
+                    target="hdd" if cdrom_bus == "ide" else "sdz", bus=cdrom_bus,
+                    cache=self._cache_mode(), read_only=True,
+                )
+            )
+        return tuple(found)
+
+    def kernel_files(self, uuid: str) -> tuple[str | None, str | None]:
+        """A guest's own kernel and ramdisk, if it has them."""
+        directory = self.files.guest(uuid)
+        kernel, ramdisk = (
+            str(path) if (path := directory.file(name)).exists() else None
+            for name in ("kernel", "ramdisk")
+        )
+        return kernel, ramdisk
+
+    def size(self, uuid: str, name: str) -> int:
+        """The size of a disk as the guest sees it, bytes."""
+        directory = self.files.guest(uuid)
+        disk_format = directory.formats()[name]
+        if disk_format == "raw":
+            return directory.file(name).stat().st_size
+        return int(qemu_img.info(directory.file(name), disk_format)["virtual-size"])
+
+    def flat_copy(self, uuid: str, target: Path, disk_format: str) -> None:
+        """Copy the root disk of a guest that is off, with what it is based on."""
+        directory = self.files.guest(uuid)
+        formats = directory.formats()
+        if "disk" not in formats:
+            raise VirtError(f"The disks of {uuid} are not on this host.")
+        qemu_img.convert(directory.file("disk"), formats["disk"], target, disk_format)
+
+    def _cache_mode(self) -> str:
+        modes = dict(
+            text.partition("=")[::2] for text in self._options.section.disk_cachemodes
+        )
+        if "file" in modes:
+            return modes["file"]
+        return "none" if supports_direct_io(self.files.instances) else "writethrough"
+
+
+def _refuse_volumes(instance: Instance) -> None:
+    if not instance.image_ref or any(
+        each.destination_type == "volume" for each in instance.block_devices
+    ):
+        raise VirtError("The libvirt driver does not attach volumes.")
+
+
+def _buses(instance: Instance, virt_type: str) -> tuple[str, str]:
+    """The bus of disks and that of CDs, by image property or as the machine has them."""
+    properties = instance.image_properties or {}
+    if virt_type == "xen":
+        return "xen", "xen"
+    bus = str(properties.get("hw_disk_bus") or "virtio")
+    modern = "q35" in str(properties.get("hw_machine_type") or "")
+    cdrom = str(properties.get("hw_cdrom_bus") or ("sata" if modern else "ide"))
+    for name, value in (("hw_disk_bus", bus), ("hw_cdrom_bus", cdrom)):
+        if value not in ("virtio", "scsi", "sata", "usb", "ide"):
+            raise VirtError(f"Image property {name}: {value} is no bus of {virt_type}.")
+    return bus, cdrom
+
+
+def _file_system(kind: str, label: str) -> Callable[[Path], object] | None:
+    if kind == "none":
+        return None
+    return lambda path: qemu_img.run([*_MAKERS[kind], label, str(path)])
+
+
+def pieces_then_remove(path: Path) -> Iterator[bytes]:
+    """A file in pieces; it is removed at the end, whether it was read to the end or not."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    finally:
+        path.unlink(missing_ok=True)

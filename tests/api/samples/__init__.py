@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public API samples, each with the state of a cloud that it supposes."""

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real guests: a private libvirtd, a guest image made here, and a whole cloud on top.
+
+Where a part is missing the tests are skipped by its name; with CI=true that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host import guest_image
+from tests.host.cloud import GuestCloud
+from tests.host.hypervisor import MissingPart, PrivateLibvirt, require_parts
+
+
+def _refuse(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def parts() -> None:
+    """Everything that real guests need is here."""
+    try:
+        require_parts()
+    except MissingPart as error:
+        _refuse(str(error))
+    if guest_image.kernel_release() is None:
+        _refuse("no kernel with modules is installed (linux-image-amd64)")
+    try:
+        import libvirt  # noqa: F401
+    except ModuleNotFoundError:
+        _refuse("libvirt-python is not installed")
+
+
+@pytest.fixture(scope="session")
+def image(parts: None) -> Iterator[Path]:
+    """The guest image, made once."""
+    directory = Path(tempfile.mkdtemp(prefix="nova-host-image-"))
+    release = guest_image.kernel_release()
+    assert release is not None
+    try:
+        yield guest_image.build(directory, release)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def hypervisor(parts: None) -> Iterator[PrivateLibvirt]:
+    """A private libvirtd."""
+    made = PrivateLibvirt("hosta")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def cloud(hypervisor: PrivateLibvirt, image: Path) -> Iterator[GuestCloud]:
+    """A cloud with one host, whose guests have user-mode NICs, and the guest image in it."""
+    made = GuestCloud(hypervisor, image)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.end()

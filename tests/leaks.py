@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a quiet cloud must not have: work nobody ends, and resources that no server accounts for.
+
+Reads the database (SQLite) and the journals of the simulated hosts directly, so that it shares nothing
+with the code that keeps them in step.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_FINAL_MIGRATIONS = {
+    "accepted", "cancelled", "completed", "confirmed", "done", "error", "failed", "reverted",
+}
+#: vm state -> the power state that the guest of such a server has.
+_POWER = {"active": 1, "stopped": 4, "paused": 3, "suspended": 7, "soft-delete": 4, "rescued": 1}
+#: vm states of servers that have no guest.
+_WITHOUT_GUEST = {"shelved_offloaded"}
+
+Row = dict[str, Any]
+
+
+class Snapshot:
+    """The rows and guests of a cloud at one moment."""
+
+    def __init__(self, database: Path, guests: Path) -> None:
+        connection = sqlite3.connect(database, timeout=30)
+        connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")
+        self._connection = connection
+        self.instances = {row["uuid"]: row for row in self._rows("instances", "deleted = 0")}
+        self.nodes = {row["id"]: row for row in self._rows("compute_nodes")}
+        self.claims = self._rows("claims")
+        self.fixed_ips = self._rows("fixed_ips", "allocated OR instance_uuid IS NOT NULL")
+        self.cards = self._rows("virtual_interfaces", "instance_uuid IS NOT NULL")
+        self.usages = {row["project_id"]: row for row in self._rows("project_usages")}
+        self.operations = self._rows("operations", "state IN ('queued', 'running')")
+        self.migrations = self._rows("migrations")
+        self.images = self._rows("images")
+        self.memberships = [
+            row["instance_uuid"]
+            for table in ("server_group_members", "security_group_members")
+            for row in self._rows(table)
+        ]
+        connection.close()
+        self.guests = {path.stem: _read_journal(path) for path in guests.glob("*.guests")}
+
+    def _rows(self, table: str, condition: str = "1") -> list[Row]:
+        rows = self._connection.execute(f"SELECT * FROM {table} WHERE {condition}")
+        return [dict(row) for row in rows]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way."""
+        return not self.operations and not any(
+            row["task_state"] or row["vm_state"] == "building" for row in self.instances.values()
+        )
+
+
+def leaks(database: Path, guests: Path) -> list[str]:
+    """Every leak in a cloud that ought to be quiet, a line each."""
+    seen = Snapshot(database, guests)
+    return [
+        *_unfinished(seen), *_claims(seen), *_sums(seen), *_addresses(seen), *_quota(seen),
+        *_guests(seen), *_images(seen), *_migrations(seen),
+    ]
+
+
+def _read_journal(path: Path) -> dict[str, Row]:
+    guests: dict[str, Row] = {}
+    for line in path.read_bytes().splitlines():
+        if line.startswith(b"-"):
+            guests.pop(line[1:].decode(), None)
+            continue
+        try:
+            guest = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        guests[guest["uuid"]] = guest
+    return guests
+
+
+def _unfinished(seen: Snapshot) -> Iterator[str]:
+    for row in seen.operations:
+        yield f"operation {row['id']} {row['flow']} is open at {row['step']} on {row['host']}"
+    for uuid, row in seen.instances.items():
+        if row["task_state"] is not None:
+            yield f"server {uuid} is {row['vm_state']} with task {row['task_state']}"
+        if row["vm_state"] == "building":
+            yield f"server {uuid} builds for ever"
+        if row["vm_state"] == "error" and row["fault"] is None:
+            yield f"server {uuid} is in error without a fault"
+    for uuid in seen.memberships:
+        if uuid not in seen.instances:
+            yield f"deleted server {uuid} is still a member of a group"
+
+
+def _claims(seen: Snapshot) -> Iterator[str]:
+    held: dict[str, dict[str, Row]] = defaultdict(dict)
+    for claim in seen.claims:
+        held[claim["instance_uuid"]][claim["kind"]] = claim
+    for uuid in held.keys() - seen.instances.keys():
+        yield f"deleted server {uuid} holds claims {sorted(held[uuid])}"
+    for uuid, row in seen.instances.items():
+        kinds = {"instance"} if row["host"] else set()
+        if row["vm_state"] == "resized":
+            kinds.add("outgoing")
+        if held[uuid].keys() != kinds:
+            yield f"server {uuid} ({row['vm_state']}) holds claims {sorted(held[uuid])}"
+            continue
+        for kind, claim in held[uuid].items():
+            flavor = json.loads(row["flavor"])
+            if kind == "outgoing":
+                flavor = json.loads(row["system_metadata"])["old_flavor"]
+            elif seen.nodes[claim["node_id"]]["host"] != row["host"]:
+                yield f"server {uuid} on {row['host']} holds a claim on another host"
+            if (claim["vcpus"], claim["memory_mb"]) != (flavor["vcpus"], flavor["memory_mb"]):
+                yield f"claim {kind} of server {uuid} has not the size of its flavor"
+
+
+def _sums(seen: Snapshot) -> Iterator[str]:
+    for node_id, node in seen.nodes.items():
+        claims = [claim for claim in seen.claims if claim["node_id"] == node_id]
+        sums = {
+            "vcpus_used": sum(claim["vcpus"] for claim in claims),
+            "memory_mb_used": sum(claim["memory_mb"] for claim in claims),
+            "local_gb_used": sum(claim["disk_gb"] for claim in claims),
+            "instances_used": len(claims),
+        }
+        for name, value in sums.items():
+            if node[name] != value:
+                yield f"{name} of {node['host']} is {node[name]}, its claims sum up to {value}"
+
+
+def _addresses(seen: Snapshot) -> Iterator[str]:
+    shown = {
+        uuid: sorted(
+            address["address"]
+            for vif in json.loads(row["network_info"])
+            for address in vif.get("addresses", ())
+            if address.get("version", 4) == 4
+        )
+        for uuid, row in seen.instances.items()
+    }
+    held: dict[str, list[str]] = defaultdict(list)
+    for row in seen.fixed_ips:
+        held[row["instance_uuid"]].append(row["address"])
+    for uuid in held.keys() - shown.keys():
+        yield f"deleted server {uuid} holds addresses {held[uuid]}"
+    for uuid, addresses in shown.items():
+        if sorted(held[uuid]) != addresses:
+            yield f"server {uuid} shows {addresses} and holds {sorted(held[uuid])}"
+    for card in seen.cards:
+        if card["instance_uuid"] not in seen.instances:
+            yield f"deleted server {card['instance_uuid']} has a card {card['address']}"
+
+
+def _quota(seen: Snapshot) -> Iterator[str]:
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in seen.instances.values():
+        if row["vm_state"] == "soft-delete":
+            continue
+        old = json.loads(row["system_metadata"]).get("old_flavor") or {}
+        counted[row["project_id"]].update(
+            instances=1, cores=max(row["vcpus"], old.get("vcpus", 0)),
+            ram=max(row["memory_mb"], old.get("memory_mb", 0)),
+        )
+    for project in counted.keys() | seen.usages.keys():
+        usage = seen.usages.get(project, {})
+        for name in ("instances", "cores", "ram"):
+            if usage.get(name, 0) != counted[project][name]:
+                yield (
+                    f"project {project} is said to use {usage.get(name, 0)} {name}, it uses "
+                    f"{counted[project][name]}"
+                )
+
+
+def _guests(seen: Snapshot) -> Iterator[str]:
+    outgoing = {
+        claim["instance_uuid"]: seen.nodes[claim["node_id"]]["host"]
+        for claim in seen.claims if claim["kind"] == "outgoing"
+    }
+    for host, guests in seen.guests.items():
+        for uuid, guest in guests.items():
+            row = seen.instances.get(uuid)
+            if row is None:
+                yield f"guest {uuid} on {host} is of no server"
+            elif row["host"] != host and not (guest["kept"] and outgoing.get(uuid) == host):
+                yield f"guest {uuid} is on {host}, its server ({row['vm_state']}) on {row['host']}"
+            elif row["host"] == host and guest["kept"]:
+                yield f"guest {uuid} on {host} waits for a revert that nobody can ask for"
+    for uuid, row in seen.instances.items():
+        if row["host"] is None or row["vm_state"] in _WITHOUT_GUEST:
+            continue
+        guest = seen.guests.get(row["host"], {}).get(uuid)
+        if guest is None:
+            if row["vm_state"] != "error":
+                yield f"server {uuid} ({row['vm_state']}) has no guest on {row['host']}"
+        elif guest["power_state"] != _POWER.get(row["vm_state"], guest["power_state"]):
+            yield f"guest {uuid} has power state {guest['power_state']}, it is {row['vm_state']}"
+        elif (guest["vcpus"], guest["memory_mb"]) != (row["vcpus"], row["memory_mb"]):
+            yield f"guest {uuid} has not the size of its server"
+
+
+def _images(seen: Snapshot) -> Iterator[str]:
+    shelved = {
+        json.loads(row["system_metadata"]).get("shelved_image_id")
+        for row in seen.instances.values()
+    }
+    for row in seen.images:
+        if row["status"] not in ("active", "deactivated"):
+            yield f"image {row['id']} ({row['name']}) is {row['status']}"
+        elif str(row["name"]).endswith("-shelved") and row["id"] not in shelved:
+            yield f"image {row['id']} ({row['name']}) is of no shelved server"
+
+
+def _migrations(seen: Snapshot) -> Iterator[str]:
+    for row in seen.migrations:
+        waits = (
+            row["status"] == "finished"
+            and seen.instances.get(row["instance_uuid"], {}).get("vm_state") == "resized"
+        )
+        if not waits and row["status"] not in _FINAL_MIGRATIONS:
+            yield f"migration {row['id']} ({row['migration_type']}) is {row['status']} for ever"

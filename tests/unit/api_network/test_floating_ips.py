@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Floating addresses and external networks, over the pools of nova-network."""
+
+from __future__ import annotations
+
+from nova.network import floating
+from nova.objects.instance import RequestedNetwork
+from tests.unit.api_network.conftest import NetworkApi
+
+
+def test_an_external_network_is_a_pool(api: NetworkApi) -> None:
+    external = api.external("203.0.113.0/29")
+    assert external["router:external"] is True
+    with api.cloud.db.read() as tx:
+        assert tx.floating_ips.pools() == ["ext"]
+        assert len(tx.floating_ips.every()) == 5
+    assert [each["id"] for each in api.ok("GET", "/networks?router:external=True")] == [
+        external["id"]
+    ]
+    (subnet,) = api.ok("GET", f"/subnets?network_id={external['id']}")
+    assert subnet["gateway_ip"] == "203.0.113.1"
+    assert subnet["allocation_pools"] == [{"start": "203.0.113.2", "end": "203.0.113.6"}]
+    api.refused(403, "PolicyNotAuthorized", "POST", "/networks",
+                {"network": {"name": "x", "router:external": True}})
+    api.refused(409, "Conflict", "POST", "/networks",
+                {"network": {"name": "ext", "router:external": True}}, token="admin")
+    api.refused(400, "HTTPBadRequest", "POST", "/ports", {"port": {"network_id": external["id"]}})
+
+
+def test_pools_that_were_filled_otherwise_are_shown_too(api: NetworkApi) -> None:
+    with api.cloud.db.write() as tx:
+        floating.create_range(tx, "198.51.100.16/29", "old")
+    (network,) = api.ok("GET", "/networks")
+    assert (network["name"], network["router:external"]) == ("old", True)
+    (subnet,) = api.ok("GET", "/subnets")
+    assert subnet["cidr"] == "198.51.100.16/29"
+    assert subnet["allocation_pools"] == [{"start": "198.51.100.17", "end": "198.51.100.22"}]
+    assert api.ok("GET", f"/subnets/{subnet['id']}")["network_id"] == network["id"]
+    # Described, it is still the same network.
+    changed = api.ok(
+        "PUT", f"/networks/{network['id']}", {"network": {"description": "d"}}, token="admin"
+    )
+    assert (changed["id"], changed["description"]) == (network["id"], "d")
+    taken = api.make("floatingip", floating_network_id=network["id"])
+    assert taken["floating_network_id"] == network["id"]
+
+
+def test_an_address_is_taken_led_to_a_port_and_given_back(api: NetworkApi) -> None:
+    external = api.external()
+    network = api.network()
+    server, given = api.boot(RequestedNetwork(network_id=network["id"]))
+    taken = api.make("floatingip", floating_network_id=external["id"], description="d",
+                     tags=["t"])
+    assert (taken["status"], taken["port_id"], taken["description"]) == ("DOWN", None, "d")
+    path = f"/floatingips/{taken['id']}"
+    led = api.ok("PUT", path, {"floatingip": {"port_id": given[0].id}})
+    assert led["status"] == "ACTIVE"
+    assert led["fixed_ip_address"] == given[0].addresses[0].address
+    assert api.info(server)[0].addresses[0].floating == (taken["floating_ip_address"],)
+    assert api.ok("GET", f"/floatingips?port_id={given[0].id}")[0]["id"] == taken["id"]
+    api.ok("PUT", path, {"floatingip": {"port_id": None}})
+    assert api.info(server)[0].addresses[0].floating == ()
+    api.ok("PUT", path, {"floatingip": {"port_id": given[0].id}})
+    api.refused(404, "FloatingIPNotFound", "DELETE", path, token="other")
+    api.refused(409, "NetworkInUse", "DELETE", f"/networks/{external['id']}", token="admin")
+    api.ok("DELETE", path)
+    assert api.info(server)[0].addresses[0].floating == ()
+    api.ok("DELETE", f"/networks/{external['id']}", token="admin")
+    assert [each["id"] for each in api.ok("GET", "/networks")] == [network["id"]]
+
+
+def test_what_cannot_be_taken_or_led_is_refused(api: NetworkApi) -> None:
+    external = api.external("203.0.113.0/30")
+    network = api.network()
+    api.refused(400, "HTTPBadRequest", "POST", "/floatingips",
+                {"floatingip": {"floating_network_id": network["id"]}})
+    api.refused(403, "PolicyNotAuthorized", "POST", "/floatingips",
+                {"floatingip": {"floating_network_id": external["id"],
+                                "floating_ip_address": "203.0.113.2"}})
+    body = {"floatingip": {"floating_network_id": external["id"], "port_id": network["id"]}}
+    api.refused(404, "PortNotFound", "POST", "/floatingips", body)
+    port = api.make("port", network_id=network["id"], fixed_ips=[])
+    body["floatingip"]["port_id"] = port["id"]
+    api.refused(400, "HTTPBadRequest", "POST", "/floatingips", body)
+    # Nothing was taken by the refused ones.
+    del body["floatingip"]["port_id"]
+    api.ok("POST", "/floatingips", body)
+    api.refused(409, "IpAddressGenerationFailure", "POST", "/floatingips", body)
+
+
+def test_floating_ips_stop_at_the_quota(api: NetworkApi) -> None:
+    external = api.external("203.0.113.0/24")
+    body = {"floatingip": {"floating_network_id": external["id"]}}
+    for _ in range(10):
+        api.ok("POST", "/floatingips", body)
+    api.refused(409, "OverQuota", "POST", "/floatingips", body)
+
+
+def test_a_floating_ip_of_an_unbound_port_follows_it_to_its_server(api: NetworkApi) -> None:
+    external = api.external()
+    network = api.network()
+    port = api.make("port", network_id=network["id"])
+    taken = api.make("floatingip", floating_network_id=external["id"], port_id=port["id"])
+    _server, given = api.boot(RequestedNetwork(port_id=port["id"]))
+    assert given[0].addresses[0].floating == (taken["floating_ip_address"],)
+    with api.cloud.db.read() as tx:
+        assert tx.floating_ips.get_by_address(taken["floating_ip_address"]).host == "h1"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security groups and rules under Neutron's semantics, over the groups of nova-network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nova.network import security_groups as groups
+from tests.unit.api.conftest import PROJECT
+from tests.unit.api_network.conftest import NetworkApi
+
+
+def rule(api: NetworkApi, group: str, **values: Any) -> dict[str, Any]:
+    return api.make("security_group_rule", security_group_id=group,
+                    **{"direction": "ingress", **values})
+
+
+def test_every_project_has_a_default_group_that_lets_everything_out(api: NetworkApi) -> None:
+    (default,) = api.ok("GET", "/security-groups")
+    assert (default["name"], default["tenant_id"], default["stateful"]) == ("default", PROJECT, True)
+    rules = default["security_group_rules"]
+    assert [(each["direction"], each["ethertype"]) for each in rules] == [
+        ("egress", "IPv4"), ("egress", "IPv6")
+    ]
+    path = f"/security-group-rules/{rules[0]['id']}"
+    assert api.ok("GET", path)["security_group_id"] == default["id"]
+    api.refused(409, "SecurityGroupRuleInUse", "DELETE", path)
+    api.refused(409, "SecurityGroupCannotRemoveDefault", "DELETE",
+                f"/security-groups/{default['id']}")
+    api.refused(409, "SecurityGroupCannotUpdateDefault", "PUT",
+                f"/security-groups/{default['id']}", {"security_group": {"name": "x"}})
+    assert api.ok("GET", "/security-groups")[0]["id"] == default["id"]
+
+
+def test_a_group_lives_with_its_rules(api: NetworkApi) -> None:
+    group = api.make("security_group", name="wéb", description="d", tags=["t"])
+    path = f"/security-groups/{group['id']}"
+    made = rule(api, group["id"], protocol="tcp", port_range_min=80, port_range_max=90,
+                remote_ip_prefix="10.0.0.0/8", description="http")
+    assert (made["ethertype"], made["description"]) == ("IPv4", "http")
+    icmp = rule(api, group["id"], protocol="icmp", port_range_min=8, port_range_max=0)
+    assert (icmp["port_range_min"], icmp["port_range_max"]) == (8, 0)
+    assert rule(api, group["id"], protocol="icmp")["port_range_min"] is None
+    six = rule(api, group["id"], protocol="tcp", ethertype="ipv6", port_range_min=22,
+               port_range_max=22)
+    assert (six["ethertype"], six["remote_ip_prefix"]) == ("IPv6", "::/0")
+    itself = rule(api, group["id"], remote_group_id=group["id"])
+    assert (itself["protocol"], itself["remote_group_id"]) == (None, group["id"])
+    out = rule(api, group["id"], direction="egress", protocol="udp", port_range_min=53,
+               port_range_max=53)
+    assert len(api.ok("GET", path)["security_group_rules"]) == 8
+    assert {each["id"] for each in api.ok(
+        "GET", f"/security-group-rules?security_group_id={group['id']}&direction=egress"
+    )} >= {out["id"]}
+    # nova-network's own view has what comes in alone; egress rules hold nothing back.
+    with api.cloud.db.read() as tx:
+        found = tx.security_groups.find(PROJECT, "wéb")
+    assert found is not None
+    assert [each.direction for each in found.rules].count("ingress") == 5
+    api.ok("DELETE", f"/security-group-rules/{made['id']}")
+    api.refused(404, "SecurityGroupRuleNotFound", "DELETE", f"/security-group-rules/{made['id']}")
+    changed = api.ok("PUT", path, {"security_group": {"name": "web", "description": ""}})
+    assert (changed["name"], changed["description"], changed["tags"]) == ("web", "", ["t"])
+    api.refused(404, "SecurityGroupNotFound", "GET", path, token="other")
+    api.ok("DELETE", path)
+    api.refused(404, "SecurityGroupNotFound", "GET", path)
+
+
+def test_rules_of_the_older_api_are_shown_in_neutrons_words(api: NetworkApi) -> None:
+    with api.cloud.db.write() as tx:
+        group = groups.create_group(tx, PROJECT, "u", "old", "")
+        groups.add_rule(
+            tx, group, groups.check_rule(protocol="ICMP", from_port=-1, to_port=-1)
+        )
+        groups.add_rule(
+            tx, group,
+            groups.check_rule(protocol="TCP", from_port=22, to_port=22, cidr="fd00::/8"),
+        )
+    found = next(each for each in api.ok("GET", "/security-groups") if each["name"] == "old")
+    icmp, ssh = found["security_group_rules"][2:]
+    assert (icmp["protocol"], icmp["port_range_min"], icmp["ethertype"]) == ("icmp", None, "IPv4")
+    assert (ssh["protocol"], ssh["port_range_min"], ssh["ethertype"]) == ("tcp", 22, "IPv6")
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "type_"),
+    [
+        ({"protocol": "bogus"}, 400, "SecurityGroupRuleInvalidProtocol"),
+        ({"protocol": "256"}, 400, "SecurityGroupRuleInvalidProtocol"),
+        ({"port_range_min": 1, "port_range_max": 2}, 400, "SecurityGroupProtocolRequiredWithPorts"),
+        ({"protocol": "tcp", "port_range_min": 3, "port_range_max": 2}, 400,
+         "SecurityGroupInvalidPortRange"),
+        ({"protocol": "tcp", "port_range_min": 70000}, 400, "HTTPBadRequest"),
+        ({"protocol": "icmp", "port_range_min": 256}, 400, "HTTPBadRequest"),
+        ({"protocol": "icmp", "port_range_max": 0}, 400, "SecurityGroupMissingIcmpType"),
+        ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
+        ({"remote_ip_prefix": "x"}, 400, "HTTPBadRequest"),
+        ({"ethertype": "IPv5"}, 400, "HTTPBadRequest"),
+        ({"direction": "sideways"}, 400, "HTTPBadRequest"),
+        ({"remote_group_id": "4ed80d76-6ea8-4b8f-b188-03456f831cd7"}, 404,
+         "SecurityGroupNotFound"),
+        ({"direction": "egress"}, 409, "SecurityGroupRuleExists"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(
+    api: NetworkApi, values: dict[str, object], status: int, type_: str
+) -> None:
+    group = api.make("security_group", name="g")
+    body = {"security_group_id": group["id"], "direction": "ingress", **values}
+    api.refused(status, type_, "POST", "/security-group-rules", {"security_group_rule": body})
+    assert len(api.ok("GET", f"/security-groups/{group['id']}")["security_group_rules"]) == 2
+
+
+def test_the_same_rule_and_the_same_name_are_refused(api: NetworkApi) -> None:
+    group = api.make("security_group", name="g")
+    made = rule(api, group["id"], protocol="tcp", port_range_min=1, port_range_max=2)
+    body = {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp",
+            "port_range_min": 1, "port_range_max": 2, "remote_ip_prefix": "0.0.0.0/0"}
+    message = api.refused(409, "SecurityGroupRuleExists", "POST", "/security-group-rules",
+                          {"security_group_rule": body})
+    assert made["id"] in message
+    api.refused(409, "SecurityGroupExists", "POST", "/security-groups",
+                {"security_group": {"name": "g"}})
+    api.refused(400, "HTTPBadRequest", "POST", "/security-groups",
+                {"security_group": {"name": "h", "stateful": False}})
+
+
+def test_groups_stop_at_the_quota(api: NetworkApi) -> None:
+    for number in range(9):
+        api.make("security_group", name=f"g{number}")
+    api.refused(409, "OverQuota", "POST", "/security-groups", {"security_group": {"name": "x"}})
