@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services test-host lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,mysql,postgresql]'
 	@touch $@ $(VENV)/.run
 
+# Built against the machine's libvirt; where there is none the tests of real guests say so.
+$(VENV)/.libvirt: pyproject.toml | $(VENV)/.test
+	@if pkg-config --exists libvirt 2>/dev/null; then \
+		echo "installing libvirt's binding" && \
+		$(BIN)/pip install --quiet --disable-pip-version-check -e '.[libvirt]' && touch $@; \
+	else echo "libvirt's headers are not installed: real guests are left out"; fi
+
 # The public clients live apart: their dependencies must not decide ours.
 .clients/.installed: pyproject.toml
 	@echo "installing the public clients"
@@ -52,7 +59,7 @@ run: $(VENV)/.run ## Run the whole cloud in the foreground (Ctrl-C stops it)
 system-parts: ## Install the system packages that the tests use (root only; names them otherwise)
 	@tools/system-parts.sh
 
-test: system-parts $(VENV)/.test .clients/.installed ## Run all tests, with everything they need
+test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed ## Run all tests, with everything they need
 	$(PYTEST) tests
 
 test-unit: $(VENV)/.test ## Run the fast tests
@@ -63,6 +70,9 @@ test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole 
 
 test-services: system-parts $(VENV)/.test ## Run the tests against real MariaDB and PostgreSQL
 	$(PYTEST) tests/services
+
+test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root)
+	$(PYTEST) tests/host
 
 lint: $(VENV)/.test ## Check style
 	$(BIN)/ruff check nova tests benchmarks tools

@@ -260,6 +260,7 @@ class AllInOne:
             )
             for manager in self._managers
         ]
+        tasks.append(PeriodicTask("policy", 5.0, self.cloud.policy.reload_if_changed))
         return tasks + upkeep_tasks(self.control.core, self.cloud.operations)
 
     def _beat(self) -> None:

@@ -8,6 +8,7 @@ those are the key of the cache. Changing the policy file clears it.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import policy as oslo
 
-from nova.errors import PolicyRefused
+from nova.errors import NovaError, PolicyRefused
 from nova.objects.context import RequestContext
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,31 +31,44 @@ class Rule:
     description: str = ""
 
 
+class PolicyFileError(NovaError):
+    """The policy file cannot be read."""
+
+
 class Policy:
     """Checks rules against the defaults and the operator's policy file."""
 
     _LIMIT = 20000
 
     def __init__(self, rules: Iterable[Rule], policy_file: str | None = None) -> None:
+        """Raises ``PolicyFileError`` where the file cannot be read as rules."""
         conf = cfg.ConfigOpts()
         conf(args=[], default_config_files=[], default_config_dirs=[])
-        self._file = policy_file if policy_file and os.path.exists(policy_file) else None
-        self._enforcer = oslo.Enforcer(conf, policy_file=self._file, use_conf=bool(self._file))
-        self._enforcer.suppress_default_change_warnings = True
-        self._enforcer.suppress_deprecation_warnings = True
-        rules = tuple(rules)
-        for rule in rules:
-            self._enforcer.register_default(
-                oslo.RuleDefault(rule.name, rule.check, rule.description)
-            )
-        if self._file is None:
-            # Without a file the library takes no defaults over by itself.
-            self._enforcer.set_rules(
-                oslo.Rules.from_dict({rule.name: rule.check for rule in rules}), use_conf=False
-            )
-        self._enforcer.load_rules()
-        self._stamp = self._file_stamp()
+        self._file = policy_file
+        self._defaults = {rule.name: rule.check for rule in rules}
+        self._enforcer = oslo.Enforcer(conf, use_conf=False)
         self._decisions: dict[Any, bool] = {}
+        self._stamp = self._file_stamp()
+        self._load()
+
+    def _load(self) -> None:
+        """The defaults with the file's rules over them."""
+        try:
+            own = self._own_rules()
+            rules = oslo.Rules.from_dict({**self._defaults, **own})
+        except (ValueError, TypeError, AttributeError, OSError) as error:
+            raise PolicyFileError(f"{self._file}: {error}") from None
+        self._enforcer.set_rules(rules, use_conf=False)
+        self._decisions.clear()
+
+    def _own_rules(self) -> dict[str, str]:
+        if self._file is None or not os.path.exists(self._file):
+            return {}
+        with open(self._file, encoding="utf-8") as file:
+            found = oslo.parse_file_contents(file.read())
+        if not isinstance(found, dict):
+            raise ValueError("it must be a mapping of rule names to rules")
+        return found
 
     def allows(
         self,
@@ -94,15 +110,20 @@ class Policy:
             raise PolicyRefused(rule)
 
     def reload_if_changed(self) -> None:
-        """Read the policy file again where it changed; called by a periodic task."""
+        """Read the policy file again where it changed; a file that is wrong leaves the rules as they were."""
         stamp = self._file_stamp()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._enforcer.load_rules(force_reload=True)
-            self._decisions.clear()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._load()
+        except PolicyFileError as error:
+            LOG.error("the policy stays as it was: %s", error.message)
 
     def _file_stamp(self) -> float:
-        return os.stat(self._file).st_mtime if self._file else 0.0
+        if self._file is None or not os.path.exists(self._file):
+            return 0.0
+        return os.stat(self._file).st_mtime
 
     def _decide(self, rule: str, caller: RequestContext, project: str, user: str) -> bool:
         credentials = {

@@ -1,21 +1,55 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system parts that the tests use: MariaDB and PostgreSQL servers (started by the tests
-# themselves, as private instances). As an ordinary user it names what is missing instead.
+# Installs the system parts that the tests use: MariaDB and PostgreSQL servers, and what real guests need
+# (libvirt, QEMU, a kernel, busybox, the makers of small images). The tests start all of them themselves, as
+# private instances. As an ordinary user it names what is missing instead.
 set -u
+PATH=$PATH:/usr/sbin:/sbin:/usr/libexec
 
-missing=()
-command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || [ -x /usr/libexec/mariadbd ] || missing+=(mariadb)
-command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
-[ ${#missing[@]} -eq 0 ] && exit 0
+# part | what shows that it is here | Debian's package | Rocky's package
+parts='
+mariadb     | command -v mariadbd                                     | mariadb-server            | mariadb-server
+postgresql  | command -v initdb || ls /usr/lib/postgresql/*/bin/initdb | postgresql                | postgresql-server
+libvirt     | command -v libvirtd && command -v virtlogd              | libvirt-daemon-system     | libvirt-daemon-kvm
+virsh       | command -v virsh                                        | libvirt-clients           | libvirt-client
+lxc-driver  | [ -x /usr/lib/libvirt/libvirt_lxc ] || [ -x /usr/libexec/libvirt_lxc ] | libvirt-daemon-driver-lxc | libvirt-daemon-lxc
+headers     | pkg-config --exists libvirt                             | libvirt-dev               | libvirt-devel
+pkg-config  | command -v pkg-config                                   | pkg-config                | pkgconf-pkg-config
+compiler    | command -v gcc                                          | gcc                       | gcc
+qemu        | command -v qemu-system-x86_64 || command -v qemu-kvm    | qemu-system-x86           | qemu-kvm
+qemu-img    | command -v qemu-img                                     | qemu-utils                | qemu-img
+genisoimage | command -v genisoimage                                  | genisoimage               | genisoimage
+busybox     | command -v busybox                                      | busybox-static            | busybox
+kernel      | ls -d /lib/modules/*/kernel                             | linux-image-amd64         | kernel-core
+modprobe    | command -v modprobe                                     | kmod                      | kmod
+cpio        | command -v cpio                                         | cpio                      | cpio
+syslinux    | command -v syslinux                                     | syslinux                  | syslinux
+mtools      | command -v mcopy                                        | mtools                    | mtools
+iproute     | command -v ip                                           | iproute2                  | iproute
+dnsmasq     | command -v dnsmasq                                      | dnsmasq-base              | dnsmasq
+ebtables    | command -v ebtables                                     | ebtables                  | iptables-nft
+xmllint     | command -v xmllint                                      | libxml2-utils             | libxml2
+'
+
+names=() debian=() rocky=()
+while IFS= read -r line; do
+    [ -n "$line" ] || continue
+    name=$(awk -F' +[|] ' '{print $1}' <<<"$line")
+    check=$(awk -F' +[|] ' '{print $2}' <<<"$line")
+    deb=$(awk -F' +[|] ' '{print $3}' <<<"$line")
+    rpm=$(awk -F' +[|] ' '{print $4}' <<<"$line")
+    if ! eval "$check" >/dev/null 2>&1; then
+        names+=("$name") debian+=("$deb") rocky+=("$rpm")
+    fi
+done <<<"$parts"
+[ ${#names[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-    echo "not root: the tests that need ${missing[*]} are left out"
+    echo "not root: the tests that need ${names[*]} are left out"
     exit 0
 fi
 
 if command -v apt-get >/dev/null 2>&1; then
-    declare -A package=([mariadb]=mariadb-server [postgresql]=postgresql)
     export DEBIAN_FRONTEND=noninteractive
     # Packages must not start servers of their own here.
     policy=/usr/sbin/policy-rc.d
@@ -23,21 +57,16 @@ if command -v apt-get >/dev/null 2>&1; then
     if [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made_policy=1
     fi
-    echo "installing ${missing[*]}"
+    echo "installing ${debian[*]}"
     apt-get update -qq
-    names=()
-    for part in "${missing[@]}"; do names+=("${package[$part]}"); done
-    apt-get install -y -qq --no-install-recommends "${names[@]}" >/dev/null
+    apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
     status=$?
     [ -n "$made_policy" ] && rm -f $policy
     exit $status
 fi
 if command -v dnf >/dev/null 2>&1; then
-    declare -A package=([mariadb]=mariadb-server [postgresql]=postgresql-server)
-    names=()
-    for part in "${missing[@]}"; do names+=("${package[$part]}"); done
-    echo "installing ${names[*]}"
-    exec dnf install -y -q "${names[@]}"
+    echo "installing ${rocky[*]}"
+    exec dnf install -y -q "${rocky[@]}"
 fi
-echo "neither apt-get nor dnf is here: install ${missing[*]} by hand" >&2
+echo "neither apt-get nor dnf is here: install ${names[*]} by hand" >&2
 exit 1

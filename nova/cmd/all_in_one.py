@@ -11,7 +11,10 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nova.conf.default import DefaultSection
 
 _EPILOG = """\
 examples:
@@ -102,6 +105,7 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
         config = load(files, overrides)
     except (cfg.Error, ValueError) as error:
         raise _Refusal(f"in the configuration: {error}") from None
+    _log_to_file(config.default)
     listen = arguments.listen or config.default.osapi_compute_listen
     cloud = AllInOne(config, state, listen=listen, port_offset=arguments.port_offset)
     stop = threading.Event()
@@ -121,6 +125,21 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
     finally:
         cloud.stop()
     return 0
+
+
+def _log_to_file(section: DefaultSection) -> None:
+    """Log to ``log_file`` (in ``log_dir``) as well, where one is configured."""
+    if section.debug:
+        logging.getLogger("nova").setLevel(logging.DEBUG)
+    if section.log_file is None:
+        return
+    path = Path(section.log_dir or ".") / section.log_file
+    try:
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise _Refusal(f"log_file {path}: {error.strerror}") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 _FIRST_CONFIGURATION = """\

@@ -85,15 +85,19 @@ def summary(cloud: AllInOne, files: list[Path]) -> list[str]:
         hypervisors = (
             f"instances are simulated by the fake driver on {hosts} hosts (no libvirt is configured)"
         )
+    network = (
+        [f"  network   http://{host}:{ports.network}"] if cloud.config.network_api.enabled else []
+    )
     return [
         f"Nova all-in-one cloud, state in {state}",
         f"  {hypervisors}",
         f"  identity  http://{host}:{ports.identity}/v3",
         f"  image     http://{host}:{ports.image}",
         f"  compute   http://{host}:{ports.compute}/v2.1",
+        *network,
         "  credentials " + ", ".join(str(path) for path in files),
         "try, from another shell:",
         f"  . {state}/demo-openrc.sh",
-        "  openstack server create --flavor m1.tiny --image nova-test --nic none --wait first",
+        "  openstack server create --flavor m1.tiny --image nova-test --wait first",
         "  openstack server list",
     ]

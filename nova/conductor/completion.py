@@ -163,7 +163,8 @@ def _soft_deleted(
 def _restored(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    _finish(core, tx, op, instance, result, deleted_at=None)
+    """A server that was shelved before runs now, and needs its image no more."""
+    _run_again(core, tx, op, instance, result, deleted_at=None)
 
 
 def _rescued(
@@ -225,11 +226,23 @@ def _offloaded(
 def _unshelved(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    _run_again(core, tx, op, instance, result, launched_at=now())
+
+
+def _run_again(
+    core: ConductorCore,
+    tx: Transaction,
+    op: Operation,
+    instance: Instance,
+    result: StepResult,
+    **changes: Any,
+) -> None:
+    """The end of an operation after which a server is not shelved any more."""
     facts = {
         key: value for key, value in instance.system_metadata.items()
         if not key.startswith("shelved_")
     }
-    _settle_row(tx, op, instance, result, system_metadata=facts, launched_at=now())
+    _settle_row(tx, op, instance, result, system_metadata=facts, **changes)
     end_and_discard(
         core, tx, op, instance, instance.system_metadata.get("shelved_image_id")
     )

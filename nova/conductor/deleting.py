@@ -20,6 +20,7 @@ from nova.objects.states import (
     DELETING,
     ERROR,
     RESIZED,
+    SHELVED_OFFLOADED,
     SOFT_DELETED,
     SOFT_DELETING,
 )
@@ -89,7 +90,9 @@ def start_soft_delete(
         return
     action = ACTIONS["soft_delete"]
     if instance.task_state is not None or instance.vm_state == RESIZED:
-        abandon_all(core, tx, instance)
+        # A server on its way back from its image gives its new host up: the image is all it has.
+        abandon_all(core, tx, instance, keep_claims=instance.vm_state != SHELVED_OFFLOADED)
+        instance = tx.instances.get(instance.uuid) or instance
     end_resize(tx, instance)
     if instance.host is None or not core.hosts.is_up(instance.host):
         tx.operations.create(

@@ -326,6 +326,13 @@ class Placer:
         for node_id in node_ids:
             self._core.hosts.table.note_building(node_id, 1)
 
+    def _address_of(self, node_id: int) -> str | None:
+        """The management address of a node, unless it went away meanwhile."""
+        table = self._core.hosts.table
+        row, nodes = table.row_of(node_id), table.nodes
+        known = row is not None and row < len(nodes) and nodes[row].id == node_id
+        return nodes[row].host_ip if row is not None and known else None
+
     def _task(self, tx: Transaction, job: _Job) -> StepTask:
         operation, selection = job.operation, job.selection
         assert operation.flow is not None
@@ -344,7 +351,10 @@ class Placer:
         elif payload.get("migration_id"):
             tx.migrations.update(
                 payload["migration_id"], _MOVE_STATUS[operation.flow],
-                {"dest_compute": selection.host, "dest_node": selection.node},
+                {
+                    "dest_compute": selection.host, "dest_node": selection.node,
+                    "dest_host": self._address_of(selection.node_id),
+                },
             )
         host = payload["source"] if step.where == "source" else selection.host
         return StepTask(

@@ -50,7 +50,7 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "soft_delete": _run(
         "compute_soft_delete_instance", Step("clean", "other", "compute_confirm_resize")
     ),
-    "restore": _run("compute_restore_instance"),
+    "restore": _run("compute_restore_instance", _DISCARD),
     "start": _run("compute_start_instance"),
     "stop": _run("compute_stop_instance"),
     "reboot_soft": _run("compute_reboot_instance"),

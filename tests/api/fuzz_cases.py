@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from nova.api.compute.openapi import document
-from nova.api.compute.versions import MAXIMUM
+from nova.api.compute.versions import MAXIMUM, MINIMUM
 
-#: A lone surrogate is legal JSON text only as an escape, so this stands for one in the encoded body.
 DEEP: Any = []
 for _ in range(200):
     DEEP = [DEEP]
@@ -67,27 +66,37 @@ def filled(path: str, known: Mapping[str, str]) -> str:
     return _PARAMETER.sub(lambda found: quote(known.get(found.group(1), "1"), safe=""), path)
 
 
-def body_cases(known: Mapping[str, str], minors: tuple[int, ...] = (1, MAXIMUM)) -> Iterator[Case]:
+def each_operation() -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+    """(minor, method, path, operation): the newest version's, and what only the oldest serves."""
+    newest = list(operations(MAXIMUM))
+    served = {(method, path) for method, path, _ in newest}
+    for method, path, operation in newest:
+        yield MAXIMUM, method, path, operation
+    for method, path, operation in operations(MINIMUM):
+        if (method, path) not in served:
+            yield MINIMUM, method, path, operation
+
+
+def body_cases(known: Mapping[str, str]) -> Iterator[Case]:
     """Every field of every body with every odd value, then the whole body."""
-    for minor in minors:
-        for method, path, operation in operations(minor):
-            schema = _body_schema(operation)
-            if schema is None:
-                continue
-            target = filled(path, known)
-            for one in schema.get("oneOf", [schema]):
-                whole = example(one, known)
+    for minor, method, path, operation in each_operation():
+        schema = _body_schema(operation)
+        if schema is None:
+            continue
+        target = filled(path, known)
+        for one in schema.get("oneOf", [schema]):
+            whole = example(one, known)
+            for odd in ODD:
+                yield Case(minor, method, target, odd, "whole body")
+            for where in places(whole):
                 for odd in ODD:
-                    yield Case(minor, method, target, odd, "whole body")
-                for where in places(whole):
-                    for odd in ODD:
-                        changed = replaced(whole, where, odd)
-                        yield Case(minor, method, target, changed, ".".join(map(str, where)))
+                    changed = replaced(whole, where, odd)
+                    yield Case(minor, method, target, changed, ".".join(map(str, where)))
 
 
-def id_cases(minor: int = MAXIMUM) -> Iterator[Case]:
+def id_cases() -> Iterator[Case]:
     """Every parameter of every path with every odd id."""
-    for method, path, operation in operations(minor):
+    for minor, method, path, operation in each_operation():
         schema = _body_schema(operation)
         body = None if schema is None else example(schema.get("oneOf", [schema])[0], {})
         for name in _PARAMETER.findall(path):
@@ -96,17 +105,16 @@ def id_cases(minor: int = MAXIMUM) -> Iterator[Case]:
                 yield Case(minor, method, filled(start, {}), body, name)
 
 
-def query_cases(known: Mapping[str, str], minors: tuple[int, ...] = (1, MAXIMUM)) -> Iterator[Case]:
+def query_cases(known: Mapping[str, str]) -> Iterator[Case]:
     """Every query parameter with every odd value, and one nobody knows."""
-    for minor in minors:
-        for method, path, operation in operations(minor):
-            if method != "GET":
-                continue
-            target = filled(path, known)
-            named = [each["name"] for each in operation["parameters"] if each.get("in") == "query"]
-            for name in [*named, "limit", "marker", "nobody"]:
-                for odd in ODD_QUERIES:
-                    yield Case(minor, method, f"{target}?{quote(name)}={odd}", what=name)
+    for minor, method, path, operation in each_operation():
+        if method != "GET":
+            continue
+        target = filled(path, known)
+        named = [each["name"] for each in operation["parameters"] if each.get("in") == "query"]
+        for name in dict.fromkeys([*named, "limit", "marker", "nobody"]):
+            for odd in ODD_QUERIES:
+                yield Case(minor, method, f"{target}?{quote(name)}={odd}", what=name)
 
 
 def _body_schema(operation: dict[str, Any]) -> dict[str, Any] | None:

@@ -99,3 +99,43 @@ def network_id(cloud: CloudProcess) -> str:
     networks = cloud.compute("GET", "/os-networks", version="2.1").json["networks"]
     found: str = next(each["id"] for each in networks if each["label"] == "private")
     return found
+
+
+def test_groups_with_rules_and_ports_through_the_endpoint(demo: Commands, boot: Boot) -> None:
+    group = demo.value("security", "group", "create", "--description", "网", "网页")
+    demo("security", "group", "rule", "create", "--protocol", "tcp", "--dst-port", "80",
+         "--remote-ip", "10.0.0.0/8", "网页")
+    rules = demo.json("security", "group", "rule", "list", "--ingress", "网页")
+    assert [(each["IP Protocol"], each["IP Range"], each["Port Range"]) for each in rules] == [
+        ("tcp", "10.0.0.0/8", "80:80")
+    ]
+    uuid = boot("guarded", "--security-group", "网页", nic="auto")
+    (port,) = demo.json("port", "list", "--server", uuid)
+    assert demo.json("port", "show", port["ID"])["security_group_ids"] == [group]
+    assert "409" in demo.refused("security", "group", "delete", "网页")
+
+    demo("port", "create", "--network", "private", "第二")
+    demo("server", "add", "port", uuid, "第二")
+    assert len(demo.json("port", "list", "--server", uuid)) == 2
+    demo("server", "remove", "port", uuid, "第二")
+    demo("port", "delete", "第二")
+    demo("server", "remove", "network", uuid, "private")
+    assert demo.json("server", "show", uuid)["addresses"] in ({}, {"private": []})
+    demo("server", "delete", uuid)
+    demo.cloud.until_gone(uuid)
+    demo("security", "group", "delete", "网页")
+    assert "No SecurityGroup found" in demo.refused("security", "group", "show", "网页")
+
+
+def test_networks_are_the_administrators(demo: Commands, admin: Commands) -> None:
+    assert demo("network", "list", "-f", "value", "-c", "Name").split() == ["private"]
+    assert "403" in demo.refused("network", "create", "--share", "网")
+    admin("network", "create", "--share", "网")
+    try:
+        admin("subnet", "create", "--network", "网", "--subnet-range", "192.168.7.0/24", "子网")
+        shown = demo.json("subnet", "show", "子网")
+        assert (shown["cidr"], shown["gateway_ip"]) == ("192.168.7.0/24", "192.168.7.1")
+        assert "网" in demo("network", "list", "-f", "value", "-c", "Name").split()
+    finally:
+        admin("network", "delete", "网")
+    assert demo("network", "list", "-f", "value", "-c", "Name").split() == ["private"]

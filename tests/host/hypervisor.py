@@ -79,8 +79,8 @@ class PrivateLibvirt:
         """Where it is reached from any namespace."""
         return f"qemu:///system?socket={self.root}/run/libvirt-sock"
 
-    def start(self, configuration: str = "") -> None:
-        """Make the namespaces and start the daemons."""
+    def start(self, configuration: str = "", *arguments: str) -> None:
+        """Make the namespaces and start the daemons, libvirtd with these arguments."""
         for name in ("run", "lib", "log", "cache"):
             (self.root / name).mkdir()
         (self.root / "lib").chmod(0o755)
@@ -103,7 +103,13 @@ class PrivateLibvirt:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         self._daemon("virtlogd")
-        self.start_libvirtd()
+        self.start_libvirtd(*arguments)
+
+    @property
+    def holder(self) -> int:
+        """The process that holds the namespaces."""
+        assert self._holder is not None
+        return self._holder.pid
 
     def start_libvirtd(self, *arguments: str) -> None:
         """Start libvirtd, as after a crash of it."""
@@ -178,7 +184,7 @@ class PrivateLibvirt:
     def _daemon(self, name: str, *arguments: str) -> None:
         self._daemons.append(
             subprocess.Popen(
-                self.enter(name, *arguments), stdin=subprocess.DEVNULL, start_new_session=True,
+                self.enter(name, "-p", f"{self.root}/{name}.pid", *arguments), stdin=subprocess.DEVNULL, start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=(self.root / f"{name}.log").open("ab"),
                 env={"PATH": _PATH, "LC_ALL": "C"},
             )

@@ -112,7 +112,11 @@ _IGNORED_SORT = frozenset(
 )
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
-_MOST_REPEATS = 6
+#: The longest pattern, and the longest text that one is tried on.
+_LONGEST = 255
+#: Two repeats without a bound, and something beside them: milliseconds for a name.
+_MOST_WAYS = 16 * _LONGEST**2
+_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 
 
 def nothing(request: ApiRequest) -> bool:
@@ -292,41 +296,47 @@ def _patterns(filters: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 def _regex(name: str, text: str) -> str:
     """A regular expression that can be searched for; ``BadRequest`` for one that cannot."""
     try:
-        parsed = _parser.parse(text)
-        re.compile(text)
-        repeats = _open_repeats(parsed, inside=False)
+        ways = _MOST_WAYS + 1 if len(text) > _LONGEST else _ways(_parser.parse(text), last=True)
+        if ways <= _MOST_WAYS:
+            re.compile(text)
     except (re.error, RecursionError, OverflowError, ValueError):
         raise errors.BadRequest(
             f"Invalid input for query parameters {name}. Value: {text[:60]}. "
             f"'{text[:60]}' is not a 'regex'"
         ) from None
-    if repeats is None or repeats > _MOST_REPEATS or len(text) > 255:
+    if ways > _MOST_WAYS:
         raise errors.BadRequest(
             f"Invalid input for query parameters {name}. Value: {text[:60]}. The regular "
-            "expression is too complex: repeats inside of repeats could run without end."
+            "expression is too complex: its repeats could run without end."
         )
     return text
 
 
-def _open_repeats(tree: Any, *, inside: bool) -> int | None:
-    """How many repeats without a small bound there are; None where one is inside of another.
+def _ways(tree: Any, *, last: bool = False) -> int:
+    """In how many ways a pattern may match a name before the search gives up, at most.
 
-    Such patterns take exponential time on some texts.
+    Python tries them all, and nothing else runs meanwhile. What is repeated last is never taken back.
     """
-    total = 0
-    for operator, argument in tree:
-        open_ended = operator in (_constants.MAX_REPEAT, _constants.MIN_REPEAT) and (
-            argument[1] > 20
-        )
-        if open_ended and inside:
-            return None
-        total += open_ended
-        for branch in _branches(argument):
-            below = _open_repeats(branch, inside=inside or open_ended)
-            if below is None:
-                return None
-            total += below
-    return total
+    ways = 1
+    items = list(tree)
+    for place, (operator, argument) in enumerate(items):
+        if operator in _REPEATS:
+            low, high, repeated = argument
+            high = min(int(high), _LONGEST)
+            of_one = _ways(repeated)
+            if of_one > 1:
+                # Each turn again in each of its ways; more than a few turns are past any limit.
+                ways *= of_one ** min(high, 64)
+            if not (last and of_one == 1 and place == len(items) - 1):
+                ways *= max(1, high - int(low) + 1)
+        elif operator is _constants.BRANCH:
+            ways *= sum(_ways(each) for each in argument[1])
+        else:
+            for each in _branches(argument):
+                ways *= _ways(each)
+        if ways > _MOST_WAYS:
+            return _MOST_WAYS + 1
+    return ways
 
 
 def _branches(argument: Any) -> list[Any]:

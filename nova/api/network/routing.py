@@ -15,6 +15,7 @@ from nova.api.network.error_body import as_network_error, typed
 from nova.api.network.listing import chosen, listed
 from nova.api.network.resource import Call, Resource, Shown
 from nova.api.network.values import read_values, tag
+from nova.db.engine import Transaction
 from nova.errors import (
     BadRequest,
     Forbidden,
@@ -98,9 +99,9 @@ class Collection:
         ]
         for values in wanted:
             check_attributes(call, resource, "create", values)
-        with call.cloud.db.write() as tx:
-            assert resource.create is not None
-            made = [resource.create(call, tx, values) for values in wanted]
+        make = resource.create
+        assert make is not None
+        made = call.cloud.db.run(lambda tx: [make(call, tx, values) for values in wanted])
         made = chosen(call, made)
         return {resource.plural: made} if several else {resource.singular: made[0]}
 
@@ -164,12 +165,15 @@ class Item:
             creating=False,
         )
         check_attributes(call, resource, "update", values)
-        with call.cloud.db.write() as tx:
+        change = resource.update
+        assert change is not None
+
+        def write(tx: Transaction) -> Shown:
             current = own(call, resource, resource.find(call, tx, path["id"]), path["id"])
             check_revision(req, current)
-            assert resource.update is not None
-            changed = resource.update(call, tx, current, values) if values else current
-        return {resource.singular: chosen(call, [changed])[0]}
+            return change(call, tx, current, values) if values else current
+
+        return {resource.singular: chosen(call, [call.cloud.db.run(write)])[0]}
 
     def _delete(self, call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
         resource = self._resource
@@ -180,11 +184,15 @@ class Item:
             check_revision(req, current)
             if resource.remove_outside(call, current):
                 return
-        with call.cloud.db.write() as tx:
+        remove = resource.delete
+        assert remove is not None
+
+        def write(tx: Transaction) -> None:
             current = own(call, resource, resource.find(call, tx, path["id"]), path["id"])
             check_revision(req, current)
-            assert resource.delete is not None
-            resource.delete(call, tx, current)
+            remove(call, tx, current)
+
+        call.cloud.db.run(write)
 
 
 def own(call: Call, resource: Resource, thing: Shown | None, identifier: str) -> Shown:
@@ -280,15 +288,19 @@ class Tags:
     ) -> list[str]:
         resource = self._resource
         call.cloud.policy.check(f"update_{resource.singular}", call.caller)
-        with call.cloud.db.write() as tx:
+        write_tags = resource.update
+        assert write_tags is not None
+
+        def write(tx: Transaction) -> list[str]:
             current = own(call, resource, resource.find(call, tx, identifier), identifier)
             tags = sorted(set(change(current["tags"])))
             if len(tags) > 50:
                 raise BadRequest("A resource has at most 50 tags.")
-            assert resource.update is not None
             if tags != current["tags"]:
-                resource.update(call, tx, current, {"tags": tags})
-        return tags
+                write_tags(call, tx, current, {"tags": tags})
+            return tags
+
+        return call.cloud.db.run(write)
 
 
 def _body_tags(req: falcon.Request) -> list[str]:

@@ -118,14 +118,24 @@ AVAILABILITIES = Resource(
 # -- zones, and the network that a server gets by itself -------------------------------------------
 
 
-def zones(_call: Call, _req: falcon.Request, _path: dict[str, str]) -> Any:
+def list_zones(_call: Call, _tx: Transaction) -> list[Shown]:
     """Networks reach all hosts: there is one zone of each kind."""
-    return {
-        "availability_zones": [
-            {"name": "nova", "resource": kind, "state": "available"}
-            for kind in ("network", "router")
-        ]
-    }
+    return [
+        {"id": kind, "name": "nova", "resource": kind, "state": "available"}
+        for kind in ("network", "router")
+    ]
+
+
+def find_zone(call: Call, tx: Transaction, identifier: str) -> Shown | None:
+    """One of them."""
+    return next((each for each in list_zones(call, tx) if each["id"] == identifier), None)
+
+
+ZONES = Resource(
+    singular="availability_zone", plural="availability_zones", error="AvailabilityZoneNotFound",
+    attributes={}, keys=frozenset({"name", "resource", "state"}), list=list_zones,
+    find=find_zone, taggable=False,
+)
 
 
 def automatic(call: Call, _req: falcon.Request, path: dict[str, str]) -> Any:
@@ -162,7 +172,6 @@ def service_providers(_call: Call, _req: falcon.Request, _path: dict[str, str]) 
 
 
 PATHS: dict[str, dict[str, tuple[Handler, int]]] = {
-    "/v2.0/availability_zones": {"get": (zones, 200)},
     "/v2.0/auto-allocated-topology/{project}": {
         "get": (automatic, 200), "delete": (keep_automatic, 204),
     },

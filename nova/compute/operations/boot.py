@@ -50,6 +50,9 @@ def boot(
 
     Raises ``BadRequest`` for a reference that is not there, ``QuotaExceeded`` below ``min_count``.
     """
+    zone = core.config.default.default_schedule_zone
+    if request.availability_zone is None and zone is not None:
+        request = msgspec.structs.replace(request, availability_zone=zone)
     checked = _Checked(
         flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
     )
@@ -148,13 +151,16 @@ def _check_references(
         checked.keypair = tx.keypairs.find(context.user_id, request.key_name)
         if checked.keypair is None:
             raise BadRequest(f"Invalid key_name provided: {request.key_name} is not there.")
-    if request.networks is None or request.networks:
+    with_nics = request.networks is None or bool(request.networks)
+    if with_nics:
         core.networks.check(tx, context.project_id, request.networks)
     _check_zone(core, tx, request)
-    if request.networks is None or request.networks:
+    if with_nics or request.security_groups:
         names = _group_names(tx, context, request)
-        checked.security_group_ids = resolve(tx, context.project_id, names, context.user_id)
-        checked.security_groups = names
+        ids = resolve(tx, context.project_id, names, context.user_id)
+        if with_nics:
+            # Without a NIC there is nothing to filter; a group that is not there is refused all the same.
+            checked.security_group_ids, checked.security_groups = ids, names
     hint = request.scheduler_hints.get("group")
     if hint:
         uuid = hint[0] if isinstance(hint, list) else hint

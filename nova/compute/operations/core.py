@@ -107,7 +107,7 @@ def enter(
         instance.uuid, values, vm_states=action.vm_states, task_states=action.task_states
     )
     if not changed:
-        raise _overtaken(tx, instance, action)
+        raise overtaken(tx, instance, action)
     fresh = msgspec.structs.replace(
         instance, **{key: value for key, value in values.items() if key != "revision"}
     )
@@ -116,7 +116,7 @@ def enter(
     )
 
 
-def _overtaken(tx: Transaction, instance: Instance, action: Action) -> Exception:
+def overtaken(tx: Transaction, instance: Instance, action: Action) -> Exception:
     """Somebody was faster: say in which state the instance is now."""
     now = tx.instances.get(instance.uuid)
     if now is None:

@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 from nova.compute.lifecycle import ACTIONS
-from nova.compute.operations.core import OperationsCore, check_lock, check_state, enter, prepare
+from nova.compute.operations.core import (
+    OperationsCore,
+    check_lock,
+    check_state,
+    enter,
+    overtaken,
+    prepare,
+    record,
+)
 from nova.conductor.deleting import start_delete, start_soft_delete
 from nova.conductor.release import counted
 from nova.db.engine import Transaction
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
-from nova.objects.states import SOFT_DELETED
+from nova.objects.states import SHELVED_OFFLOADED, SOFT_DELETED
 
 
 def delete(
@@ -39,7 +47,10 @@ def delete(
 
 
 def restore(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
-    """Bring a soft-deleted server back. Raises ``QuotaExceeded`` where it has no room any more."""
+    """Bring a soft-deleted server back. Raises ``QuotaExceeded`` where it has no room any more.
+
+    One that had left its host before is shelved again.
+    """
     action = prepare(context, instance, "restore")
     limits = core.limits.all(instance.project_id, instance.user_id)
     wanted = counted(instance)
@@ -48,6 +59,15 @@ def restore(core: OperationsCore, context: RequestContext, instance: Instance) -
         tx.quotas.reserve_for_user(
             instance.project_id, instance.user_id, wanted, limits.of_project, limits.of_user
         )
-        enter(core, tx, context, instance, action, {"quota": wanted})
+        if instance.host is not None:
+            enter(core, tx, context, instance, action, {"quota": wanted})
+            return
+        back = tx.instances.transition(
+            instance.uuid, {"vm_state": SHELVED_OFFLOADED, "deleted_at": None},
+            vm_states=action.vm_states, task_states=action.task_states,
+        )
+        if not back:
+            raise overtaken(tx, instance, action)
+        record(tx, context, instance, "restore")
 
     core.db.run(write)

@@ -33,23 +33,23 @@ def form_of(text: str) -> str:
 
 def differences(
     answer: Any, wanted: Any, free: frozenset[str] = frozenset(), where: str = "",
-    maps: frozenset[str] = MAPS,
+    maps: frozenset[str] = MAPS, more: bool = False,
 ) -> Iterator[str]:
     """What is not alike, one line each.
 
     A sample's null goes with any value, as it does not say more, and its empty text with null.
     ``free`` names keys whose value is another kind by design: they only have to be there. ``maps``
-    names objects whose keys are data.
+    names objects whose keys are data. With ``more`` the answer may have keys that the sample has not.
     """
     if wanted is None or (wanted == "" and answer is None):
         return
     if isinstance(wanted, dict) and isinstance(answer, dict):
-        yield from _objects(answer, wanted, free, where, maps)
+        yield from _objects(answer, wanted, free, where, maps, more)
     elif isinstance(wanted, list) and isinstance(answer, list):
         if wanted and not answer:
             yield f"{where} is empty"
         elif wanted:
-            yield from differences(answer[0], wanted[0], free, f"{where}[0]", maps)
+            yield from differences(answer[0], wanted[0], free, f"{where}[0]", maps, more)
     elif type(answer) is not type(wanted):
         yield f"{where} is {answer!r:.60}, not like {wanted!r:.60}"
     elif isinstance(wanted, str):
@@ -60,20 +60,21 @@ def differences(
 
 def _objects(
     answer: dict[str, Any], wanted: dict[str, Any], free: frozenset[str], where: str,
-    maps: frozenset[str],
+    maps: frozenset[str], more: bool,
 ) -> Iterator[str]:
     if where.rpartition(".")[2] in maps:
         if wanted and not answer:
             yield f"{where} is empty"
         elif wanted:
             yield from differences(
-                next(iter(answer.values())), next(iter(wanted.values())), free, f"{where}[]", maps
+                next(iter(answer.values())), next(iter(wanted.values())), free, f"{where}[]", maps,
+                more,
             )
         return
     for key in sorted(set(wanted) - set(answer)):
         yield f"{where}.{key} is missing"
-    for key in sorted(set(answer) - set(wanted)):
+    for key in () if more else sorted(set(answer) - set(wanted)):
         yield f"{where}.{key} is not in the sample"
     for key in wanted:
         if key in answer and key not in free:
-            yield from differences(answer[key], wanted[key], free, f"{where}.{key}", maps)
+            yield from differences(answer[key], wanted[key], free, f"{where}.{key}", maps, more)

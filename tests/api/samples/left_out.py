@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from tests.api.samples import host_cases, server_cases
-from tests.api.samples.files import Sample
 from tests.api.samples.stage import Case
 
 _VOLUMES = "needs a volume service"
@@ -171,8 +170,3 @@ REFUSED: dict[str, Case] = {
         body={"remote_console": {"protocol": "rdp", "type": "rdp-html5"}}, status=400,
     ),
 }
-
-
-def reason_of(sample: Sample) -> str | None:
-    """Why a sample, or all of its name, is left out."""
-    return LEFT_OUT.get(repr(sample)) or LEFT_OUT.get(sample.name)

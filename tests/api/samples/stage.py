@@ -191,7 +191,8 @@ class Case:
     ``members`` are versions whose sample shows what a plain member sees. ``free`` names keys whose
     value is of another kind here, and why is said in the table; ``maps`` names objects whose keys are
     data. ``at`` is the version of a sample that lies with those of 2.1; ``path_at`` has the path from
-    some versions on; ``only`` are the versions that it is for, if not all. ``cloud`` is ``plain``, ``moving`` (moves take time) or ``vlan``.
+    some versions on; ``only`` are the versions that it is for, if not all. With ``more``
+    the answer may have keys of extensions that the sample is not about. ``cloud`` is ``plain``, ``moving`` (moves take time) or ``vlan``.
     """
 
     response: str | None
@@ -208,6 +209,7 @@ class Case:
     at: int | None = None
     path_at: tuple[tuple[int, str], ...] = ()
     only: tuple[int, ...] = ()
+    more: bool = False
     cloud: str = "plain"
 
     def path_for(self, minor: int) -> str:

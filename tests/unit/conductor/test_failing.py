@@ -532,6 +532,40 @@ def test_a_second_delete_does_not_turn_a_delete_into_a_soft_one(make: Make) -> N
     assert cloud.show(instance.uuid).deleted
 
 
+def test_a_server_that_left_its_host_is_shelved_again_by_a_restore(make: Make) -> None:
+    cloud = make(reclaim_instance_interval=3600, fake__spawn_latency=0.2)
+    instance = cloud.boot()
+    cloud.operations.shelve(USER, instance)
+    cloud.settle()
+    cloud.operations.unshelve(USER, cloud.show(instance.uuid))
+    _until(lambda: cloud.show(instance.uuid).task_state == "spawning")
+    cloud.operations.delete(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    _until(lambda: cloud.leaks() == [])
+    assert cloud.show(instance.uuid).vm_state == SOFT_DELETED
+    cloud.operations.restore(USER, cloud.show(instance.uuid))
+    assert cloud.show(instance.uuid).vm_state == SHELVED_OFFLOADED
+    cloud.operations.unshelve(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    assert cloud.show(instance.uuid).vm_state == ACTIVE
+    assert _images(cloud) == []
+    assert cloud.leaks() == []
+
+
+def test_a_shelved_server_that_is_restored_runs_and_needs_its_image_no_more(make: Make) -> None:
+    cloud = make(reclaim_instance_interval=3600, shelved_offload_time=-1)
+    instance = cloud.boot()
+    cloud.operations.shelve(USER, instance)
+    cloud.settle()
+    cloud.operations.delete(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    cloud.operations.restore(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    assert cloud.show(instance.uuid).vm_state == ACTIVE
+    assert _images(cloud) == []
+    assert cloud.leaks() == []
+
+
 # --- reports -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call of the libvirt driver in a process of its own, as it is run in a host's namespaces.
+
+Reads JSON from standard input: options, the method, the instance, its arguments; answers JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nova.conf import load
+from nova.errors import NovaError
+from nova.objects.instance import Instance
+from nova.virt.driver import GuestSpec, SourceImage
+from nova.virt.libvirt.driver import LibvirtDriver
+
+
+class Request(msgspec.Struct):
+    """What to do. ``image`` is the file that every image is read from."""
+
+    options: dict[str, Any]
+    method: str
+    instance: Instance
+    arguments: list[Any] = []
+    image: str = ""
+    with_spec: bool = False
+    abort: bool = False
+    force: bool = False
+
+
+def main() -> int:
+    """Do it; 1 with the error's text where it failed."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    overrides = {tuple(name.rsplit(".", 1)): value for name, value in request.options.items()}
+    driver = LibvirtDriver(load([], overrides))
+
+    def source(image_id: str) -> SourceImage:
+        return SourceImage(
+            id=image_id, read=lambda: iter([Path(request.image).read_bytes()]), disk_format="qcow2"
+        )
+
+    subject: Any = request.instance
+    if request.with_spec:
+        subject = GuestSpec(instance=subject, vifs=subject.network_info, images=source)
+    arguments = list(request.arguments)
+    if request.method == "live_migrate":
+        arguments.append(lambda done, total: not (request.abort and done > 0))
+        if request.force:
+            driver.force_complete_live_migration(request.instance.uuid)
+    try:
+        driver.start()
+        print(msgspec.json.encode(getattr(driver, request.method)(subject, *arguments)).decode())
+    except NovaError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    finally:
+        driver.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

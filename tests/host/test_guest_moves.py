@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two hosts with disks of their own, or shared ones: guests move between them, off and running.
+
+The driver runs in each host's namespaces, as nova-compute would; the two see each other by libvirt alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+import time
+import uuid as uuids
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nova.objects.instance import Instance
+from tests.api.cloud_process import ROOT
+from tests.host.hypervisor import PrivateLibvirt
+from tests.unit.virt.guests import flavor, instance
+
+#: Where both hosts keep their guests: a directory of its own for each, bound to the same name.
+PLACE = Path("/var/tmp/nova-host-instances")
+
+
+@dataclasses.dataclass
+class Host:
+    """One host."""
+
+    libvirt: PrivateLibvirt
+    address: str
+    image: Path
+
+    def call(self, method: str, guest: Instance, *arguments: Any, fails: bool = False, **how: Any) -> str:
+        """Call the driver there; returns its answer, or its complaint where it has to fail."""
+        request = {
+            "options": {
+                "DEFAULT.host": self.address, "DEFAULT.fake_network": True, "libvirt.virt_type": "qemu",
+                "DEFAULT.instances_path": str(PLACE), "DEFAULT.shutdown_timeout": 20,
+                "libvirt.live_migration_uri": "qemu+tcp://%s/system",
+                "DEFAULT.vcpu_pin_set": None,
+            }, "method": method, "instance": guest, "arguments": arguments, "image": str(self.image), **how,
+        }
+        done = subprocess.run(
+            self.libvirt.enter(sys.executable, "-m", "tests.host.driver_process"),
+            input=msgspec.json.encode(request), capture_output=True, cwd=ROOT, timeout=120,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT)},
+        )
+        if fails:
+            assert done.returncode == 1, (done.stdout, done.stderr)
+            return done.stderr.decode()
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().strip()
+
+    def spawn(self, guest: Instance) -> None:
+        assert self.call("spawn", guest, with_spec=True) == "1"
+
+    def console(self, guest: Instance) -> str:
+        return self.libvirt.run("sh", "-c", f"cat {PLACE}/{guest.uuid}/console.log 2>/dev/null", check=False)
+
+    def says(self, guest: Instance, pattern: str) -> None:
+        deadline = time.monotonic() + 90
+        while not re.search(pattern, self.console(guest)):
+            assert time.monotonic() < deadline, self.console(guest)[-2000:]
+            time.sleep(0.3)
+
+    def files(self) -> str:
+        return self.libvirt.run("ls", str(PLACE))
+
+
+@pytest.fixture(scope="module")
+def hosts(parts: None, image: Path) -> Iterator[tuple[Host, Host]]:
+    """Two hosts with disks of their own, joined by a cable."""
+    first, second = PrivateLibvirt("moveone"), PrivateLibvirt("movetwo")
+    made = []
+    PLACE.mkdir(exist_ok=True)
+    PLACE.chmod(0o755)
+    try:
+        for number, each in enumerate((first, second), 1):
+            each.start(
+                'listen_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\n'
+                f'host_uuid = "{uuids.uuid4()}"\n', "--listen",
+            )
+            own = each.root / "instances"
+            own.mkdir(mode=0o711)
+            each.run("mount", "--bind", str(own), str(PLACE))
+            made.append(Host(each, f"172.30.7.{number}", image))
+        subprocess.run(
+            ["ip", "link", "add", "nvmv0", "netns", str(first.holder), "type", "veth", "peer", "name", "nvmv1",
+             "netns", str(second.holder)], check=True,
+        )
+        for number, each in enumerate((first, second)):
+            each.run("ip", "addr", "add", f"172.30.7.{number + 1}/24", "dev", f"nvmv{number}")
+            each.run("ip", "link", "set", f"nvmv{number}", "up")
+        yield made[0], made[1]
+    finally:
+        first.stop()
+        second.stop()
+        PLACE.rmdir()
+
+
+def _guest(**values: Any) -> Instance:
+    return instance(
+        uuid=str(uuids.uuid4()), id=int(time.monotonic() * 1000) % 10**6, memory_mb=128, vcpus=1,
+        root_gb=1, name="mover", config_drive="True", **values,
+    )
+
+
+def test_a_guest_is_resized_to_another_host_and_comes_back(hosts: tuple[Host, Host]) -> None:
+    source, dest = hosts
+    guest = _guest()
+    larger = msgspec.structs.replace(guest, root_gb=2, memory_mb=160, flavor=flavor(root_gb=2, vcpus=1))
+    source.spawn(guest)
+    source.says(guest, "MARK ready")
+    source.call("migrate_out", guest, dest.address)
+    assert guest.uuid not in source.libvirt.domains()
+    assert f"{guest.uuid}_resize" in source.files()
+    assert dest.call("migrate_in", larger, source.address, with_spec=True) == "1"
+    dest.says(guest, f"MARK block vda {2 << 21}")
+    dest.says(guest, f"MARK config-drive {guest.uuid}")
+
+    # Reverted: there it goes, here it is again.
+    dest.call("destroy", guest)
+    assert guest.uuid not in dest.files()
+    assert source.call("revert_outgoing", guest, with_spec=True) == "1"
+    assert f"{guest.uuid}_resize" not in source.files()
+
+    # And confirmed.
+    source.call("migrate_out", guest, dest.address)
+    dest.call("migrate_in", larger, source.address, with_spec=True)
+    source.call("forget_outgoing", guest)
+    assert guest.uuid not in source.files()
+    assert dest.libvirt.domains() == [guest.uuid]
+    dest.call("destroy", guest)
+
+
+def test_a_running_guest_moves_with_its_disks(hosts: tuple[Host, Host]) -> None:
+    source, dest = hosts
+    guest = _guest()
+    source.spawn(guest)
+    source.says(guest, "MARK ready")
+
+    # Aborted, it stays and leaves nothing there.
+    assert "aborted" in source.call("live_migrate", guest, dest.address, fails=True, abort=True)
+    assert "running" in source.libvirt.virsh("domstate", guest.uuid).stdout
+    assert guest.uuid not in dest.libvirt.domains()
+
+    source.call("live_migrate", guest, dest.address)
+    assert guest.uuid not in source.libvirt.domains()
+    assert dest.call("live_migrated_in", guest, with_spec=True) == "1"
+    source.call("forget_outgoing", guest)
+    assert guest.uuid not in source.files()
+    assert dest.console(guest).count("MARK start") == 1, "it must go on, not boot"
+
+    # Its disks are whole and its own: it boots from them, config drive and all.
+    dest.call("power_off", guest)
+    assert dest.call("power_on", guest) == "1"
+    deadline = time.monotonic() + 90
+    while dest.console(guest).count(f"MARK config-drive {guest.uuid}") < 2:
+        assert time.monotonic() < deadline, dest.console(guest)[-2000:]
+        time.sleep(0.3)
+    dest.call("destroy", guest)
+    assert guest.uuid not in dest.files()
+
+
+def test_a_running_guest_moves_on_shared_storage(hosts: tuple[Host, Host], tmp_path_factory: Any) -> None:
+    source, dest = hosts
+    for each in hosts:  # the second host sees the first one's directory
+        each.libvirt.run("mount", "--bind", str(source.libvirt.root / "instances"), str(PLACE))
+    try:
+        guest = _guest()
+        source.spawn(guest)
+        source.says(guest, "MARK ready")
+        source.call("live_migrate", guest, dest.address)
+        assert dest.call("live_migrated_in", guest, with_spec=True) == "1"
+        source.call("forget_outgoing", guest)
+        # What the old host is told to remove is not its own any more.
+        source.call("destroy", guest)
+        assert guest.uuid in dest.files()
+        assert "running" in dest.libvirt.virsh("domstate", guest.uuid).stdout
+        dest.call("destroy", guest)
+        assert guest.uuid not in source.files()
+    finally:
+        for each in hosts:
+            each.libvirt.run("umount", str(PLACE))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy: defaults, the operator's file over them, and a file that is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nova.objects.context import RequestContext
+from nova.policy import Policy, PolicyFileError, Rule
+
+RULES = (
+    Rule("admin", "role:admin"),
+    Rule("servers:show", "rule:admin or project_id:%(project_id)s"),
+    Rule("servers:migrate", "rule:admin"),
+)
+ADMIN = RequestContext(user_id="a", project_id="p", roles=("admin",), is_admin=True)
+MEMBER = RequestContext(user_id="m", project_id="p", roles=("member",))
+
+
+def test_defaults_without_a_file() -> None:
+    policy = Policy(RULES)
+    assert policy.allows("servers:migrate", ADMIN)
+    assert not policy.allows("servers:migrate", MEMBER)
+    assert policy.allows("servers:show", MEMBER)
+    assert not policy.allows("servers:show", MEMBER, project_id="other")
+
+
+def test_the_file_is_laid_over_the_defaults_and_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    policy = Policy(RULES, str(path))
+    assert not policy.allows("servers:migrate", MEMBER)
+    path.write_text('"servers:migrate": "role:member"\n')
+    policy.reload_if_changed()
+    assert policy.allows("servers:migrate", MEMBER)
+    assert policy.allows("servers:show", MEMBER)
+    path.unlink()
+    policy.reload_if_changed()
+    assert not policy.allows("servers:migrate", MEMBER)
+
+
+def test_a_file_that_becomes_wrong_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text('"servers:migrate": "role:member"\n')
+    policy = Policy(RULES, str(path))
+    path.write_text("- this\n  is: [no mapping")
+    os.utime(path, (1, 1))
+    policy.reload_if_changed()
+    assert policy.allows("servers:migrate", MEMBER)
+    assert not policy.allows("servers:show", MEMBER, project_id="other")
+
+
+def test_a_file_that_is_wrong_at_start_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(PolicyFileError, match=r"policy\.yaml"):
+        Policy(RULES, str(path))
