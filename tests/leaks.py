@@ -192,7 +192,7 @@ def _guests(seen: Snapshot) -> Iterator[str]:
                 yield f"guest {uuid} on {host} is of no server"
             elif row["host"] != host and not (guest["kept"] and outgoing.get(uuid) == host):
                 yield f"guest {uuid} is on {host}, its server ({row['vm_state']}) on {row['host']}"
-            elif row["host"] == host and guest["kept"]:
+            elif row["host"] == host and guest["kept"] and row["vm_state"] != "error":
                 yield f"guest {uuid} on {host} waits for a revert that nobody can ask for"
     for uuid, row in seen.instances.items():
         if row["host"] is None or row["vm_state"] in _WITHOUT_GUEST:

@@ -30,6 +30,9 @@ LOG = logging.getLogger(__name__)
 _BUILDS = frozenset({"spawn", "migrate_in"})
 _REMOVALS = frozenset({"destroy", "clean"})
 
+#: Of how many instances the newest operation is remembered.
+_REMEMBERED = 4096
+
 #: An operation at a step, in one of its attempts.
 _Key = tuple[int, str, int]
 
@@ -52,6 +55,7 @@ class ComputeManager:
         self._resume_guests = resume_guests
         #: What it is busy with, or will be: (operation, step, attempt) -> the instance.
         self._busy: dict[_Key, str] = {}
+        self._newest: dict[str, int] = {}
         self._lock = threading.Lock()
         self._instance_locks: dict[str, tuple[threading.Lock, int]] = {}
         self._build_limit = max_concurrent_builds
@@ -70,6 +74,7 @@ class ComputeManager:
         with self._lock:
             if _key(task) in self._busy:
                 return
+            self._note_newest(task)
             if task.step in _REMOVALS:
                 self._drop_waiting(task.instance.uuid)
             self._busy[_key(task)] = task.instance.uuid
@@ -111,10 +116,22 @@ class ComputeManager:
             with self._lock:
                 self._busy.pop(_key(task), None)
 
-    @staticmethod
-    def _late(task: StepTask) -> bool:
-        """Whether the step may have been done already, or taken by somebody else."""
-        return task.resumed or (task.lease_until is not None and _now() > task.lease_until)
+    def _note_newest(self, task: StepTask) -> None:
+        """Remember the newest operation of an instance. The lock is held."""
+        uuid = task.instance.uuid
+        self._newest[uuid] = max(task.operation_id, self._newest.pop(uuid, 0))
+        if len(self._newest) > _REMEMBERED:
+            del self._newest[next(iter(self._newest))]
+
+    def _late(self, task: StepTask) -> bool:
+        """Whether the step may have been done already, taken by another host, or overtaken.
+
+        Operations of an instance follow each other, so that one behind a newer one was given up, or is
+        one of the few that may be under way beside others; messages may change their order.
+        """
+        if task.resumed or (task.lease_until is not None and _now() > task.lease_until):
+            return True
+        return task.operation_id < self._newest.get(task.instance.uuid, 0)
 
     def _report(self, task: StepTask) -> None:
         try:

@@ -156,7 +156,9 @@ def _soft_deleted(
 ) -> None:
     if _clean_next(core, tx, op, instance):
         return
-    set_aside(core, tx, instance, power_state=4)
+    set_aside(
+        core, tx, instance, offloaded=bool(op.payload.get("offloaded")), power_state=4
+    )
     end(tx, op)
 
 

@@ -21,6 +21,7 @@ from nova.objects.states import (
     ERROR,
     RESIZED,
     SHELVED_OFFLOADED,
+    SHELVING_OFFLOADING,
     SOFT_DELETED,
     SOFT_DELETING,
 )
@@ -94,23 +95,40 @@ def start_soft_delete(
         abandon_all(core, tx, instance, keep_claims=instance.vm_state != SHELVED_OFFLOADED)
         instance = tx.instances.get(instance.uuid) or instance
     end_resize(tx, instance)
+    leaving = instance.task_state == SHELVING_OFFLOADING
     if instance.host is None or not core.hosts.is_up(instance.host):
         tx.operations.create(
             context, instance.uuid, action.public, flow=None, step=None, payload={}
         )
-        set_aside(core, tx, instance)
+        set_aside(core, tx, instance, offloaded=leaving)
         return
     others = [host for host in other_hosts(tx, instance) if core.hosts.is_up(host)]
-    payload = {"others": others} if others else {}
+    payload: dict[str, Any] = {"others": others} if others else {}
+    step = "run"
+    if leaving:
+        # Its guest may be gone already: it waits for its deletion as the image that it was shelved to.
+        step, payload = "clean", {"other": instance.host, "offloaded": True}
     tx.instances.transition(instance.uuid, {"task_state": action.running})
-    core.dispatcher.start(tx, context, instance, action, "run", payload)
+    core.dispatcher.start(tx, context, instance, action, step, payload)
 
 
-def set_aside(core: Holder, tx: Transaction, instance: Instance, **changes: Any) -> None:
-    """The instance waits for its deletion from now on, and counts in its project no more."""
+def set_aside(
+    core: Holder,
+    tx: Transaction,
+    instance: Instance,
+    *,
+    offloaded: bool = False,
+    **changes: Any,
+) -> None:
+    """The instance waits for its deletion from now on, and counts in its project no more.
+
+    ``offloaded`` takes it off its host.
+    """
     if instance.vm_state != SOFT_DELETED:
         release_quota(tx, instance)
-    release_claims(core, tx, instance, "outgoing")
+    release_claims(core, tx, instance, None if offloaded else "outgoing")
+    if offloaded:
+        changes |= {"host": None, "node": None}
     tx.instances.transition(
         instance.uuid,
         {"vm_state": SOFT_DELETED, "task_state": None, "deleted_at": now(),

@@ -114,7 +114,8 @@ def abandon(
     if operation.step == "discard" or operation.flow is None:
         return
     flow = operation.flow
-    image_id = operation.payload.get("image_id") if flow in _IMAGE_FLOWS else None
+    filling = flow in _IMAGE_FLOWS and operation.step != "offload"
+    image_id = operation.payload.get("image_id") if filling else None
     try:
         end_and_discard(
             core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve"

@@ -57,9 +57,16 @@ class SlowClients:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Run the application in a slot."""
-        environ["wsgi.input"] = _Input(environ["wsgi.input"], self, environ["REMOTE_ADDR"])
+        body = _Input(environ["wsgi.input"], self, environ["REMOTE_ADDR"])
+        environ["wsgi.input"] = body
         with self._slots:
-            return self._app(environ, start_response)
+            answer = self._app(environ, start_response)
+            length = environ.get("CONTENT_LENGTH")
+            if length and not body.touched and len(length) < 7 and 0 < int(length) <= _PART:
+                # A refusal that leaves the body unread costs the client its connection, at a moment
+                # when it may be sending the next request.
+                body.read(int(length))
+            return answer
 
     def wait_for(self, read: Callable[..., Any], arguments: tuple[Any, ...], peer: str) -> Any:
         """What ``read`` answers, called outside the slot."""
@@ -107,15 +114,17 @@ class SlowClients:
 class _Input:
     """The body's stream, each read of which is waited for outside the slot."""
 
-    __slots__ = ("_clients", "_peer", "_stream")
+    __slots__ = ("_clients", "_peer", "_stream", "touched")
 
     def __init__(self, stream: Any, clients: SlowClients, peer: str) -> None:
         self._stream = stream
         self._clients = clients
         self._peer = peer
+        self.touched = False
 
     def read(self, *size: int) -> Any:
         """As the stream's."""
+        self.touched = True
         if not size or size[0] <= _PART:
             return self._clients.wait_for(self._stream.read, size, self._peer)
         parts = []
@@ -131,10 +140,12 @@ class _Input:
 
     def readline(self, *size: int) -> Any:
         """As the stream's."""
+        self.touched = True
         return self._clients.wait_for(self._stream.readline, size, self._peer)
 
     def readlines(self, *hint: int) -> Any:
         """As the stream's."""
+        self.touched = True
         return self._clients.wait_for(self._stream.readlines, hint, self._peer)
 
 

@@ -205,7 +205,11 @@ class FakeDriver:
         return self._switch(instance, SHUTDOWN)
 
     def reboot(self, instance: Instance, *, hard: bool) -> int:
-        """Restart."""
+        """Restart; a hard one also takes a guest back that waited for a revert which failed."""
+        with self._lock:
+            guest = self._guests.get(instance.uuid)
+            if hard and guest is not None:
+                guest.kept = False
         return self._switch(instance, RUNNING, booted=True)
 
     def pause(self, instance: Instance) -> int:

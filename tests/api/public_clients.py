@@ -50,7 +50,12 @@ class Commands:
         self._session: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str) -> Result:
-        """``openstack ARGUMENTS``, whatever comes of it."""
+        """``openstack ARGUMENTS``, whatever comes of it.
+
+        The client keeps ``--os-compute-api-version`` for the commands after it; a command with that
+        option needs a process of its own (``program``).
+        """
+        assert "--os-compute-api-version" not in arguments
         session = self._open()
         assert session.stdin is not None
         assert session.stdout is not None

@@ -8,7 +8,10 @@ import re
 import socket
 from collections.abc import Iterator
 
-PATHS = {"compute": "/v2.1/servers", "identity": "/v3/users", "image": "/v2/images"}
+PATHS = {
+    "compute": "/v2.1/servers", "identity": "/v3/users", "image": "/v2/images",
+    "network": "/v2.0/networks",
+}
 
 #: The client's fault, told so.
 REFUSED = frozenset(range(400, 500))

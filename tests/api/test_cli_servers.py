@@ -166,6 +166,9 @@ def test_images_and_backups_of_a_server(cloud: CloudProcess, demo: Commands, boo
         demo("server", "backup", "create", "--name", f"backup-{number}", "--type", "daily",
              "--rotate", "2", uuid)
         cloud.until(uuid, "ACTIVE")
+    demo("server", "backup", "create", "--name", "untyped", uuid)
+    cloud.until(uuid, "ACTIVE")
+    demo("image", "delete", "untyped")
     images = demo("image", "list", "-f", "value", "-c", "Name").split()
     assert [each for each in images if each.startswith("backup")] == ["backup-1", "backup-2"]
     demo("image", "delete", "快照", "backup-1", "backup-2")
@@ -182,6 +185,16 @@ def test_console_and_events(cloud: CloudProcess, demo: Commands, boot: Boot) -> 
     assert detail["action"] == "create"
     assert [each["result"] for each in detail["events"]] == ["Success"]
     assert demo.json("server", "volume", "list", uuid) == []
+
+
+def test_what_needs_a_volume_service_is_refused(demo: Commands) -> None:
+    complaint = demo.refused(
+        "server", "create", "--flavor", "m1.tiny", "--image", "nova-test", "--nic", "none",
+        "--boot-from-volume", "1", "no-volume",
+    )
+    assert "400" in complaint
+    assert "volume service" in complaint
+    assert demo.json("server", "list", "--name", "no-volume") == []
 
 
 def test_key_pairs_are_made_by_the_client_or_brought(demo: Commands, tmp_path: Path) -> None:

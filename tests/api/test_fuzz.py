@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -154,6 +155,25 @@ def test_every_parameter_of_every_path_refuses_odd_ids(prober: Prober) -> None:
 @pytest.mark.timeout(180)
 def test_every_query_parameter_bears_odd_values(prober: Prober) -> None:
     assert prober.check(fuzz_cases.query_cases(prober.known())) > 1_000
+
+
+ENDLESS = (
+    "(?:(?:a|aa?){20}){12}b", "((a{0,20}){0,20}){0,20}b", "(?:a|aa|aaa){20}b", "(a{1,20}){1,20}b",
+    "(a?){20}(a?){20}a{20}b", "(a+)+b", "a*a*a*a*b",
+)
+
+
+def test_name_patterns_that_would_run_for_ever_are_refused(prober: Prober) -> None:
+    """One such search stops the whole process: the regular expressions of Python hold its lock."""
+    prober.known()
+    for pattern in ENDLESS:
+        began = time.monotonic()
+        status, body = prober.send(Case(1, "GET", f"/servers?name={quote(pattern)}"))
+        assert (status, time.monotonic() - began < 1) == (400, True), pattern
+        assert b"too complex" in body
+    for pattern in ("a+", "^a.*a$", ".*a.*a.*", "(web|a)a", "[0-9]{1,3}(\\.[0-9]{1,3}){3}", "größe"):
+        status, body = prober.send(Case(1, "GET", f"/servers?name={quote(pattern)}"))
+        assert status == 200, (pattern, body)
 
 
 @pytest.mark.parametrize("face", sorted(BASE_PORTS))

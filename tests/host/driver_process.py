@@ -6,6 +6,7 @@ Reads JSON from standard input: options, the method, the instance, its arguments
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Request(msgspec.Struct):
 
 def main() -> int:
     """Do it; 1 with the error's text where it failed."""
+    faulthandler.dump_traceback_later(100, exit=True)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     overrides = {tuple(name.rsplit(".", 1)): value for name, value in request.options.items()}
     driver = LibvirtDriver(load([], overrides))

@@ -184,7 +184,8 @@ class PrivateLibvirt:
     def _daemon(self, name: str, *arguments: str) -> None:
         self._daemons.append(
             subprocess.Popen(
-                self.enter(name, "-p", f"{self.root}/{name}.pid", *arguments), stdin=subprocess.DEVNULL, start_new_session=True,
+                self.enter(name, "-p", f"{self.root}/{name}.pid", *arguments),
+                stdin=subprocess.DEVNULL, start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=(self.root / f"{name}.log").open("ab"),
                 env={"PATH": _PATH, "LC_ALL": "C"},
             )

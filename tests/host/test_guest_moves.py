@@ -91,8 +91,8 @@ def hosts(parts: None, image: Path) -> Iterator[tuple[Host, Host]]:
             each.run("mount", "--bind", str(own), str(PLACE))
             made.append(Host(each, f"172.30.7.{number}", image))
         subprocess.run(
-            ["ip", "link", "add", "nvmv0", "netns", str(first.holder), "type", "veth", "peer", "name", "nvmv1",
-             "netns", str(second.holder)], check=True,
+            ["ip", "link", "add", "nvmv0", "netns", str(first.holder), "type", "veth",
+             "peer", "name", "nvmv1", "netns", str(second.holder)], check=True,
         )
         for number, each in enumerate((first, second)):
             each.run("ip", "addr", "add", f"172.30.7.{number + 1}/24", "dev", f"nvmv{number}")

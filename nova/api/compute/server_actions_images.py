@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from nova import errors
 from nova.api.compute import server_values as values
@@ -70,10 +70,10 @@ def _made(request: ApiRequest, image_id: str) -> Answer:
 
 
 class CreateBackup(msgspec.Struct, frozen=True):
-    """A backup: its name, its kind, and how many of the kind to keep."""
+    """A backup: its name, its kind (any text; the command line sends none), how many of it to keep."""
 
     name: str
-    backup_type: str
+    backup_type: Annotated[str, Meta(max_length=255)]
     rotation: NonNegativeInt
     metadata: dict[str, str] = {}
 
@@ -81,11 +81,10 @@ class CreateBackup(msgspec.Struct, frozen=True):
 def create_backup(request: ApiRequest, instance: Instance, body: CreateBackup) -> Any:
     """Make a backup and remove those that are too many."""
     name = values.name("name", body.name, legacy=request.legacy)
-    kind = values.name("backup_type", body.backup_type, legacy=request.legacy)
     properties = values.metadata("metadata", body.metadata, legacy=request.legacy)
     _check_property_quota(request, properties)
     image_id = request.cloud.operations.backup(
-        request.caller, instance, name, kind, body.rotation, properties
+        request.caller, instance, name, body.backup_type, body.rotation, properties
     )
     return None if image_id is None else _made(request, image_id)
 

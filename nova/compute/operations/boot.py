@@ -57,6 +57,8 @@ def boot(
         flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
     )
     _check_sizes(checked.flavor, checked.image)
+    _refuse_volumes(request)
+    _check_local_disks(request, checked.flavor)
     all_limits = core.limits.all(context.project_id, context.user_id)
     limits = all_limits.effective
     check_metadata(limits, request.metadata)
@@ -136,6 +138,45 @@ def _check_sizes(flavor: Flavor, image: Image | None) -> None:
         raise BadRequest(
             f"Flavor's disk is too small for requested image. Flavor disk is {flavor.root_gb} GB, "
             f"image is {size} bytes with a minimum of {image.min_disk} GB."
+        )
+
+
+def _refuse_volumes(request: BootRequest) -> None:
+    """There is no volume service: a server that was let through would lack the disk asked for."""
+    for device in request.block_devices:
+        if device.no_device or device.destination_type != "volume":
+            continue
+        if device.source_type in ("volume", "snapshot"):
+            raise BadRequest(
+                "Block Device Mapping is Invalid: failed to get "
+                f"{device.source_type} {device.uuid}."
+            )
+        raise BadRequest(
+            "Block Device Mapping is Invalid: this cloud has no volume service to make a volume."
+        )
+
+
+def _check_local_disks(request: BootRequest, flavor: Flavor) -> None:
+    """Swap (MiB) and further disks (GiB) take no more than the flavor gives."""
+    local = [
+        each for each in request.block_devices
+        if each.source_type == "blank" and each.destination_type == "local" and not each.no_device
+    ]
+    swaps = [each.volume_size or 0 for each in local if each.guest_format == "swap"]
+    if len(swaps) > 1:
+        raise BadRequest("Block Device Mapping is Invalid: More than one swap drive requested.")
+    if sum(swaps) > flavor.swap:
+        raise BadRequest(
+            "Block Device Mapping is Invalid: Swap drive requested is larger than instance type "
+            "allows."
+        )
+    ephemeral = sum(
+        each.volume_size or flavor.ephemeral_gb for each in local if each.guest_format != "swap"
+    )
+    if ephemeral > flavor.ephemeral_gb:
+        raise BadRequest(
+            "Block Device Mapping is Invalid: Ephemeral disks requested are larger than the "
+            "instance type allows."
         )
 
 

@@ -212,6 +212,8 @@ class FixedIPStore:
     def release_address(self, instance_uuid: str, address: str) -> bool:
         """Free one address of an instance, with its card where that carries no other.
 
+        A card that a user made as a port stays.
+
         False where the instance has no such address.
         """
         row = self._connection.execute(
@@ -234,7 +236,9 @@ class FixedIPStore:
             _fixed.instance_uuid == instance_uuid, _fixed.virtual_interface_uuid == interface
         )
         self._connection.execute(
-            delete(virtual_interfaces).where(_vif.uuid == interface, ~carried.exists())
+            delete(virtual_interfaces).where(
+                _vif.uuid == interface, _vif.kept == false(), ~carried.exists()
+            )
         )
         return True
 

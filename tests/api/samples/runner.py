@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from falcon.testing import Result
 
 from nova.conf.scheduler import DEFAULT_FILTERS
 from tests.api.samples.cloud import ZONE, SampleCloud
@@ -75,13 +76,15 @@ class Player:
         try:
             case.setup(stage)
             result = self._asked(sample, case, is_answer, stage)
-            assert result.status_code == case.status_at(sample.minor), result.text
+            assert result.status_code == case.status_at(sample.minor), _said(result)
             if is_answer:
-                found = differences(
-                    result.json, sample.json(), case.free, maps=MAPS | case.maps,
-                    more=case.more,
+                found = list(
+                    differences(
+                        result.json, sample.json(), case.free, maps=MAPS | case.maps,
+                        more=case.more,
+                    )
                 )
-                assert not list(found)
+                assert not found, found
         finally:
             stage.undo_all()
         self.matching += 1
@@ -92,7 +95,7 @@ class Player:
         case.setup(stage)
         path = case.path.format(**stage.names)
         result = stage.call(case.method, path, case.body, by=case.by)
-        assert result.status_code == case.status, result.text
+        assert result.status_code == case.status, _said(result)
         self.refused += 1
 
     def _way_to(self, sample: Sample) -> tuple[Case, bool]:
@@ -117,3 +120,7 @@ class Player:
 def reason_of(sample: Sample, left_out: dict[str, str]) -> str | None:
     """Why a sample, or all of its name, is left out."""
     return left_out.get(repr(sample)) or left_out.get(sample.name)
+
+
+def _said(result: Result) -> str:
+    return f"{result.status_code} {result.text}"

@@ -94,7 +94,7 @@ class Stage:
             minor = nearest(self.api, f"servers/{base}", self.minor).minor
             body = self.told(nearest(self.api, f"servers/{base}", plain.get(minor, minor)))
         else:
-            body = self.told(nearest(self.api, "servers/server-post-req", 1))
+            body = self.told(nearest(self.api, "all_extensions/server-post-req", 1))
         server = body["server"]
         if server.get("availability_zone", "").startswith("%"):
             server["availability_zone"] = "us-west"

@@ -46,6 +46,7 @@ def act(api: Api, uuid: str, body: Any, **options: Any) -> Any:
         ({"os-resetState": {"state": "error"}}, "reset_state", 202),
         ({"createImage": {"name": "snäp"}}, "snapshot", 202),
         ({"createBackup": {"name": "b", "backup_type": "daily", "rotation": "1"}}, "backup", 202),
+        ({"createBackup": {"name": "b", "backup_type": "", "rotation": 1}}, "backup", 202),
         ({"os-getConsoleOutput": {"length": 5}}, "console_output", 200),
         ({"os-getConsoleOutput": {}}, "console_output", 200),
         ({"addSecurityGroup": {"name": " g "}}, "add_security_group", 202),

@@ -65,7 +65,8 @@ _ALSO = {
     "confirm_resize": {STOPPED}, "revert_resize": {STOPPED}, "rebuild": {STOPPED},
     "shelve": {SHELVED, SHELVED_OFFLOADED}, "soft_delete": {SOFT_DELETED, DELETED},
 }
-#: What may fail, and before or after it had an effect.
+#: What may fail, and whether after it had its effect. A guest that is gone though its host says that it
+#: could not be removed has a test of its own (``test_failing``): what needs the guest cannot go on then.
 _FAULTS = st.one_of(
     st.none(), st.none(),
     st.tuples(
@@ -112,14 +113,10 @@ def test_every_walk_keeps_to_the_table_and_leaks_nothing(
     try:
         for name, fault in walk:
             if fault is not None:
-                cloud.faults.set(fault[0], times=1, after=fault[1])
+                cloud.faults.set(fault[0], times=1, after=fault[1] and fault[0] != "destroy")
             instance = _step(cloud, instance, name, faulty=fault is not None)
             cloud.faults.clear()
-            found = cloud.leaks()
-            if fault == ("destroy", True):
-                # A guest that is gone though its host says it could not be removed: the next try ends it.
-                found = [line for line in found if "has no guest" not in line]
-            assert found == [], (name, fault)
+            assert cloud.leaks() == [], (name, fault)
             if instance.deleted:
                 return
     finally:
@@ -152,6 +149,8 @@ def _step(cloud: SmallCloud, before: Instance, name: str, *, faulty: bool) -> In
     after = cloud.show(before.uuid)
     good = {action.success or before.vm_state} | _ALSO.get(name, set())
     bad = {before.vm_state, action.failure, ERROR, SHELVED}
+    if name == "shelve":
+        bad.add(STOPPED)  # its guest was stopped first; what was in memory cannot come back
     assert after.vm_state in (good | bad if faulty else good), (name, before.vm_state)
     assert after.task_state is None
     return after

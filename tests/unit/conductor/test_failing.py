@@ -309,6 +309,37 @@ def test_a_confirm_that_fails_can_be_asked_again(make: Make) -> None:
     assert cloud.leaks() == []
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_a_revert_that_fails_can_be_asked_again(make: Make, after: bool) -> None:
+    cloud = make()
+    instance = _resized(cloud)
+    cloud.faults.set("destroy", times=1, after=after)
+    cloud.operations.revert_resize(USER, instance)
+    cloud.settle()
+    instance = cloud.show(instance.uuid)
+    assert instance.vm_state == RESIZED
+    cloud.operations.revert_resize(USER, instance)
+    cloud.settle()
+    assert cloud.show(instance.uuid).vm_state == ACTIVE
+    assert _usage(cloud) == (1, 1, 512)
+    assert cloud.leaks() == []
+
+
+def test_a_revert_whose_source_fails_ends_in_error_with_one_claim(make: Make) -> None:
+    cloud = make()
+    instance = _resized(cloud)
+    cloud.faults.set("revert_outgoing", times=1)
+    cloud.operations.revert_resize(USER, instance)
+    cloud.settle()
+    now = cloud.show(instance.uuid)
+    assert (now.vm_state, now.flavorid) == (ERROR, "1")
+    assert _usage(cloud) == (1, 1, 512)
+    cloud.operations.reboot(USER, now, True)
+    cloud.settle()
+    assert cloud.show(instance.uuid).vm_state == ACTIVE
+    assert cloud.leaks() == []
+
+
 def test_a_confirm_whose_source_is_dead_is_done_and_the_guest_goes_when_it_is_back(
     make: Make,
 ) -> None:
@@ -549,6 +580,41 @@ def test_a_server_that_left_its_host_is_shelved_again_by_a_restore(make: Make) -
     cloud.settle()
     assert cloud.show(instance.uuid).vm_state == ACTIVE
     assert _images(cloud) == []
+    assert cloud.leaks() == []
+
+
+def test_a_soft_delete_while_a_shelved_server_leaves_its_host_keeps_its_image(make: Make) -> None:
+    cloud = make(reclaim_instance_interval=3600, fake__destroy_latency=0.2)
+    instance = cloud.boot()
+    cloud.operations.shelve(USER, instance)
+    _until(lambda: cloud.show(instance.uuid).task_state == "shelving_offloading")
+    cloud.operations.delete(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    now = cloud.show(instance.uuid)
+    assert (now.vm_state, now.host) == (SOFT_DELETED, None)
+    assert cloud.leaks() == []
+    cloud.operations.restore(USER, now)
+    cloud.operations.unshelve(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    assert cloud.show(instance.uuid).vm_state == ACTIVE
+    assert cloud.leaks() == []
+
+
+def test_a_step_that_a_newer_operation_has_overtaken_is_not_run(make: Make) -> None:
+    cloud = make(reclaim_instance_interval=3600, fake__hosts=1)
+    instance = cloud.boot()
+    manager = next(iter(cloud.managers.values()))
+    held: list[Any] = []
+    run_step = manager.run_step
+    manager.run_step = (  # type: ignore[method-assign]
+        lambda task: held.append(task) if task.flow == "pause" else run_step(task)
+    )
+    cloud.operations.pause(USER, instance)
+    _until(lambda: bool(held))
+    cloud.operations.delete(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    run_step(held[0])
+    assert cloud.show(instance.uuid).vm_state == SOFT_DELETED
     assert cloud.leaks() == []
 
 

@@ -80,3 +80,13 @@ def test_a_dripping_body_is_cut_and_a_slow_one_that_goes_on_is_not(port: int) ->
             pass
     assert b"200 OK" in answer
     assert slow.recv(300).endswith(b"\r\n\r\n400000")
+
+
+def test_a_refusal_before_the_body_keeps_the_connection(port: int) -> None:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    for _ in range(5):
+        connection.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        time.sleep(0.05)
+        connection.sendall(b"12345")
+        assert connection.recv(300).endswith(b"\r\n\r\n0")
+    connection.close()
