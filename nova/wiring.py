@@ -123,7 +123,7 @@ class LocalHostImages:
             instance.image_ref, instance.kernel_id, instance.ramdisk_id,
             task.payload.get("image_ref"), instance.system_metadata.get("shelved_image_id"),
         )
-        if image_id not in named and image_id not in self._always:
+        if not image_id or (image_id not in named and image_id not in self._always):
             raise HostRefused(f"The operation {task.flow} is not about image {image_id}.")
         context = internal_context(task.request_id)
         image = self._images.show(context, image_id)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from route_rules import rules_of
 
@@ -13,8 +13,10 @@ from nova.api.compute.routing import Route, gone
 from nova.api.compute.server_action_table import ServerAction
 from nova.api.compute.server_actions import ACTIONS as SERVER_ACTIONS
 from nova.api.compute.versions import MAXIMUM, MICROVERSIONS, MINIMUM
+from nova.api.network.tables import RULES as NETWORK_RULES
 from nova.compute.lifecycle import ACTIONS, STATUS, Action
 from nova.conductor.steps import FLOWS
+from nova.policy import Rule
 
 _RULE_NAMES = {rule.name for rule in RULES}
 _PREFIX = "os_compute_api:"
@@ -163,7 +165,7 @@ def _goes_on(route: Route) -> bool:
 _POLICY = """\
 # Policy
 
-Who may do what in the compute API. The rules have their standard names, and oslo.policy reads them.
+Who may do what in the compute and network APIs. The rules have their standard names; oslo.policy reads them.
 To change some, write `policy.yaml` (option `[oslo_policy] policy_file`) into the state directory:
 
     # servers may only be deleted by administrators
@@ -176,7 +178,7 @@ answers 403 and names itself."""
 
 def policy_page() -> Iterator[str]:
     """docs/operators/policy.md."""
-    yield _made_from("the RULES of nova/api/compute")
+    yield _made_from("the RULES of nova/api/compute and nova/api/network")
     yield _POLICY
     yield "\n## Who the defaults mean\n"
     yield "| rule | check | meaning |"
@@ -185,12 +187,17 @@ def policy_page() -> Iterator[str]:
         yield f"| `{rule.name}` | `{rule.check}` | {rule.description} |"
     yield "\n## Rules\n"
     yield "`@` is everybody with a token.\n"
+    base = {rule.name for rule in BASE}
+    yield from _rule_table(rule for rule in RULES if rule.name not in base)
+    yield "\n## Rules of the network API\n"
+    yield from _rule_table(NETWORK_RULES)
+
+
+def _rule_table(rules: Iterable[Rule]) -> Iterator[str]:
     yield "| rule | default | for |"
     yield "| --- | --- | --- |"
-    base = {rule.name for rule in BASE}
-    for rule in sorted(RULES, key=lambda each: each.name):
-        if rule.name not in base:
-            yield f"| `{rule.name}` | `{rule.check.removeprefix('rule:')}` | {rule.description} |"
+    for rule in sorted(rules, key=lambda each: each.name):
+        yield f"| `{rule.name}` | `{rule.check.removeprefix('rule:')}` | {rule.description} |"
 
 
 # --- state table ------------------------------------------------------------------------------------

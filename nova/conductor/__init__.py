@@ -3,5 +3,7 @@
 
 An accepted request is a row of ``operations``. ``steps`` lists the steps of every flow and where each runs;
 ``dispatch`` enters a step under a lease and wakes whoever does it; ``placing`` chooses hosts and claims them;
-``completion`` says what follows when a step is done or failed; ``recovery`` finds what was interrupted.
+``completion`` and ``failing`` say what follows when a step is done or failed; ``ending`` settles what an
+operation has taken when something overtakes it; ``deleting`` is what overtakes everything; ``recovery`` finds
+what was interrupted; ``upkeep`` does what is due by time.
 """

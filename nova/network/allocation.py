@@ -123,10 +123,11 @@ class NetworkAllocator:
         """Take back all that instances hold: floating addresses, fixed addresses, cards.
 
         Safe to repeat. Floating addresses that were assigned automatically return to their pool,
-        the others stay with their project.
+        the others stay with their project. Ports that users made stay, with all that leads to them.
         """
         if not instance_uuids:
             return
+        tx.fixed_ips.take_off_kept(instance_uuids)
         tx.floating_ips.disassociate_instances(instance_uuids)
         tx.fixed_ips.release_instances(instance_uuids)
 
@@ -204,6 +205,8 @@ class NetworkAllocator:
             if port.card.kept and keep:
                 tx.ports.unbind([card_id])
             else:
+                for row in rows:
+                    tx.floating_ips.disassociate_row(row)
                 tx.ports.let_go(rows)
                 tx.ports.delete(card_id)
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]

@@ -242,7 +242,8 @@ def hosts_and_limits(nova: Nova, image: str) -> None:
     nova("availability-zone-list")
     nova(f"aggregate-remove-host gestell {host}")
     nova("aggregate-delete gestell")
-    hypervisor = nova.first("hypervisor-list")
+    up = re.findall(r"^\| (\S+)\s+\| \S+\s+\| up ", nova("hypervisor-list"), re.MULTILINE)
+    hypervisor = up[0] if up else NOWHERE
     nova(f"hypervisor-show {hypervisor}")
     nova("hypervisor-servers fake")
     nova("hypervisor-stats", at="2.87")

@@ -30,7 +30,7 @@ class Request(msgspec.Struct):
     image: str = ""
     with_spec: bool = False
     abort: bool = False
-    force: bool = False
+    hard: bool | None = None
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def main() -> int:
 
     def source(image_id: str) -> SourceImage:
         return SourceImage(
-            id=image_id, read=lambda: iter([Path(request.image).read_bytes()]), disk_format="qcow2"
+            id=image_id, read=lambda: iter([Path(request.image).read_bytes()]), disk_format="qcow2" if request.image.endswith("qcow2") else "raw"
         )
 
     subject: Any = request.instance
@@ -51,11 +51,10 @@ def main() -> int:
     arguments = list(request.arguments)
     if request.method == "live_migrate":
         arguments.append(lambda done, total: not (request.abort and done > 0))
-        if request.force:
-            driver.force_complete_live_migration(request.instance.uuid)
+    options = {} if request.hard is None else {"hard": request.hard}
     try:
         driver.start()
-        print(msgspec.json.encode(getattr(driver, request.method)(subject, *arguments)).decode())
+        print(msgspec.json.encode(getattr(driver, request.method)(subject, *arguments, **options)).decode())
     except NovaError as error:
         print(error.message, file=sys.stderr)
         return 1

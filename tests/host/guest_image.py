@@ -70,6 +70,24 @@ def build(directory: Path, release: str) -> Path:
     return image
 
 
+def container_image(directory: Path) -> Path:
+    """A file system without partitions that holds a container: busybox and a first program."""
+    tree = directory / "container"
+    for name in ("bin", "sbin", "proc", "sys", "dev", "etc", "tmp", "run"):
+        (tree / name).mkdir(parents=True, exist_ok=True)
+    busybox = shutil.which("busybox")
+    assert busybox is not None
+    shutil.copy(busybox, tree / "bin/busybox")
+    for applet in ("sh", "echo", "ls", "sleep", "tr", "grep"):
+        (tree / "bin" / applet).symlink_to("busybox")
+    _script(tree / "sbin/init", (_SCRIPTS / "container-init").read_text())
+    image = directory / "container.raw"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    _run("mkfs.ext4", "-q", "-F", "-d", str(tree), str(image))
+    return image
+
+
 def build_initrd(target: Path, tree: Path, release: str) -> None:
     """An initramfs that is the whole guest."""
     busybox = shutil.which("busybox")

@@ -37,6 +37,8 @@ if ! grep -q ' /sys/fs/cgroup cgroup2 ' /proc/1/mounts 2>/dev/null; then
         mkdir -p /sys/fs/cgroup/$c
         mount -t cgroup -o $c $c /sys/fs/cgroup/$c 2>/dev/null || rmdir /sys/fs/cgroup/$c
     done
+    mkdir -p /sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd systemd /sys/fs/cgroup/systemd || rmdir /sys/fs/cgroup/systemd
 else
     mount -t cgroup2 cg /sys/fs/cgroup || true
 fi

@@ -19,12 +19,17 @@ def rules_of(resources: Iterable[Resource]) -> tuple[Rule, ...]:
         name = resource.singular
         shown = name.replace("_", " ")
         rules.append(Rule(f"get_{name}", READER_OR_ADMIN, f"Show a {shown}."))
-        for verb in ("create", "update", "delete"):
+        offered = {
+            "create": resource.create, "update": resource.update, "delete": resource.delete,
+        }
+        verbs = [verb for verb, function in offered.items() if function is not None]
+        for verb in verbs:
             rules.append(Rule(f"{verb}_{name}", MEMBER_OR_ADMIN, f"{verb.capitalize()} a {shown}."))
         for attribute in resource.attributes.values():
             if attribute.rule:
                 rules += [
                     Rule(f"{verb}_{name}:{attribute.name}", ADMIN, f"Set {attribute.name}.")
-                    for verb in ("create", "update")
+                    for verb, allowed in (("create", attribute.post), ("update", attribute.put))
+                    if allowed
                 ]
     return tuple(rules)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
@@ -98,7 +98,7 @@ class Collection:
             for item in items
         ]
         for values in wanted:
-            check_attributes(call, resource, "create", values)
+            check_attributes(call, resource, "create", values, {})
         make = resource.create
         assert make is not None
         made = call.cloud.db.run(lambda tx: [make(call, tx, values) for values in wanted])
@@ -114,11 +114,11 @@ def _unwrapped(item: Any, resource: Resource) -> Any:
 
 
 def check_attributes(
-    call: Call, resource: Resource, verb: str, values: dict[str, Any]
+    call: Call, resource: Resource, verb: str, values: dict[str, Any], present: Mapping[str, Any]
 ) -> None:
-    """Check the rights that single attributes need."""
-    for name in values:
-        if resource.attributes[name].rule:
+    """Check the rights that single attributes need, where they are not as they would be anyway."""
+    for name, value in values.items():
+        if resource.attributes[name].rule and (value or None) != (present.get(name) or None):
             call.cloud.policy.check(f"{verb}_{resource.singular}:{name}", call.caller)
 
 
@@ -164,13 +164,13 @@ class Item:
             resource.attributes, body[resource.singular], singular=resource.singular,
             creating=False,
         )
-        check_attributes(call, resource, "update", values)
         change = resource.update
         assert change is not None
 
         def write(tx: Transaction) -> Shown:
             current = own(call, resource, resource.find(call, tx, path["id"]), path["id"])
             check_revision(req, current)
+            check_attributes(call, resource, "update", values, current)
             return change(call, tx, current, values) if values else current
 
         return {resource.singular: chosen(call, [call.cloud.db.run(write)])[0]}

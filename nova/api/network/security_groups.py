@@ -51,8 +51,8 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 
 
 def _name(values: dict[str, Any]) -> str:
-    name = str(values["name"]).strip()
-    if not name:
+    name = str(values["name"])
+    if not name.strip():
         raise InvalidInput("name", "A security group needs a name, different from the others'.")
     return name
 

@@ -195,9 +195,6 @@ def detach_interface(
         raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
     core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
     with core.db.write() as tx:
-        tx.floating_ips.disassociate_addresses(
-            instance.uuid, [each.address for each in vif.addresses]
-        )
         _write_vifs(tx, instance, core.networks.detach(tx, instance, vif.id, keep=keep))
         record(tx, context, instance, "detach_interface")
 

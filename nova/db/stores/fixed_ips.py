@@ -188,16 +188,18 @@ class FixedIPStore:
 
     def release_instances(self, instance_uuids: Sequence[str]) -> None:
         """Free all addresses of instances and remove their cards; those without any are no error.
-
-        Ports that users made are taken off, and stay with their addresses.
         """
-        kept = self._connection.execute(_KEPT, {"uuids": instance_uuids}).scalars().all()
-        if kept:
-            self._take_off(kept)
         self._connection.execute(_RELEASE, {"uuids": instance_uuids, "moment": now()})
         self._connection.execute(_DROP_INTERFACES, {"uuids": instance_uuids})
 
-    def _take_off(self, cards: Sequence[str]) -> None:
+    def take_off_kept(self, instance_uuids: Sequence[str]) -> None:
+        """Take the ports that users made off their instances.
+
+        They stay, with their addresses and the floating addresses that lead to these.
+        """
+        cards = self._connection.execute(_KEPT, {"uuids": instance_uuids}).scalars().all()
+        if not cards:
+            return
         self._connection.execute(
             update(virtual_interfaces)
             .where(_vif.uuid.in_(cards))

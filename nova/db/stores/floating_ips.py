@@ -212,13 +212,6 @@ class FloatingIPStore:
             _DISASSOCIATE_INSTANCES, {"uuids": instance_uuids, "moment": now()}
         )
 
-    def disassociate_addresses(self, instance_uuid: str, addresses: Sequence[str]) -> None:
-        """Let nothing lead to some fixed addresses of an instance."""
-        held = select(fixed_ips.c.id).where(
-            fixed_ips.c.instance_uuid == instance_uuid, fixed_ips.c.address.in_(addresses)
-        )
-        self._disassociate(_floating.fixed_ip_id.in_(held))
-
     def disassociate_row(self, fixed_ip_id: int) -> None:
         """Let nothing lead to one fixed address."""
         self._disassociate(_floating.fixed_ip_id == fixed_ip_id)

@@ -285,8 +285,9 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
 def _consoles(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     """The serial console, whose log goes on from boot to boot, and the screen."""
     console = SubElement(devices, "serial" if machine else "console", type="pty")
-    # Not append='off': a start, and the target of a migration, would empty the log.
-    SubElement(console, "log", file=guest.console_log, append="on")
+    if guest.virt_type != "lxc":
+        # Not append='off': a start, and the target of a migration, would empty the log.
+        SubElement(console, "log", file=guest.console_log, append="on")
     if guest.agent:
         channel = SubElement(devices, "channel", type="unix")
         SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")

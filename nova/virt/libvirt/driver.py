@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,6 +31,9 @@ from nova.virt.libvirt.vif import NicHost, tap_queue_limit
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds between two looks for cached images that no guest uses.
+_SWEEP_SECONDS = 3600.0
+
 _URIS = {
     "kvm": "qemu:///system", "qemu": "qemu:///system", "lxc": "lxc:///system",
     "xen": "xen:///system",
@@ -39,7 +44,7 @@ _MACHINE = Capabilities(
 )
 CAPABILITIES = {
     "kvm": _MACHINE, "qemu": _MACHINE,
-    # No hypervisor was there to try these with; what is not sure is not claimed.
+    # What was not tried is not claimed.
     "xen": Capabilities(pause=True, suspend=True, snapshot=True),
     "lxc": Capabilities(pause=True),
 }
@@ -58,6 +63,7 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
         self._connection = HypervisorConnection(section.connection_uri or _URIS[section.virt_type])
         self._meter = statistics.CpuMeter()
         self._hurried: set[str] = set()
+        self._next_sweep = 0.0
         self.capabilities = CAPABILITIES[section.virt_type]
         path = config.compute_host.instances_path or f"{config.default.state_path}/instances"
         self._files = HostFiles(
@@ -120,8 +126,13 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
         self._connection.stop()
 
     def reports(self) -> Sequence[HostReport]:
-        """The host as it is now."""
+        """The host as it is now; once in an hour unused images are looked for besides."""
         connection = self._connection.get()
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _SWEEP_SECONDS
+            threading.Thread(
+                target=self._parts.storage.remove_unused_images, name="image-sweep", daemon=True
+            ).start()
         default = self._config.default
         memory, memory_used = statistics.memory_mib(Path("/proc/meminfo").read_text())
         disk, disk_free = statistics.disk_gib(self._files.instances)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import time
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -29,6 +30,7 @@ from nova.virt.driver import (
     SnapshotData,
 )
 from nova.virt.libvirt import console, snapshots
+from nova.virt.libvirt.containers import read_console
 from nova.virt.libvirt.domain_xml import device_xml, nic_element
 from nova.virt.libvirt.host import power_state
 
@@ -103,14 +105,20 @@ class GuestMaintenance:
 
     def console_output(self, instance: Instance) -> bytes:
         """The end of the console log, over all boots."""
-        return console.tail(self._parts.storage.files.guest(instance.uuid).console_log)
+        log = self._parts.storage.files.guest(instance.uuid).console_log
+        if self._parts.section.virt_type == "lxc":
+            domain = self._parts.connection.find(instance.uuid)
+            if domain is not None:
+                read_console(domain, log)
+        return console.tail(log)
 
     def diagnostics(self, instance: Instance) -> Diagnostics:
         """Counters as libvirt keeps them."""
         domain = self._parts.connection.domain(instance.uuid)
         with self._parts.connection.translated():
             return _diagnostics(
-                domain, self._parts.section.virt_type, "disk.config" in self._formats(instance)
+                domain, instance, self._parts.section.virt_type,
+                "disk.config" in self._formats(instance),
             )
 
     def plug(self, instance: Instance, vif: Vif) -> None:
@@ -162,7 +170,9 @@ def _macs(domain: Any, place: int) -> list[str]:
     return found
 
 
-def _diagnostics(domain: Any, virt_type: str, config_drive: bool) -> Diagnostics:
+def _diagnostics(
+    domain: Any, instance: Instance, virt_type: str, config_drive: bool
+) -> Diagnostics:
     state = power_state(domain)
     info = domain.info()
     cpus: tuple[int, ...] = ()
@@ -174,7 +184,7 @@ def _diagnostics(domain: Any, virt_type: str, config_drive: bool) -> Diagnostics
             memory = domain.memoryStats()
     return Diagnostics(
         state=_STATES[state], driver="libvirt", hypervisor=virt_type, hypervisor_os="linux",
-        uptime=_uptime(domain), config_drive=config_drive, num_cpus=info[3],
+        uptime=_uptime(instance), config_drive=config_drive, num_cpus=info[3],
         cpu_time=cpus or (info[4],), memory_maximum=info[1] // 1024,
         memory_used=(memory.get("available", 0) - memory.get("unused", 0)) // 1024
         if "unused" in memory else info[2] // 1024,
@@ -183,9 +193,12 @@ def _diagnostics(domain: Any, virt_type: str, config_drive: bool) -> Diagnostics
     )
 
 
-def _uptime(domain: Any) -> int:
-    """Seconds since the guest's process began to use CPU are not kept by libvirt; 0 is "not known"."""
-    return 0
+def _uptime(instance: Instance) -> int:
+    """Seconds since the server was launched, as the original counts it."""
+    if instance.launched_at is None:
+        return 0
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    return max(0, int((now - instance.launched_at).total_seconds()))
 
 
 def _nic(domain: Any, nic: ElementTree.Element) -> NicDiagnostics:

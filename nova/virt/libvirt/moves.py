@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _POLL = 0.2
+#: Seconds that an abort may take. libvirt 9 can wait for ever for the copy of a disk whose receiver is gone.
+_ABORT_SECONDS = 60.0
 #: Type of a job that still runs, as ``jobStats`` tells it.
 _RUNNING_JOBS = frozenset({libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED})
 
@@ -66,7 +68,7 @@ class GuestMoves:
         parts = self._parts
         parts.storage.drop_kept(instance.uuid)
         if parts.connection.find(instance.uuid) is None:
-            parts.storage.drop_moved(instance.uuid)
+            parts.storage.remove(instance.uuid)
 
     def revert_outgoing(self, spec: GuestSpec) -> int:
         """Give the guest back what was put aside, and start it."""
@@ -102,7 +104,8 @@ class GuestMoves:
             try:
                 self._copy(instance, domain, destination, shared, progress)
             except BaseException:
-                if not shared:
+                # Where the last word was lost the guest may run there: then nothing of it goes.
+                if not shared and not _runs(other, instance.uuid):
                     drop_sent(parts, instance, other)
                 raise
         if not shared:
@@ -159,7 +162,7 @@ class GuestMoves:
         progress: Callable[[int, int], bool],
     ) -> bool:
         """Tell how far the copy is until it ends; whether it was asked to stop."""
-        aborted, tuned = False, False
+        aborted, tuned = 0.0, False
         while thread.is_alive():
             thread.join(_POLL)
             try:
@@ -176,13 +179,18 @@ class GuestMoves:
                     int(stats.get("data_processed", 0)), int(stats.get("data_total", 0))
                 )
                 if not wanted and not aborted:
+                    aborted = time.monotonic()
                     domain.abortJob()
-                    aborted = True
+                elif aborted and time.monotonic() - aborted > _ABORT_SECONDS:
+                    raise VirtError(
+                        f"libvirt does not end the migration of {instance.uuid}, which was aborted "
+                        f"{_ABORT_SECONDS:.0f} s ago. The guest runs on here; restart libvirtd to free it."
+                    )
             except libvirt.libvirtError as error:
                 # Between two phases there is no job to look at.
                 LOG.debug("following the migration of %s: %s", instance.uuid, error)
                 time.sleep(_POLL)
-        return aborted
+        return aborted > 0
 
     def _address(self, destination: str) -> str:
         return self._parts.section.live_migration_inbound_addr or destination

@@ -16,6 +16,7 @@ from nova.conf.libvirt import LibvirtSection
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance, Vif
 from nova.objects.states import RUNNING
+from nova.virt.libvirt.containers import mount_root, unmount_root
 from nova.virt.libvirt.domain_xml import NicConfig, domain_xml
 from nova.virt.libvirt.guest_config import GuestHost, domain_config
 from nova.virt.libvirt.host import HypervisorConnection, power_state
@@ -80,6 +81,8 @@ class DriverParts:
         """Start a defined domain; one that runs is left running."""
         with self.connection.translated():
             if not domain.isActive():
+                if self.section.virt_type == "lxc":
+                    mount_root(self.storage.files.guest(domain.UUIDString()))
                 domain.create()
             return power_state(domain)
 
@@ -87,11 +90,15 @@ class DriverParts:
         """Pull the plug; no error where it is off."""
         with self.connection.translated():
             try:
-                domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+                domain.destroyFlags(
+                    0 if self.section.virt_type == "lxc" else libvirt.VIR_DOMAIN_DESTROY_GRACEFUL
+                )
             except libvirt.libvirtError as error:
                 if domain.isActive():
                     LOG.warning("a graceful end failed (%s); killing the guest", error)
                     domain.destroy()
+            if self.section.virt_type == "lxc":
+                unmount_root(self.storage.files.guest(domain.UUIDString()))
 
     def shut_down(self, domain: Any, seconds: float) -> bool:
         """Ask a guest to shut down, again every ten seconds; False where it did not in time."""
@@ -142,6 +149,8 @@ class DriverParts:
 
     def forget_saved_memory(self, domain: Any) -> None:
         """Drop the memory of a suspended guest that is to boot afresh."""
+        if self.section.virt_type == "lxc":
+            return
         with self.connection.translated():
             if domain.hasManagedSaveImage():
                 domain.managedSaveRemove()

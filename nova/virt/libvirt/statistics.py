@@ -23,9 +23,9 @@ def cpus_of(text: str) -> set[int]:
         if not piece:
             continue
         target = excluded if piece.startswith("^") else chosen
-        first, _dash, last = piece.lstrip("^").partition("-")
+        first, dash, last = piece.lstrip("^").partition("-")
         try:
-            numbers = range(int(first), int(last or first) + 1)
+            numbers = range(int(first), int(last if dash else first) + 1)
         except ValueError:
             raise VirtError(f"vcpu_pin_set: {piece} is neither a CPU nor a range of CPUs.") from None
         if not numbers:

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +49,8 @@ class StorageOptions:
     @property
     def disk_format(self) -> str:
         """The format of new disks."""
-        return "raw" if self.section.images_type == "raw" else "qcow2"
+        raw = self.section.images_type == "raw" or self.section.virt_type == "lxc"
+        return "raw" if raw else "qcow2"
 
 
 class GuestStorage:
@@ -260,10 +262,6 @@ class GuestStorage:
         if moved.exists() and not guest.exists():
             moved.path.rename(guest.path)
 
-    def drop_moved(self, uuid: str) -> None:
-        """Remove the disks of a guest that has arrived elsewhere."""
-        self.files.moved(uuid).remove()
-
     def drop_kept(self, uuid: str) -> None:
         """Remove what this host put aside."""
         if self.files.keeps(uuid):
@@ -278,6 +276,23 @@ class GuestStorage:
         GuestDirectory(self.files.instances / f"{uuid}_new").remove()
         self.files.moved(uuid).remove()
         self.drop_kept(uuid)
+
+    def remove_unused_images(self) -> None:
+        """Remove cached images that no disk is based on, once they are old enough."""
+        host = self._options.host
+        if host.remove_unused_base_images:
+            self._cache.remove_unused(
+                self._used_bases(), host.remove_unused_original_minimum_age_seconds
+            )
+
+    def _used_bases(self) -> set[Path]:
+        """What the disks of all guests are based on, those of other hosts on shared storage too."""
+        used: set[Path] = set()
+        for disk in self.files.instances.glob("*/disk*"):
+            backing = backing_file(disk)
+            if backing:
+                used.add(self.files.base / os.path.basename(backing))
+        return used
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -375,6 +390,20 @@ def _file_system(kind: str, label: str) -> Callable[[Path], object] | None:
     if kind == "none":
         return None
     return lambda path: qemu_img.run([*_MAKERS[kind], label, str(path)])
+
+
+def backing_file(disk: Path) -> str | None:
+    """The base that a qcow2 disk names in its header; None for others, and where the disk vanished."""
+    try:
+        with disk.open("rb", buffering=0) as file:
+            head = file.read(20)
+            if len(head) < 20 or not head.startswith(b"QFI\xfb"):
+                return None
+            offset, length = struct.unpack_from(">QI", head, 8)
+            file.seek(offset)
+            return file.read(min(length, 1023)).decode("utf-8", "replace") if offset else None
+    except OSError:
+        return None
 
 
 def pieces_then_remove(path: Path) -> Iterator[bytes]:

@@ -335,6 +335,9 @@ _PROJECTS: tuple[Case, ...] = (
          "/os-simple-tenant-usage/{project}", server_cases.running),
 )
 
+#: The first network of the list is everybody's, on no host.
+_SHARED = frozenset({"host", "project_id", "updated_at", "vpn_public_address"})
+
 _CLOUD: tuple[Case, ...] = (
     Case("versions/versions-get-resp", "GET", "//"),
     *(
@@ -383,7 +386,8 @@ _CLOUD: tuple[Case, ...] = (
     *(
         Case(f"{folder}/{name}-resp", method, path, setup, more=True,
              request=f"{folder}/{name}-req" if method == "POST" else None,
-             cloud="plain" if method == "POST" else "vlan")
+             cloud="plain" if method == "POST" else "vlan",
+             free=_SHARED if name == "networks-list" else frozenset())
         for folder in ("os-networks", "os-extended-networks")
         for name, method, path, setup in (
             ("network-create", "POST", "/os-networks", network_cases.free_network),

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 from tests.api.samples import server_cases
-from tests.api.samples.stage import Case, Stage
-
-TEXT_KEY = server_cases.KEY
+from tests.api.samples.stage import KEY, Case, Stage
 
 
 def new_flavor(stage: Stage) -> None:
@@ -61,7 +59,7 @@ def image(stage: Stage) -> None:
 def _key(stage: Stage, user: str) -> None:
     name = f"keypair-{user}"
     stage.must("POST", "/os-keypairs", {"keypair": {
-        "name": name, "type": "ssh", "public_key": TEXT_KEY, "user_id": user,
+        "name": name, "type": "ssh", "public_key": KEY, "user_id": user,
     }})
     stage.names["key"] = name
 
@@ -82,7 +80,7 @@ def keys(stage: Stage) -> None:
     """Two key pairs of the caller."""
     own_key(stage)
     stage.must("POST", "/os-keypairs", {"keypair": {
-        "name": "second", "type": "ssh", "public_key": TEXT_KEY,
+        "name": "second", "type": "ssh", "public_key": KEY,
     }})
 
 

@@ -198,7 +198,7 @@ CASES: tuple[Case, ...] = (
     Case("servers/servers-details-with-changes-before", "GET",
          "/servers/detail?changes-before={later}", before),
     Case("servers/server-update-resp", "PUT", "/servers/{server}", with_volumes,
-         request="servers/server-update-req", members=_MEMBER + (104,)),
+         request="servers/server-update-req", members=(*_MEMBER, 104)),
     Case("servers/server-put-resp", "PUT", "/servers/{server}", running,
          request="servers/server-put-req"),
     Case("servers/server-groups-post-resp", "POST", "/os-server-groups",

@@ -185,14 +185,14 @@ def nothing(_stage: Stage) -> None:
 class Case:
     """One sample, and how its answer comes about.
 
-    ``response`` is the sample's name, None where the answer has no body; ``request`` is the name of the
-    sample that is sent, or ``body`` is sent (a function of the stage mends a sample
-    that its own version refuses). ``status`` may be a table {version: status from there on}.
-    ``members`` are versions whose sample shows what a plain member sees. ``free`` names keys whose
-    value is of another kind here, and why is said in the table; ``maps`` names objects whose keys are
-    data. ``at`` is the version of a sample that lies with those of 2.1; ``path_at`` has the path from
-    some versions on; ``only`` are the versions that it is for, if not all. With ``more``
-    the answer may have keys of extensions that the sample is not about. ``cloud`` is ``plain``, ``moving`` (moves take time) or ``vlan``.
+    ``response`` is the sample's name, None where the answer has no body; ``request`` is the name of
+    the sample that is sent, or ``body`` is sent (a function of the stage mends a sample that its own
+    version refuses). ``status`` may be a table {version: status from there on}. ``members`` are
+    versions whose sample shows what a plain member sees. ``free`` names keys whose value is of another
+    kind here, and why is said in the table; ``maps`` names objects whose keys are data. ``at`` is the
+    version of a sample that lies with those of 2.1; ``path_at`` has the path from some versions on;
+    ``only`` are the versions that it is for, if not all. With ``more`` the answer may have keys of
+    extensions that the sample is not about. ``cloud`` is one of those in ``runner``.
     """
 
     response: str | None
@@ -221,7 +221,3 @@ class Case:
         if isinstance(self.status, int):
             return self.status
         return [status for since, status in sorted(self.status.items()) if since <= minor][-1]
-
-    def names(self) -> tuple[str, ...]:
-        """The samples that this covers."""
-        return tuple(name for name in (self.response, self.request) if name is not None)

@@ -101,7 +101,11 @@ def test_a_floating_ip_of_an_unbound_port_follows_it_to_its_server(api: NetworkA
     network = api.network()
     port = api.make("port", network_id=network["id"])
     taken = api.make("floatingip", floating_network_id=external["id"], port_id=port["id"])
-    _server, given = api.boot(RequestedNetwork(port_id=port["id"]))
+    server, given = api.boot(RequestedNetwork(port_id=port["id"]))
     assert given[0].addresses[0].floating == (taken["floating_ip_address"],)
     with api.cloud.db.read() as tx:
         assert tx.floating_ips.get_by_address(taken["floating_ip_address"]).host == "h1"
+    # And stays with the port when the server goes.
+    with api.cloud.db.write() as tx:
+        api.cloud.networks.release(tx, [server])
+    assert api.ok("GET", f"/floatingips/{taken['id']}")["port_id"] == port["id"]

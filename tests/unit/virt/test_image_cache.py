@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from nova.virt.driver import SourceImage
+from nova.virt.libvirt import qemu_img
 from nova.virt.libvirt.files import HostFiles
 from nova.virt.libvirt.image_cache import ImageCache
 from nova.virt.libvirt.image_inspection import ImageUnacceptable
+from nova.virt.libvirt.storage import backing_file
 from tests.unit.virt.test_image_inspection import qcow2
 
 needs_qemu_img = pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img is not installed")
@@ -132,6 +134,17 @@ def test_qcow2_is_kept_where_raw_is_not_wanted(files: HostFiles, tmp_path: Path)
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
     found = ImageCache(files, force_raw=False).fetch("image", source(image.read_bytes(), "qcow2"), 1)
     assert (found.format, found.path.suffix, found.virtual_size) == ("qcow2", ".qcow2", 1 << 20)
+
+
+@needs_qemu_img
+def test_the_base_of_a_disk_is_read_from_its_header(files: HostFiles) -> None:
+    base, disk = files.base / "b", files.instances / "disk"
+    base.write_bytes(bytes(1 << 20))
+    assert backing_file(base) is None
+    assert backing_file(files.instances / "none") is None
+    qemu_img.create_overlay(disk, base, "raw", 2 << 20)
+    assert backing_file(disk) == str(base)
+    assert qemu_img.info(disk, "qcow2")["virtual-size"] == 2 << 20
 
 
 def test_images_that_no_guest_uses_go_after_a_while(files: HostFiles) -> None:
