@@ -36,7 +36,13 @@ class Snapshot:
         self.instances = {row["uuid"]: row for row in self._rows("instances", "deleted = 0")}
         self.nodes = {row["id"]: row for row in self._rows("compute_nodes")}
         self.claims = self._rows("claims")
-        self.fixed_ips = self._rows("fixed_ips", "allocated OR instance_uuid IS NOT NULL")
+        # Addresses and memberships of ports that have no server belong to the ports.
+        ports = "(SELECT uuid FROM virtual_interfaces WHERE instance_uuid IS NULL)"
+        self.fixed_ips = self._rows(
+            "fixed_ips",
+            "instance_uuid IS NOT NULL OR (allocated AND virtual_interface_uuid IS NULL)"
+            f" OR (allocated AND virtual_interface_uuid NOT IN {ports})",
+        )
         self.cards = self._rows("virtual_interfaces", "instance_uuid IS NOT NULL")
         self.usages = {row["project_id"]: row for row in self._rows("project_usages")}
         self.operations = self._rows("operations", "state IN ('queued', 'running')")
@@ -45,7 +51,9 @@ class Snapshot:
         self.memberships = [
             row["instance_uuid"]
             for table in ("server_group_members", "security_group_members")
-            for row in self._rows(table)
+            for row in self._rows(
+                table, "instance_uuid NOT IN (SELECT uuid FROM virtual_interfaces)"
+            )
         ]
         connection.close()
         self.guests = {path.stem: _read_journal(path) for path in guests.glob("*.guests")}

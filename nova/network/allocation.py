@@ -78,8 +78,9 @@ class NetworkAllocator:
     ) -> list[Network]:
         """The networks that a boot would use; nothing is taken.
 
-        Raises ``BadRequest`` for a network that is not there or not the project's, a port, or an
-        address outside the network; ``AddressInUse`` for one that is taken or reserved;
+        Raises ``NotFound`` for a network or a port that is not there or not the project's,
+        ``Conflict`` for a port that has a server; ``BadRequest`` for an address outside the network,
+        ``AddressInUse`` for an address that is taken or reserved;
         ``NoMoreAddresses`` where there is no network for the project at all.
         """
         if requested is None:
@@ -151,7 +152,7 @@ class NetworkAllocator:
     ) -> tuple[Vif, ...]:
         """Give an instance one more card in a network; returns its new full list.
 
-        Raises ``BadRequest`` for a foreign network, ``AddressInUse``, ``NoMoreAddresses``.
+        Raises ``NotFound`` for a foreign network, ``AddressInUse``, ``NoMoreAddresses``.
         """
         request = AllocationRequest(
             instance_uuid=instance.uuid, project_id=instance.project_id, host=instance.host,
@@ -183,7 +184,7 @@ class NetworkAllocator:
     ) -> tuple[Vif, ...]:
         """Give a server a port that was made before; returns its new full list.
 
-        Raises ``BadRequest`` and ``Conflict`` as ``check`` does.
+        Raises ``NotFound`` and ``Conflict`` as ``check`` does.
         """
         card = self._port_card(tx, instance.project_id, port_id, tag)
         assert card.port is not None
@@ -266,7 +267,7 @@ class NetworkAllocator:
                 refreshed = True
                 network = _usable(snapshot, wanted, project_id)
             if network is None:
-                raise BadRequest(
+                raise NotFound(
                     f"Network {each.network_id} could not be found, or is not "
                     f"assigned to project {project_id}."
                 )
@@ -283,12 +284,12 @@ class NetworkAllocator:
     ) -> Card:
         """A card that was made as a port before.
 
-        Raises ``BadRequest`` for one that is not there or not the project's, ``Conflict`` for one
+        Raises ``NotFound`` for one that is not there or not the project's, ``Conflict`` for one
         that has a server.
         """
         port = tx.ports.find(port_id)
         if port is None or port.card.project_id != project_id:
-            raise BadRequest(f"Port id {port_id} could not be found.")
+            raise NotFound(f"Port id {port_id} could not be found.")
         if port.card.instance_uuid is not None:
             raise Conflict(f"Port {port_id} is still in use.")
         snapshot = self._catalog.snapshot(tx)

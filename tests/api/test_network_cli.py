@@ -145,11 +145,14 @@ def test_security_groups_and_their_rules(demo: Commands, boot: Boot) -> None:
     )
     demo("security", "group", "rule", "delete", rule)
     demo("security", "group", "set", "--name", "cli-www", "cli-web")
-    server = boot("cli-grouped")
-    demo("server", "add", "network", server, "private")
-    demo("server", "add", "security", "group", server, "cli-www")
+    # The client sends the group's uuid where it used to send its name.
+    network = demo.value("network", "show", "private")
+    server = boot("cli-grouped", "--security-group", "cli-www", nic=f"net-id={network}")
+    shown = demo.json("server", "show", server)
+    assert shown["security_groups"] == [{"name": "cli-www"}]
+    demo("server", "add", "security", "group", server, "default")
     (port,) = demo.json("port", "list", "--server", server, "--long")
-    assert len(port["Security Groups"]) == 1
+    assert len(port["Security Groups"]) == 2
     assert "in use" in demo.refused("security", "group", "delete", "cli-www")
     demo("server", "remove", "security", "group", server, "cli-www")
     demo("security", "group", "delete", "cli-www")

@@ -14,6 +14,9 @@ import pytest
 from tests.api.cloud_process import CloudProcess
 from tests.api.public_clients import clean_environment, clients_directory
 
+#: The first test waits for the whole tour.
+pytestmark = pytest.mark.timeout(300)
+
 TOUR = Path(__file__).with_name("nova_client_tour.py")
 
 

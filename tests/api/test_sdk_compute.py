@@ -13,6 +13,9 @@ import pytest
 from tests.api.cloud_process import CloudProcess
 from tests.api.public_clients import Commands, clients_directory
 
+#: The first test waits for the whole tour.
+pytestmark = pytest.mark.timeout(300)
+
 TOUR = Path(__file__).with_name("sdk_compute_tour.py")
 
 #: The parts of the tour, in its order.

@@ -33,7 +33,7 @@ class GuestCloud(CloudProcess):
             arguments=[
                 "--set", "compute_driver=libvirt.LibvirtDriver", "--set", "libvirt.virt_type=qemu",
                 "--set", f"libvirt.connection_uri={hypervisor.uri}",
-                "--set", f"host={hypervisor.name}", "--set", "shutdown_timeout=20",
+                "--set", f"host={hypervisor.name}", "--set", "shutdown_timeout=15",
                 "--set", "libvirt.wait_soft_reboot_seconds=30",
                 "--set", "allow_resize_to_same_host=true", *arguments,
             ],

@@ -41,8 +41,10 @@ def main() -> int:
     driver = LibvirtDriver(load([], overrides))
 
     def source(image_id: str) -> SourceImage:
+        path = Path(request.image)
         return SourceImage(
-            id=image_id, read=lambda: iter([Path(request.image).read_bytes()]), disk_format="qcow2" if request.image.endswith("qcow2") else "raw"
+            id=image_id, read=lambda: iter([path.read_bytes()]),
+            disk_format="qcow2" if path.suffix == ".qcow2" else "raw",
         )
 
     subject: Any = request.instance

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 _START_SECONDS = 60.0
 
@@ -69,6 +70,8 @@ def require_parts() -> None:
 class PrivateLibvirt:
     """One libvirtd with its virtlogd in namespaces that ``start`` makes."""
 
+    _started: ClassVar[list[PrivateLibvirt]] = []
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.root = Path(tempfile.mkdtemp(prefix=f"nova-host-{name}-"))
@@ -90,10 +93,11 @@ class PrivateLibvirt:
         shutil.rmtree(self.root / "etc/qemu/networks", ignore_errors=True)
         with (self.root / "etc/libvirtd.conf").open("a") as file:
             file.write(f"\n{configuration}\n")
-        # What QEMU can do is asked anew of every private libvirtd, which takes seconds, unless it is known.
-        known = Path("/var/cache/libvirt/qemu")
-        if known.is_dir():
-            shutil.copytree(known, self.root / "cache/qemu", dirs_exist_ok=True)
+        # What QEMU can do is asked anew by every libvirtd, which takes seconds, unless it is known.
+        for known in [*(each.root / "cache/qemu" for each in self._started), Path("/var/cache/libvirt/qemu")]:
+            if known.is_dir():
+                shutil.copytree(known, self.root / "cache/qemu", dirs_exist_ok=True)
+                break
         self._holder = subprocess.Popen(
             ["unshare", "-m", "-n", "-u", "--propagation", "private", "bash", "-c", _SCRIPT],
             env={"PATH": _PATH, "R": str(self.root), "N": self.name}, stdin=subprocess.DEVNULL,
@@ -106,6 +110,7 @@ class PrivateLibvirt:
             time.sleep(0.02)
         self._daemon("virtlogd")
         self.start_libvirtd(*arguments)
+        self._started.append(self)
 
     @property
     def holder(self) -> int:
@@ -167,6 +172,8 @@ class PrivateLibvirt:
 
     def stop(self) -> None:
         """End guests and daemons, and remove the files."""
+        if self in self._started:
+            self._started.remove(self)
         if self._daemons and self._daemons[-1].poll() is None:
             for uuid in self.virsh("list", "--uuid", check=False).stdout.split():
                 self.virsh("destroy", uuid, check=False)

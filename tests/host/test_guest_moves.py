@@ -44,7 +44,7 @@ class Host:
         request = {
             "options": {
                 "DEFAULT.host": self.address, "DEFAULT.fake_network": True, "libvirt.virt_type": "qemu",
-                "DEFAULT.instances_path": str(PLACE), "DEFAULT.shutdown_timeout": 20,
+                "DEFAULT.instances_path": str(PLACE), "DEFAULT.shutdown_timeout": 6,
                 "libvirt.live_migration_uri": "qemu+tcp://%s/system",
                 **(more or {}),
             }, "method": method, "instance": guest, "arguments": arguments, "image": str(self.image), **how,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -58,6 +59,7 @@ class Bridge:
             self._dnsmasq.terminate()
             self._dnsmasq.wait(10)
         self._hypervisor.run("ip", "link", "del", "br100", check=False)
+        shutil.rmtree(self._hosts.parent, ignore_errors=True)
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def mariadb() -> Iterator[Server]:
         command = [
             daemon, *common, *as_user, f"--socket={unix}", f"--port={port}", "--bind-address=127.0.0.1",
             f"--pid-file={home}/pid", "--skip-name-resolve", "--skip-log-bin", "--max-connections=400",
-            "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=96M",
+            "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync",
+            "--innodb-buffer-pool-size=96M",
             "--innodb-force-primary-key=ON", "--innodb-print-all-deadlocks=OFF",
         ]
 

@@ -60,7 +60,7 @@ VIEW = View(
 )
 TENANT_VIEW = View(
     Field("id", attribute("uuid")),
-    Field("cidr", lambda network, _scene: str(network.cidr or network.cidr_v6)),
+    Field("cidr", lambda network, _scene: str(network.cidr or network.cidr_v6 or "")),
     Field("label", attribute("label")),
 )
 

@@ -14,6 +14,7 @@ from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.queries import flag_of, window_of
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query, Route
+from nova.api.compute.server_values import is_uuid
 from nova.api.compute.visibility import visible_instance
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
@@ -109,7 +110,12 @@ def _shown(request: ApiRequest, group: SecurityGroup) -> dict[str, Any]:
 
 
 def _number(text: str | int, refusal: str, missing: str) -> int:
-    """An id that the database can hold: ``BadRequest`` for no number, ``NotFound`` for others."""
+    """An id that the database can hold: ``BadRequest`` for no number, ``NotFound`` for others.
+
+    A uuid is the id of something of another network service, and names nothing here.
+    """
+    if is_uuid(str(text)):
+        raise NotFound(f"{missing} {text} not found.")
     number = groups.integer_id(text, refusal)
     if not 0 <= number < 2**31:
         raise NotFound(f"{missing} {str(text)[:64]} not found.")
@@ -117,7 +123,13 @@ def _number(text: str | int, refusal: str, missing: str) -> int:
 
 
 def _group(request: ApiRequest, tx: Transaction, text: str | int) -> SecurityGroup:
-    """A group of the caller's project; administrators may name any."""
+    """A group of the caller's project, by its number or, as the network API names it, by its uuid.
+
+    Administrators may name any project's.
+    """
+    known = tx.security_groups.find_by_uuid(str(text)) if is_uuid(str(text)) else None
+    if known is not None:
+        text = known.id
     number = _number(text, "Security group id should be integer", "Security group")
     if request.caller.is_admin:
         return tx.security_groups.get(number)
@@ -149,7 +161,7 @@ def show(request: ApiRequest) -> Any:
     the list only after a 404.
     """
     asked = request.path["security_group_id"]
-    if not asked.isdecimal():
+    if not asked.isdecimal() and not is_uuid(asked):
         raise NotFound(f"Security group {asked} not found.")
     with request.cloud.db.read() as tx:
         group = _group(request, tx, asked)

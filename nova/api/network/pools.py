@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -38,10 +39,8 @@ def pools(tx: Transaction) -> list[Pool]:
     found = [_made(row) for row in rows.values()]
     others = [name for name in tx.floating_ips.pools() if name not in rows]
     if others:
-        addresses: dict[str, list[str]] = {}
-        for each in tx.floating_ips.every():
-            addresses.setdefault(each.pool, []).append(each.address)
-        found += [_implied(name, addresses.get(name, [])) for name in others]
+        addresses = tx.floating_ips.addresses_of(others)
+        found += [_implied(name, addresses.get(name, ())) for name in others]
     return found
 
 
@@ -54,7 +53,8 @@ def _made(row: FloatingPool) -> Pool:
     return Pool(row.uuid, row.name, row, tuple((row.facts or {}).get("subnets", ())))
 
 
-def _implied(name: str, addresses: list[str]) -> Pool:
+@lru_cache(maxsize=64)
+def _implied(name: str, addresses: tuple[str, ...]) -> Pool:
     identifier = derived_uuid("pool", name)
     subnets = []
     for version in (4, 6):

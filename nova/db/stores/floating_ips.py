@@ -115,6 +115,18 @@ class FloatingIPStore:
         statement = select(_floating.pool).distinct().order_by(_floating.pool)
         return list(self._connection.execute(statement).scalars())
 
+    def addresses_of(self, pools: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The addresses of pools, in the order in which they were added."""
+        found: dict[str, list[str]] = {}
+        rows = self._connection.execute(
+            select(_floating.pool, _floating.address)
+            .where(_floating.pool.in_(pools))
+            .order_by(_floating.id)
+        )
+        for pool, address in rows.all():
+            found.setdefault(pool, []).append(address)
+        return {pool: tuple(addresses) for pool, addresses in found.items()}
+
     # -- the project's side ------------------------------------------------------------------------
 
     def of_project(self, project_id: str) -> list[FloatingIP]:

@@ -209,6 +209,9 @@ class HypervisorConnection:
                 time.sleep(0.05)
                 domain = self.find(uuid)
                 self._changed(uuid, NOSTATE if domain is None else power_state(domain))
+            except HypervisorUnreachable:
+                # All guests are compared when libvirt is back.
+                LOG.debug("a change of guest %s is left to the next comparison", uuid)
             except Exception:
                 LOG.exception("a change of guest %s was not told", uuid)
 

@@ -14,8 +14,7 @@ LEFT_OUT: dict[str, str] = {
         (
             "os-assisted-volume-snapshots/snapshot-create-assisted-req",
             "os-assisted-volume-snapshots/snapshot-create-assisted-resp",
-            "os-volume-attachment-update/update-volume-req",
-            "os-volumes/attach-volume-to-server-req", "os-volumes/attach-volume-to-server-resp",
+            "os-volumes/attach-volume-to-server-resp",
             "os-volumes/os-volumes-detail-resp", "os-volumes/os-volumes-get-resp",
             "os-volumes/os-volumes-index-resp", "os-volumes/os-volumes-post-req",
             "os-volumes/os-volumes-post-resp", "os-volumes/snapshot-create-req",
@@ -33,13 +32,8 @@ LEFT_OUT: dict[str, str] = {
         ),
         _CONSOLES,
     ),
-    **dict.fromkeys(
-        (
-            "os-attach-interfaces/attach-interfaces-create-req",
-            "os-attach-interfaces/attach-interfaces-create-resp",
-        ),
+    "os-attach-interfaces/attach-interfaces-create-resp":
         "names a port that a network service made",
-    ),
     "os-evacuate/server-evacuate-req":
         "has a password and shared storage, which the original refuses together",
 }
@@ -80,6 +74,19 @@ REFUSED: dict[str, Case] = {
         "os-baremetal-ext-status/baremetal-node-add-interface-resp",
         "os-baremetal-ext-status/baremetal-node-remove-interface-req",
     ),
+    # The request is understood, and what it names is not there.
+    **{
+        name: Case(None, method, path, server_cases.with_volumes, request=name, status=404, by=by)
+        for name, method, path, by in (
+            ("os-volumes/attach-volume-to-server-req", "POST",
+             "/servers/{server}/os-volume_attachments", "member"),
+            ("os-volume-attachment-update/update-volume-req", "PUT",
+             "/servers/{server}/os-volume_attachments/a07f71dc-8151-4e7d-a0cc-cd24a3f11113",
+             "service"),
+            ("os-attach-interfaces/attach-interfaces-create-req", "POST",
+             "/servers/{server}/os-interface", "member"),
+        )
+    },
     **{
         name: Case(
             None, "POST", "/servers/{server}/action", server_cases.running,

@@ -10,7 +10,6 @@ _VOLUMES = "needs a volume service"
 _SHARES = "needs a service of shared file systems"
 _CONSOLES = "needs a console proxy"
 _CELLS = "needs a cell that is down; this cloud is one database"
-_PORTS = "names a port that a network service made"
 _NUMA = "needs a driver that tells how guests lie on NUMA nodes"
 
 LEFT_OUT: dict[str, str] = {
@@ -23,9 +22,7 @@ LEFT_OUT: dict[str, str] = {
             "os-snapshots/snapshots-list-resp", "os-snapshots/snapshots-show-resp",
             "os-assisted-volume-snapshots/snapshot-create-assisted-req",
             "os-assisted-volume-snapshots/snapshot-create-assisted-resp",
-            "os-volume_attachments/attach-volume-to-server-req",
             "os-volume_attachments/attach-volume-to-server-resp",
-            "os-volume_attachments/update-volume-req",
             "servers/server-create-req@2.32", "servers/server-create-resp@2.32",
             "servers/server-create-req@2.42", "servers/server-create-resp@2.42",
             "servers/server-create-req@2.67", "servers/server-create-resp@2.67",
@@ -36,9 +33,7 @@ LEFT_OUT: dict[str, str] = {
         (
             "os-server-shares/server-shares-admin-create-resp",
             "os-server-shares/server-shares-admin-show-resp",
-            "os-server-shares/server-shares-create-req",
             "os-server-shares/server-shares-create-resp",
-            "os-server-shares/server-shares-create-tag-req",
             "os-server-shares/server-shares-delete-req",
             "os-server-shares/server-shares-list-resp",
             "os-server-shares/server-shares-show-resp",
@@ -73,7 +68,6 @@ LEFT_OUT: dict[str, str] = {
         ),
         _CELLS,
     ),
-    "os-attach-interfaces/attach-interfaces-create-req": _PORTS,
     "os-server-topology/servers-topology-resp": _NUMA,
     "os-server-topology/servers-topology-resp-user": _NUMA,
     "os-virtual-interfaces/vifs-list-resp-v2": "is an answer of v2, with a key that v2.1 never had",
@@ -155,6 +149,23 @@ REFUSED: dict[str, Case] = {
              {"status": "enable", "maintenance_mode": "disable"}),
             ("put-maintenance-resp", "PUT", "",
              {"status": "enable", "maintenance_mode": "disable"}),
+        )
+    },
+    # The request is understood, and what it names is not there.
+    **{
+        name: Case(None, method, path, setup, request=name, status=404, by=by)
+        for name, method, path, setup, by in (
+            ("os-volume_attachments/attach-volume-to-server-req", "POST",
+             "/servers/{server}/os-volume_attachments", server_cases.running, "member"),
+            ("os-volume_attachments/update-volume-req", "PUT",
+             "/servers/{server}/os-volume_attachments/a07f71dc-8151-4e7d-a0cc-cd24a3f11113",
+             server_cases.with_volumes, "service"),
+            ("os-server-shares/server-shares-create-req", "POST", "/servers/{server}/shares",
+             server_cases.stopped, "member"),
+            ("os-server-shares/server-shares-create-tag-req", "POST", "/servers/{server}/shares",
+             server_cases.stopped, "member"),
+            ("os-attach-interfaces/attach-interfaces-create-req", "POST",
+             "/servers/{server}/os-interface", server_cases.running, "member"),
         )
     },
     # The original's last RDP driver went in 2.99's release; the request is refused since.

@@ -94,7 +94,8 @@ class Player:
         stage = Stage(self._clouds[case.cloud], self._api, sample.minor)
         case.setup(stage)
         path = case.path.format(**stage.names)
-        result = stage.call(case.method, path, case.body, by=case.by)
+        body = case.body if case.request is None else stage.told(sample)
+        result = stage.call(case.method, path, body, by=case.by)
         assert result.status_code == case.status, _said(result)
         self.refused += 1
 

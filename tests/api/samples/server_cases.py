@@ -169,6 +169,8 @@ def pair(stage: Stage) -> None:
     stage.must("PUT", f"/servers/{server}/tags", {"tags": ["tag1", "tag2"]})
 
 
+stopped = after(({"os-stop": None}, "SHUTOFF"))
+
 _ACTION = "/servers/{server}/action"
 _MEMBER = (90, 94, 96, 98, 100)
 

@@ -200,3 +200,22 @@ def test_blanks_at_the_ends_of_a_name_are_kept(api: Api) -> None:
     for name in ("  ", " " * 256, " " * 100 + "x" * 156):
         body = {"security_group": {"name": name, "description": "d"}}
         assert api.post(ROOT, body).status_code == 400, len(name)
+
+
+def test_uuids_find_groups_and_are_not_called_malformed(api: Api, db: Database) -> None:
+    made = _make(api, token="member")
+    with db.read() as tx:
+        uuid = tx.security_groups.get(made["id"]).uuid
+    body = {"security_group": {"name": "y", "description": ""}}
+    assert api.get(f"{ROOT}/{uuid}", token="member").json["security_group"]["id"] == made["id"]
+    assert api.put(f"{ROOT}/{uuid}", body, token="other").status_code == 404
+    for method, path, sent in (
+        ("GET", f"{ROOT}/{SERVER}", None), ("PUT", f"{ROOT}/{SERVER}", body),
+        ("DELETE", f"{ROOT}/{SERVER}", None), ("DELETE", f"{RULES}/{SERVER}", None),
+        ("POST", RULES, {"security_group_rule": {
+            "parent_group_id": SERVER, "ip_protocol": "tcp", "from_port": 1, "to_port": 1,
+        }}),
+    ):
+        answer = api.request(method, path, body=sent)
+        assert (answer.status_code, message(answer)[-10:]) == (404, "not found."), path
+    assert api.delete(f"{ROOT}/{uuid}", token="member").status_code == 202

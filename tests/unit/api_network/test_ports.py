@@ -69,7 +69,7 @@ def test_ports_of_other_projects_cannot_be_booted_with(api: NetworkApi) -> None:
     network = api.network(token="admin", shared=True)
     port = api.make("port", network_id=network["id"])
     _server, error = api.boot(RequestedNetwork(port_id=port["id"]), project=OTHER_PROJECT)
-    assert error.status == 400
+    assert error.status == 404
     assert "could not be found" in error.message
 
 

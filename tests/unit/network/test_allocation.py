@@ -218,9 +218,9 @@ def test_check_refuses_what_a_boot_could_not_have(
         assert allocator.check(tx, "p", None) == [network]
         assert allocator.check(tx, "other", None) == [foreign]
         for wrong, error, text in (
-            ([on(foreign)], BadRequest, foreign.uuid),
-            ([RequestedNetwork(network_id="nonsense")], BadRequest, "nonsense"),
-            ([RequestedNetwork(port_id="a-port")], BadRequest, "a-port"),
+            ([on(foreign)], NotFound, foreign.uuid),
+            ([RequestedNetwork(network_id="nonsense")], NotFound, "nonsense"),
+            ([RequestedNetwork(port_id="a-port")], NotFound, "a-port"),
             ([on(network, "10.9.0.1")], BadRequest, "10.9.0.1"),
             ([on(network, "10.0.0.9")], AddressInUse, "10.0.0.9"),
             ([on(network, "10.0.0.1")], AddressInUse, "10.0.0.1"),

@@ -84,3 +84,18 @@ def test_a_host_changes_the_power_of_its_own_idle_servers_only(tmp_path: Path) -
         conductor.guest_changed(server.host, "no such server", 4)
     finally:
         cloud.stop()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_guests_that_ran_when_the_host_went_down_are_started_again(tmp_path: Path, wanted: bool) -> None:
+    cloud = SmallCloud(tmp_path, resume_guests_state_on_host_boot=wanted)
+    try:
+        server = cloud.boot()
+        assert server.host is not None
+        manager = cloud.managers[server.host]
+        driver = manager._host.driver
+        driver.power_off(server)  # as a host finds its guests after a power failure
+        manager.start()
+        assert driver.guests()[server.uuid] == (1 if wanted else 4)
+    finally:
+        cloud.stop()
