@@ -372,7 +372,7 @@ def hosts(tour: Tour) -> None:
     found = [each for each in compute.hypervisors(details=True) if each.state == "up"]
     assert compute.find_hypervisor(found[0].name).id == found[0].id
     assert compute.get_hypervisor(found[0].id).uptime
-    older = next(tour.older.hypervisors())
+    (older,) = (each for each in tour.older.hypervisors() if each.name == found[0].name)
     assert " up " in tour.older.get_hypervisor_uptime(older).uptime
     services = list(compute.services(binary="nova-compute"))
     service = compute.find_service(services[-1].id)

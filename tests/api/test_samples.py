@@ -45,7 +45,10 @@ def _counted(
     """Say at the end of the module how many samples match."""
     left = sum(1 for sample in samples if reason_of(sample, reasons) is not None)
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    if reporter is None or capture is None:
+        return
+    with capture.global_and_fixture_disabled():
         reporter.write_line(
             f"\n{name}: {player.matching} of {len(samples)} samples match, {player.refused} are "
             f"refused as the original refuses them, {left} are left out"

@@ -85,7 +85,7 @@ def test_a_rescued_guest_has_its_own_disk_second(cloud: GuestCloud) -> None:
     cloud.act(uuid, "unrescue")
     cloud.reach(uuid, "ACTIVE")
     assert not (cloud.files(uuid) / "disk.rescue").exists()
-    cloud.says(uuid, "MARK ready", times=2)
+    cloud.says(uuid, "MARK kept vda patient")
     # Rebuilt, it begins with a fresh disk.
     cloud.act(uuid, "rebuild", {"imageRef": cloud.image_id, "user_data": None})
     cloud.reach(uuid, "ACTIVE")

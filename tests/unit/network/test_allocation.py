@@ -353,7 +353,7 @@ def test_interfaces_are_added_to_and_removed_from_a_server(
         assert (named[2].addresses[0].address, named[2].tag) == ("10.0.0.9", "tag")
         with pytest.raises(AddressInUse):
             allocator.add_fixed_ip(tx, server, network.uuid, "10.0.0.9")
-        with pytest.raises(BadRequest):
+        with pytest.raises(NotFound):
             allocator.add_fixed_ip(tx, server, other.uuid)
         left = allocator.remove_fixed_ip(tx, server, "10.0.0.2")
         assert [vif.addresses[0].address for vif in left] == ["10.0.0.3", "10.0.0.9"]
