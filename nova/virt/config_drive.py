@@ -154,7 +154,7 @@ def ec2_meta_data(instance: Instance, vifs: tuple[Vif, ...], domain: str) -> dic
 def _decoded(text: str) -> bytes:
     """Base64 as bytes; what is no base64 stays as it is."""
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         return text.encode()
 
