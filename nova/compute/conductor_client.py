@@ -34,9 +34,10 @@ class ConductorClient:
         unwanted: bool = self._call("step_done", operation_id, step, result)
         return unwanted
 
-    def failed(self, operation_id: int, step: str, failure: StepFailure) -> None:
-        """A step failed and what it had done is undone."""
-        self._call("step_failed", operation_id, step, failure)
+    def failed(self, operation_id: int, step: str, failure: StepFailure) -> bool:
+        """A step failed and what it had done is undone; answers as ``done`` does."""
+        unwanted: bool = self._call("step_failed", operation_id, step, failure)
+        return unwanted
 
     def report(self, reports: Sequence[HostReport], running: Sequence[int]) -> None:
         """The host lives, has this size, and is busy with these operations."""

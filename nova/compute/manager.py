@@ -138,10 +138,13 @@ class ComputeManager:
             with Undo() as undo:
                 result = STEPS[task.flow, task.step](self._host, task, undo)
         except Exception as error:
-            self._host.conductor.failed(task.operation_id, task.step, _failure(task, error))
-            return
-        if self._host.conductor.done(task.operation_id, task.step, result):
-            LOG.warning("%s: removing guest %s: %s was overtaken", task.request_id,
+            unwanted = self._host.conductor.failed(
+                task.operation_id, task.step, _failure(task, error)
+            )
+        else:
+            unwanted = self._host.conductor.done(task.operation_id, task.step, result)
+        if unwanted:
+            LOG.warning("%s: removing guest %s, which is not to be here after %s", task.request_id,
                         task.instance.uuid, task.step)
             self._host.driver.destroy(task.instance)
 

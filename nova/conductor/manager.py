@@ -107,22 +107,25 @@ class Conductor:
 
         return self._write(operation_id, host, write)
 
-    def step_failed(self, host: str, operation_id: int, step: str, failure: StepFailure) -> None:
-        """A host could not do a step and undid what it had begun."""
+    def step_failed(self, host: str, operation_id: int, step: str, failure: StepFailure) -> bool:
+        """A host could not do a step and undid what it had begun; answers as ``step_done`` does.
+
+        A source that could not forget a guest that has moved away is told so, and tries once more.
+        """
 
         def write(tx: Transaction) -> bool:
             operation = self._own(tx, host, operation_id, step)
             if operation is None:
-                return False
+                return self._left_by(tx, operation_id, host)
             instance = tx.instances.get(operation.instance_uuid, lock=True)
             if instance is None or not stands(operation, instance):
                 self._drop(tx, operation, instance)
-                return False
+                return self._left_by(tx, operation_id, host)
             self._record(tx, operation, host, "Error", failure)
             fail(self._core, tx, operation, instance, failure)
-            return False
+            return self._left_by(tx, operation_id, host)
 
-        self._write(operation_id, host, write)
+        return self._write(operation_id, host, write)
 
     def _write(
         self, operation_id: int, host: str, write: Callable[[Transaction], bool]

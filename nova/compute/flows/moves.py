@@ -77,6 +77,6 @@ def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 
 
 def arrive(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
-    """On the destination: take the guest over."""
+    """On the destination: take the guest over; where that fails, the source takes it back (``back``)."""
     undo.add(host.driver.destroy, task.instance)
     return StepResult(power_state=host.driver.live_migrated_in(guest_spec(host, task)))
