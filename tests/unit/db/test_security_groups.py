@@ -46,8 +46,13 @@ def test_a_project_has_a_default_group_from_its_first_use(tx: Transaction) -> No
         tx.security_groups.delete_default_rule(rule_id)
 
 
+def test_blanks_at_the_ends_of_a_name_are_kept(tx: Transaction) -> None:
+    assert groups.create_group(tx, "p", "u", " wéb ", None).name == " wéb "
+    assert groups.create_group(tx, "p", "u", "wéb", None).name == "wéb"
+
+
 def test_groups_are_made_renamed_and_deleted(tx: Transaction) -> None:
-    web = groups.create_group(tx, "p", "u", " wéb ", None)
+    web = groups.create_group(tx, "p", "u", "wéb", None)
     assert (web.name, web.description) == ("wéb", "")
     other = groups.create_group(tx, "p", "u", "other", "more")
     with pytest.raises(BadRequest, match="wéb already exists"):
