@@ -18,7 +18,7 @@ from typing import TextIO
 from oslo_config import cfg
 from sqlalchemy.exc import SQLAlchemyError
 
-from nova.cmd import manage_address, manage_cloud, manage_network, manage_simulate
+from nova.cmd import manage_address, manage_cloud, manage_host, manage_network, manage_simulate
 from nova.cmd.manage_session import Command, CommandError, Session
 from nova.conf.load import Config, load
 from nova.db import migrate
@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(title="groups", metavar="GROUP", required=True)
     for name, (summary, commands) in {
         **manage_network.GROUPS, **manage_address.GROUPS, **manage_cloud.GROUPS,
-        **manage_simulate.GROUPS,
+        **manage_host.GROUPS, **manage_simulate.GROUPS,
     }.items():
         group = groups.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         leaves = group.add_subparsers(title="commands", metavar="COMMAND", required=True)

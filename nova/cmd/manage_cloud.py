@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-manage service``, ``host``, ``project`` and ``db``."""
+"""``nova-manage service``, ``project`` and ``db``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def list_services(arguments: argparse.Namespace, session: Session) -> None:
         ("Binary", "Host", "Zone", "Status", "State", "Updated_At"),
         [
             (
-                each.binary, each.host, _zone(each, zones, session),
+                each.binary, each.host, zone_of(each, zones, session),
                 "disabled" if each.disabled else "enabled",
                 _UP if each.is_up(moment, default.service_down_time) else _DOWN,
                 each.last_seen_up,
@@ -42,7 +42,8 @@ def list_services(arguments: argparse.Namespace, session: Session) -> None:
     )
 
 
-def _zone(service: Service, zones: dict[str, str], session: Session) -> str:
+def zone_of(service: Service, zones: dict[str, str], session: Session) -> str:
+    """The availability zone that a service is in, as the API shows it."""
     default = session.config.default
     if service.topic != "compute":
         return default.internal_service_availability_zone
@@ -67,17 +68,6 @@ def _set_disabled(arguments: argparse.Namespace, session: Session, *, disabled: 
         tx.services.set_disabled(service.id, disabled, getattr(arguments, "reason", None))
     state = "disabled" if disabled else "enabled"
     session.say(f"{arguments.service} on {arguments.host} is {state}")
-
-
-def list_hosts(arguments: argparse.Namespace, session: Session) -> None:
-    """List hosts and their zones."""
-    with session.db.read() as tx:
-        services = tx.services.list()
-        zones = tx.aggregates.zones_of_hosts()
-    rows = dict.fromkeys((each.host, _zone(each, zones, session)) for each in services)
-    session.table(
-        ("host", "zone"), [row for row in rows if arguments.zone in (None, row[1])]
-    )
 
 
 def quota(arguments: argparse.Namespace, session: Session) -> None:
@@ -163,15 +153,6 @@ GROUPS = {
                 "examples:\n"
                 "  nova-manage service disable --host node7 --service nova-compute "
                 "--reason 'bad memory'\n",
-            ),
-        ),
-    ),
-    "host": (
-        "Hosts of the cloud.",
-        (
-            Command(
-                "list", "List hosts and their zones.", list_hosts,
-                (argument("zone", nargs="?", help="only those in this zone"),),
             ),
         ),
     ),

@@ -12,9 +12,13 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nova import metrics
+from nova.compute.consoles import purge
 from nova.conductor.core import ConductorCore
 from nova.conductor.deleting import start_delete
 from nova.conductor.ending import abandon_all
+from nova.conductor.enrolment import forget_messages
+from nova.conductor.usage_audit import audit_usage
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import NovaError
@@ -50,7 +54,11 @@ def upkeep_tasks(core: ConductorCore, operations: Operations) -> list[PeriodicTa
     tasks = [
         PeriodicTask("follow-claims", default.report_interval, core.hosts.follow),
         PeriodicTask("claims-audit", conductor.claims_audit_interval, audit.run),
+        PeriodicTask("console-tokens", core.config.consoleauth.token_ttl, lambda: purge(core.db)),
+        PeriodicTask("host-messages", 60, lambda: forget_messages(core.db)),
     ]
+    if default.instance_usage_audit:
+        tasks.append(PeriodicTask("usage-audit", conductor.upkeep_interval, lambda: audit_usage(core)))
     if default.reclaim_instance_interval > 0:
         seconds = default.reclaim_instance_interval
         tasks.append(task("reclaim", seconds, lambda: reclaim_deleted(core, seconds)))
@@ -152,6 +160,8 @@ class ClaimsAudit:
         repairs = self._core.db.run(lambda tx: tx.claims.audit())
         if repairs.count:
             self.repaired += repairs.count
+            metrics.CLAIMS_REPAIRED.labels("orphan").inc(len(repairs.orphans))
+            metrics.CLAIMS_REPAIRED.labels("sum").inc(len(repairs.nodes))
             self._core.hosts.changed()
             LOG.warning(
                 "the audit of claims gave back %d claims of no instance and put right the sums of "

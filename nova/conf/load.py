@@ -10,16 +10,24 @@ from typing import Any
 from oslo_config import cfg
 
 from nova.conf import (
+    compute_cpus,
     compute_host,
     conductor,
+    console,
     database,
     default,
     fake,
+    host_identity,
     identity,
     image,
     libvirt,
+    log,
+    metadata,
+    metrics,
     network,
     network_api,
+    neutron,
+    pci,
     policy,
     quota,
     scheduler,
@@ -38,12 +46,26 @@ class Config:
     quota: quota.QuotaSection
     network: network.NetworkSection
     network_api: network_api.NetworkApiSection
+    neutron_service: neutron.NeutronSection
     fake: fake.FakeSection
     compute_host: compute_host.ComputeHostSection
+    compute_cpus: compute_cpus.ComputeCpusSection
+    pci: pci.PciSection
     libvirt: libvirt.LibvirtSection
+    log: log.LogSection
+    metrics: metrics.MetricsSection
+    host_identity: host_identity.HostIdentitySection
     identity: identity.IdentitySection
     image: image.ImageSection
     policy: policy.PolicySection
+    metadata: metadata.MetadataSection
+    api: metadata.ApiMetadataSection
+    metadata_proxy: metadata.NeutronProxySection
+    consoleauth: console.ConsoleAuthSection
+    vnc: console.VncSection
+    spice: console.SpiceSection
+    serial_console: console.SerialConsoleSection
+    mks: console.MksSection
 
 
 SECTIONS: dict[str, tuple[str, type[Any]]] = {
@@ -54,12 +76,26 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "quota": (quota.GROUP, quota.QuotaSection),
     "network": (network.GROUP, network.NetworkSection),
     "network_api": (network_api.GROUP, network_api.NetworkApiSection),
+    "neutron_service": (neutron.GROUP, neutron.NeutronSection),
     "fake": (fake.GROUP, fake.FakeSection),
     "compute_host": (compute_host.GROUP, compute_host.ComputeHostSection),
+    "compute_cpus": (compute_cpus.GROUP, compute_cpus.ComputeCpusSection),
+    "pci": (pci.GROUP, pci.PciSection),
     "libvirt": (libvirt.GROUP, libvirt.LibvirtSection),
+    "log": (log.GROUP, log.LogSection),
+    "metrics": (metrics.GROUP, metrics.MetricsSection),
+    "host_identity": (host_identity.GROUP, host_identity.HostIdentitySection),
     "identity": (identity.GROUP, identity.IdentitySection),
     "image": (image.GROUP, image.ImageSection),
     "policy": (policy.GROUP, policy.PolicySection),
+    "metadata": (metadata.GROUP, metadata.MetadataSection),
+    "api": (metadata.API_GROUP, metadata.ApiMetadataSection),
+    "metadata_proxy": (metadata.NEUTRON_GROUP, metadata.NeutronProxySection),
+    "consoleauth": (console.CONSOLEAUTH_GROUP, console.ConsoleAuthSection),
+    "vnc": (console.VNC_GROUP, console.VncSection),
+    "spice": (console.SPICE_GROUP, console.SpiceSection),
+    "serial_console": (console.SERIAL_GROUP, console.SerialConsoleSection),
+    "mks": (console.MKS_GROUP, console.MksSection),
 }
 
 
@@ -75,7 +111,9 @@ def load(
     for group, section in SECTIONS.values():
         conf.register_opts(options_of(section), group=None if group == "DEFAULT" else group)
     conf(args=[], project="nova", default_config_files=list(config_files), default_config_dirs=[])
-    for (group, name), value in (overrides or {}).items():
+    repeatable = _repeatable()
+    for (group, name), given in (overrides or {}).items():
+        value = [given] if (group, name) in repeatable and isinstance(given, str) else given
         try:
             conf.set_override(name, value, group=None if group == "DEFAULT" else group)
         except ValueError as error:
@@ -83,3 +121,13 @@ def load(
     return Config(
         **{attribute: read(conf, group, section) for attribute, (group, section) in SECTIONS.items()}
     )
+
+
+def _repeatable() -> set[tuple[str, str]]:
+    """The options that may be given several times, as (group, option)."""
+    return {
+        (group, field.name)
+        for group, section in SECTIONS.values()
+        for field in dataclasses.fields(section)
+        if field.metadata["multi"]
+    }

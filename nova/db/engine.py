@@ -11,6 +11,8 @@ has one writer at a time, kept in order by a lock here instead of SQLite's busy 
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import dataclasses
 import logging
 import random
 import sqlite3
@@ -24,21 +26,27 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
+from nova import metrics
 from nova.errors import DatabaseBusy
 
 if TYPE_CHECKING:
     from nova.db.stores.aggregates import AggregateStore
     from nova.db.stores.claims import ClaimStore
+    from nova.db.stores.console_tokens import ConsoleTokenStore
     from nova.db.stores.fixed_ips import FixedIPStore
     from nova.db.stores.flavors import FlavorStore
     from nova.db.stores.floating_ips import FloatingIPStore
     from nova.db.stores.floating_pools import FloatingPoolStore
+    from nova.db.stores.guest_addresses import GuestAddresses
+    from nova.db.stores.host_identity import HostIdentityStore
+    from nova.db.stores.host_networks import HostNetworkStore
     from nova.db.stores.identity import IdentityStore
     from nova.db.stores.images import ImageStore
     from nova.db.stores.instance_listing import InstanceListing
     from nova.db.stores.instances import InstanceStore
     from nova.db.stores.keypairs import KeypairStore
     from nova.db.stores.migrations import MigrationStore
+    from nova.db.stores.network_tasks import NetworkTaskStore
     from nova.db.stores.networks import NetworkStore
     from nova.db.stores.nodes import NodeStore
     from nova.db.stores.operations import OperationStore
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     from nova.db.stores.server_groups import ServerGroupStore
     from nova.db.stores.services import ServiceStore
     from nova.db.stores.usage import UsageStore
+    from nova.db.stores.usage_audits import UsageAuditStore
 
 LOG = logging.getLogger(__name__)
 
@@ -115,6 +124,20 @@ class Transaction:
         return FlavorStore(self.connection)
 
     @cached_property
+    def console_tokens(self) -> ConsoleTokenStore:
+        """Tokens that open consoles."""
+        from nova.db.stores.console_tokens import ConsoleTokenStore
+
+        return ConsoleTokenStore(self.connection)
+
+    @cached_property
+    def network_tasks(self) -> NetworkTaskStore:
+        """What an external network service has still to be told."""
+        from nova.db.stores.network_tasks import NetworkTaskStore
+
+        return NetworkTaskStore(self.connection)
+
+    @cached_property
     def keypairs(self) -> KeypairStore:
         """Key pairs of users."""
         from nova.db.stores.keypairs import KeypairStore
@@ -141,6 +164,13 @@ class Transaction:
         from nova.db.stores.usage import UsageStore
 
         return UsageStore(self.connection)
+
+    @cached_property
+    def usage_audits(self) -> UsageAuditStore:
+        """Which host's usage was audited for which period."""
+        from nova.db.stores.usage_audits import UsageAuditStore
+
+        return UsageAuditStore(self.connection)
 
     @cached_property
     def nodes(self) -> NodeStore:
@@ -185,6 +215,13 @@ class Transaction:
         return FixedIPStore(self.connection)
 
     @cached_property
+    def host_networks(self) -> HostNetworkStore:
+        """The networks of a host."""
+        from nova.db.stores.host_networks import HostNetworkStore
+
+        return HostNetworkStore(self.connection)
+
+    @cached_property
     def ports(self) -> PortStore:
         """Network cards as ports."""
         from nova.db.stores.ports import PortStore
@@ -206,11 +243,25 @@ class Transaction:
         return FloatingIPStore(self.connection)
 
     @cached_property
+    def guest_addresses(self) -> GuestAddresses:
+        """Which server speaks from an address."""
+        from nova.db.stores.guest_addresses import GuestAddresses
+
+        return GuestAddresses(self.connection)
+
+    @cached_property
     def security_groups(self) -> SecurityGroupStore:
         """Security groups and their rules."""
         from nova.db.stores.security_groups import SecurityGroupStore
 
         return SecurityGroupStore(self.connection)
+
+    @cached_property
+    def host_identity(self) -> HostIdentityStore:
+        """Keys of enrolled hosts, and the messages of theirs that were acted on."""
+        from nova.db.stores.host_identity import HostIdentityStore
+
+        return HostIdentityStore(self.connection)
 
     @cached_property
     def identity(self) -> IdentityStore:
@@ -225,6 +276,31 @@ class Transaction:
         from nova.db.stores.images import ImageStore
 
         return ImageStore(self.connection)
+
+
+@dataclasses.dataclass
+class _Message:
+    """What is being acted on, and whether a committed transaction says so."""
+
+    message_id: str
+    noted: bool = False
+
+
+_message: contextvars.ContextVar[_Message | None] = contextvars.ContextVar("message", default=None)
+
+
+@contextlib.contextmanager
+def acting_on(message_id: str) -> Iterator[None]:
+    """Within, the first transaction that writes also notes the host's message that it acts on.
+
+    So a message takes effect once, whichever process it comes to again; one that took none may come again.
+    That transaction raises ``HostRefused`` for a message that was acted on before.
+    """
+    token = _message.set(_Message(message_id))
+    try:
+        yield
+    finally:
+        _message.reset(token)
 
 
 class Database:
@@ -267,11 +343,17 @@ class Database:
         try:
             with self._writer_gate, self._writing.begin() as connection:
                 tx = Transaction(connection)
+                message = _message.get()
+                if message is not None and not message.noted:
+                    tx.host_identity.act_on(message.message_id)
                 yield tx
         except DBAPIError as error:
             if not self.single_writer and _is_deadlock(error):
+                metrics.DEADLOCKS.inc()
                 raise DatabaseBusy from error
             raise
+        if message is not None:
+            message.noted = True
         for action in tx._after_commit:
             try:
                 action()
@@ -295,6 +377,11 @@ class Database:
                     raise
                 time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
         raise AssertionError("unreachable")
+
+    def ping(self) -> None:
+        """Return once the database has answered; raises what the driver raises where it does not."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     def dispose(self) -> None:
         """Close all pooled connections."""

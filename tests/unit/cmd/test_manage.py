@@ -244,3 +244,23 @@ def test_limits_are_shown_and_set(run: Run) -> None:
     run("project quota --project p --user u --key cores --value 5")
     assert ["cores", "5", "0"] in table(run("project quota --project p --user u"))
     assert ["cores", "200", "0"] in table(run("project quota --project p"))
+
+
+def test_a_host_is_enrolled_and_revoked(run: Run, config: Path, tmp_path: Path) -> None:
+    config.write_text(
+        config.read_text() + f"[host_identity]\ncontrol_key_file = {tmp_path}/control.key\n"
+    )
+    run(f"host enrol node7 --output {tmp_path}/node7.key", status=1)
+    assert not (tmp_path / "node7.key").exists()
+    run("host control_key")
+    run("host control-key", status=2)
+    run("host control_key", status=1)
+    made = run(f"host enrol node7 --output {tmp_path}/node7.key")
+    assert f"{tmp_path}/node7.key to /etc/nova/host-keys/node7.key" in made
+    run(f"host enrol node7 --output {tmp_path}/node7.key", status=1)
+    rows = table(run("host keys node7"))
+    assert [row[0] for row in rows[1:]] == ["node7"]
+    again = run(f"host enrol node7 --revoke-others --output {tmp_path}/second.key")
+    assert "1 former keys are worthless now" in again
+    assert "1 keys of node7" in run("host revoke node7")
+    run("host revoke node8", status=1)
