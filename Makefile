@@ -50,7 +50,7 @@ $(VENV)/.libvirt: pyproject.toml | $(VENV)/.test
 	@$(PYTHON) -m venv .clients
 	@.clients/bin/pip install --quiet --disable-pip-version-check \
 		'python-openstackclient>=7' 'openstacksdk>=4' 'python-novaclient>=18' 'python-keystoneclient>=5' \
-		'schemathesis>=4'
+		'schemathesis>=4' 'ansible-core>=2.16'
 	@touch $@
 
 run: $(VENV)/.run ## Run the whole cloud in the foreground (Ctrl-C stops it)
