@@ -11,7 +11,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY nova ./nova
 RUN python -m venv /opt/nova \
-    && /opt/nova/bin/pip install --no-cache-dir '.[libvirt,rabbit,mysql,postgresql,network,console]'
+    && /opt/nova/bin/pip install --no-cache-dir '.[libvirt,rabbit,mysql,postgresql,network]'
 
 FROM python:3.11-slim-bookworm
 # The guests' programs run on the host; these are for their disks and networks.

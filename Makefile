@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services test-host lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "installing Nova with what its tests use"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,mysql,postgresql]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,network,external,mysql,postgresql]'
 	@touch $@ $(VENV)/.run
 
 # Built against the machine's libvirt; where there is none the tests of real guests say so.
@@ -53,13 +53,20 @@ $(VENV)/.libvirt: pyproject.toml | $(VENV)/.test
 		'schemathesis>=4' 'ansible-core>=2.16'
 	@touch $@
 
+# The real Keystone and Glance, for the tests of clouds that use them in place of the built-in services.
+.services/.installed: Makefile
+	@echo "installing Keystone and Glance"
+	@$(PYTHON) -m venv .services
+	@.services/bin/pip install --quiet --disable-pip-version-check 'keystone>=27' 'glance>=30' 'waitress>=3'
+	@touch $@
+
 run: $(VENV)/.run ## Run the whole cloud in the foreground (Ctrl-C stops it)
 	@exec $(BIN)/nova-all-in-one --state "$(STATE)" --port-offset "$(PORT_OFFSET)" $(if $(LISTEN),--listen $(LISTEN)) $(if $(filter no,$(NETWORK_ENDPOINT)),--no-network-endpoint)
 
 system-parts: ## Install the system packages that the tests use (root only; names them otherwise)
 	@tools/system-parts.sh
 
-test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed ## Run all tests, with everything they need
+test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/.installed ## Run all tests, with everything they need
 	$(PYTEST) tests
 
 test-unit: $(VENV)/.test ## Run the fast tests
@@ -68,11 +75,14 @@ test-unit: $(VENV)/.test ## Run the fast tests
 test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole cloud through HTTP
 	$(PYTEST) tests/api
 
-test-services: system-parts $(VENV)/.test ## Run the tests against real MariaDB and PostgreSQL
+test-services: system-parts $(VENV)/.test .services/.installed ## Run the tests against real MariaDB and PostgreSQL
 	$(PYTEST) tests/services
 
 test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root)
 	$(PYTEST) tests/host
+
+test-network: system-parts $(VENV)/.test ## Networks of a host, in network namespaces (root)
+	$(PYTEST) tests/network
 
 lint: $(VENV)/.test ## Check style
 	$(BIN)/ruff check nova tests benchmarks tools
@@ -85,6 +95,8 @@ borders: $(VENV)/.test ## Check which room imports which
 
 bench: $(VENV)/.run ## Measure; prints lines `figure NAME VALUE UNIT`
 	@$(BIN)/python benchmarks/cloud.py
+	@$(BIN)/python benchmarks/network_api.py
+	@$(BIN)/python benchmarks/metadata.py
 
 bench-scheduler: $(VENV)/.run ## Measure the scheduler alone
 	@$(BIN)/python benchmarks/scheduler.py
@@ -96,5 +108,5 @@ docs-generate: $(VENV)/.run ## Write the documents that are made from tables of 
 	@$(BIN)/python tools/generate_docs.py
 
 clean: ## Remove what was installed and built; state directories stay
-	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .clients .services build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import os
+import random
 import resource
 import statistics
 import tempfile
@@ -19,16 +20,23 @@ import time
 import uuid
 from collections.abc import Iterator
 
+import msgspec
+from sqlalchemy import bindparam, update
+
+from nova.conductor.topology_claims import TopologyClaims, Wanted
 from nova.conf.scheduler import SchedulerSection
 from nova.db.engine import Database
 from nova.db.schema import metadata
 from nova.db.schema.base import now
+from nova.db.schema.hosts import compute_nodes
 from nova.objects.flavor import Flavor
 from nova.objects.host import ClaimRequest, HostReport
 from nova.objects.request_spec import RequestSpec, Selection
+from nova.objects.topology import HostCell, HostTopology, HostUsage, PagePool
 from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.simulation import Outcome, SimulatedHosts, Simulation, random_trace
 from nova.scheduler.table import HostTable
+from nova.topology.requests import topology_request
 
 FLAVOR = Flavor(1, "1", "small", None, 2048, 1, 10, 0, 0, 1.0, True, False, {})
 EQUAL = [(1, 2048, 10)]
@@ -52,7 +60,7 @@ def database() -> Iterator[Database]:
         db.dispose()
 
 
-def fill(db: Database, count: int) -> None:
+def fill(db: Database, count: int, topology: HostTopology | None = None) -> None:
     """Report ``count`` hosts, of four kinds."""
     reports = [
         HostReport(
@@ -61,6 +69,7 @@ def fill(db: Database, count: int) -> None:
             vcpus=64 << number % 2, memory_mb=262144 << number % 2, local_gb=4000,
             cpu_info={"arch": "x86_64", "model": f"kind-{number % 4}", "features": ["vmx"] * 40},
             supported_instances=[["x86_64", "kvm", "hvm"], ["i686", "kvm", "hvm"]],
+            topology=topology,
         )
         for number in range(count)
     ]  # fmt: skip
@@ -141,6 +150,88 @@ def measure_choices(hosts: int, choices: int) -> float:
         figure("schedule.table.rebuild_s", rebuilt, "s")
         figure("schedule.table.memory_mb", grown, "MB")
     return cuts[9]
+
+
+def pinned_request(cells: int) -> RequestSpec:
+    """A request for a server of four pinned CPUs on so many NUMA nodes."""
+    flavor = msgspec.structs.replace(
+        FLAVOR, vcpus=4, extra_specs={"hw:cpu_policy": "dedicated", "hw:numa_nodes": str(cells)}
+    )
+    return RequestSpec(
+        instance_uuid=str(uuid.uuid4()), project_id="p", flavor=flavor, availability_zone="nova",
+        topology=topology_request(flavor, {}, dict),
+    )
+
+
+def numa_host() -> HostTopology:
+    """Two cells of 32 CPUs in 16 cores each."""
+    return HostTopology(
+        tuple(
+            HostCell(
+                id=cell, socket=cell, shared=tuple(range(32 * cell, 32 * cell + 32)),
+                dedicated=tuple(range(32 * cell, 32 * cell + 32)),
+                cores=tuple((cpu, cpu + 1) for cpu in range(32 * cell, 32 * cell + 32, 2)),
+                pages=(PagePool(4, 131072 * 256), PagePool(2048, 4096)),
+            )
+            for cell in range(2)
+        )
+    )
+
+
+def scatter(db: Database) -> None:
+    """Let every host have some CPUs taken, each others."""
+    chance = random.Random(1)
+    with db.engine.begin() as connection:
+        connection.execute(
+            update(compute_nodes)
+            .where(compute_nodes.c.id == bindparam("node"))
+            .values(topology_used=bindparam("used")),
+            [
+                {"node": number + 1, "used": HostUsage(pinned=tuple(sorted(chance.sample(range(64), 40))))}
+                for number in range(10_000)
+            ],
+        )
+
+
+def measure_pinned(hosts: int, choices: int, suffix: str = "") -> None:
+    """Print what choosing and claiming pinned CPUs costs in a cloud of NUMA hosts."""
+    with database() as db:
+        fill(db, hosts, numa_host())
+        if suffix:
+            scatter(db)
+        table = HostTable()
+        began = time.perf_counter()
+        load(db, table)
+        rebuilt = time.perf_counter() - began
+        scheduler = Scheduler(SchedulerSection(), table)
+        claims = TopologyClaims(table, pack_cells=False)
+        times, chosen, first = [], [], 0.0
+        for number in range(choices + 3):
+            spec = pinned_request(1 + number % 2)
+            began = time.perf_counter()
+            (answer,) = scheduler.select([spec])
+            decided = time.perf_counter()
+            if not number:
+                first = 1000 * (decided - began)
+            assert isinstance(answer, Selection), answer
+            wanted = ClaimRequest(
+                instance_uuid=spec.instance_uuid, node_id=answer.node_id, vcpus=4,
+                memory_mb=FLAVOR.memory_mb, disk_gb=spec.disk_gb,
+                limits=scheduler.limits(answer.node_id, spec),
+            )  # fmt: skip
+            with db.write() as tx:
+                (granted,) = claims.take(tx, [Wanted(wanted, spec.topology)])
+            assert granted.ok
+            if number >= 3:
+                chosen.append(1000 * (decided - began))
+                times.append(1000 * (time.perf_counter() - began))
+    cuts = statistics.quantiles(times, n=20)
+    figure(f"schedule.{hosts}.pinned{suffix}_p50_ms", cuts[9], "ms")
+    figure(f"schedule.{hosts}.pinned{suffix}_p95_ms", cuts[18], "ms")
+    figure(f"schedule.{hosts}.pinned{suffix}_choose_p50_ms", statistics.median(chosen), "ms")
+    figure(f"schedule.{hosts}.pinned{suffix}_first_ms", first, "ms")
+    if hosts == 10_000:
+        figure(f"schedule.table.numa{suffix}_rebuild_s", rebuilt, "s")
 
 
 def resident_mb() -> float:
@@ -225,6 +316,9 @@ def main() -> None:
     began = datetime.datetime.now()
     medians = {hosts: measure_choices(hosts, 300) for hosts in (4, 100, 10_000)}
     figure("schedule.growth_100_to_10000", medians[10_000] / medians[100], "times")
+    for hosts in (100, 10_000):
+        measure_pinned(hosts, 300)
+    measure_pinned(10_000, 300, "_scattered")
     measure_evenness()
     figure("schedule.bench_s", (datetime.datetime.now() - began).total_seconds(), "s")
 

@@ -8,22 +8,42 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import logging
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from nova import wiring
-from nova.conductor.upkeep import upkeep_tasks
+from nova.api.metadata.service import MetadataService
+from nova.compute.consoles import redeem_once
+from nova.conductor.guest_metadata import CloudGuests, GuestMetadata
 from nova.conf import Config
+from nova.console.build import build_proxy, in_one_process, proxies_in_one_process, simulated_here
+from nova.console.proxy import ConsoleProxy
+from nova.console.simulated import SimulatedConsoles
+from nova.control_health import make_health, watch_pool
+from nova.daemons.control import ConductorUnit, SchedulerUnit
+from nova.daemons.faces import PolicyUnit
+from nova.daemons.host import ComputeUnit, NetworkUnit
+from nova.daemons.unit import Unit, Units
 from nova.db import migrate
 from nova.db.engine import Database
-from nova.db.schema.base import now
 from nova.errors import NovaError
+from nova.external.build import (
+    external_authenticator,
+    external_health,
+    external_images,
+    identity_url_for_users,
+)
+from nova.health import Health
+from nova.http.admin_listener import AdminListener, open_admin_listener
+from nova.http.health import with_health
 from nova.http.server import HttpServer
 from nova.identity.app import make_identity_app
 from nova.identity.authenticator import LocalAuthenticator
@@ -34,7 +54,7 @@ from nova.image.bootstrap import ensure_test_image
 from nova.image.local import LocalImages
 from nova.image.service import ImageService
 from nova.network.creation import NetworkRequest, create_networks
-from nova.service import Periodic, PeriodicTask
+from nova.service import PeriodicTask
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +77,7 @@ class Ports:
     image: int
     compute: int
     network: int
+    metadata: int
 
     @classmethod
     def of(cls, config: Config, offset: int) -> Ports:
@@ -66,6 +87,7 @@ class Ports:
             image=config.image.listen_port + offset,
             compute=config.default.osapi_compute_listen_port + offset,
             network=config.network_api.listen_port + offset,
+            metadata=config.metadata_service.metadata_listen_port + offset,
         )
 
 
@@ -77,14 +99,22 @@ class AllInOne:
     """A cloud with its state in one directory. ``start`` returns when it is healthy."""
 
     def __init__(self, config: Config, state: Path, *, listen: str, port_offset: int = 0) -> None:
-        self.config = config
+        if config.network.external:
+            # The network service has an endpoint of its own, in a catalogue of its own.
+            quiet = dataclasses.replace(config.network_api, enabled=False)
+            config = dataclasses.replace(config, network_api=quiet)
         self.state = state
         self.listen = listen
+        self.config = in_one_process(config, public_host(config, listen), port_offset)
         self.ports = Ports.of(config, port_offset)
+        self.port_offset = port_offset
         self._lock: IO[str] | None = None
         self._servers: list[HttpServer] = []
+        self._admin: AdminListener | None = None
+        self._metadata: MetadataService | None = None
+        self._consoles: list[ConsoleProxy | SimulatedConsoles] = []
         self._managers: list[Any] = []
-        self._periodic: Periodic | None = None
+        self._units = Units(())
         self._transport = wiring.in_process_transport()
 
     # --- life ------------------------------------------------------------------------------------
@@ -98,11 +128,13 @@ class AllInOne:
         url = self.config.database.connection or f"sqlite:///{self.state}/nova.sqlite"
         self.db = Database(url, pool_size=self.config.database.max_pool_size)
         migrate.prepare(self.db)
-        self.secrets = self._load_secrets()
+        self.secrets = load_secrets(self.state)
         self.identity = IdentityService(self.db, self.config.identity, self.state / "keys")
         result = ensure_cloud(
             self.identity, admin_password=self.secrets.admin_password,
-            demo_password=self.secrets.demo_password, endpoints=self._endpoints(),
+            demo_password=self.secrets.demo_password, endpoints=make_endpoints(
+                self.public_host, self.ports, network=self.config.network_api.enabled
+            ),
             without=() if self.config.network_api.enabled else ("network",),
         )
         self.image = ImageService(self.db, self.config.image, self.state / "images")
@@ -118,13 +150,17 @@ class AllInOne:
         """Stop serving, finish what runs, close."""
         for server in self._servers:
             server.stop()
-        if self._periodic is not None:
-            self._periodic.stop()
-        self._transport.close()
-        if hasattr(self, "control"):
-            self.control.conductor.stop()
+        if self._admin is not None:
+            self._admin.stop()
+        if self._metadata is not None:
+            self._metadata.stop()
+        for console in self._consoles:
+            console.stop()
+        self._units.end_tasks()
         for manager in self._managers:
-            manager.stop()
+            manager.give_up()
+        self._transport.close()
+        self._units.stop()
         if hasattr(self, "db"):
             self.db.dispose()
         if self._lock is not None:
@@ -148,34 +184,10 @@ class AllInOne:
                 "STATE=DIR and a PORT_OFFSET."
             ) from None
 
-    def _load_secrets(self) -> Secrets:
-        path = self.state / "secrets.json"
-        if path.exists():
-            return msgspec.json.decode(path.read_bytes(), type=Secrets)
-        made = Secrets(secrets.token_urlsafe(15), secrets.token_urlsafe(15))
-        path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(made))
-        return made
-
-    def _endpoints(self) -> list[EndpointSpec]:
-        base = f"http://{self.public_host}"
-        endpoints = [
-            EndpointSpec("identity", "keystone", f"{base}:{self.ports.identity}/v3"),
-            EndpointSpec("image", "glance", f"{base}:{self.ports.image}"),
-            EndpointSpec("compute", "nova", f"{base}:{self.ports.compute}/v2.1"),
-            EndpointSpec(
-                "compute_legacy", "nova_legacy",
-                f"{base}:{self.ports.compute}/v2/%(tenant_id)s",
-            ),
-        ]
-        if self.config.network_api.enabled:
-            endpoints.append(EndpointSpec("network", "neutron", f"{base}:{self.ports.network}"))
-        return endpoints
-
     @property
     def public_host(self) -> str:
         """The address that clients are told."""
-        return self.config.default.my_ip if self.listen in ("0.0.0.0", "::") else self.listen  # noqa: S104
+        return public_host(self.config, self.listen)
 
     def _seed(self) -> None:
         """Kilo's flavors and one network, where there never were any."""
@@ -183,9 +195,15 @@ class AllInOne:
             tx.flavors.seed_defaults()
             marker = self.state / "network-made"
             if not marker.exists():
-                if not tx.networks.every():
+                if not self.config.network.external and not tx.networks.every():
                     create_networks(tx, DEFAULT_NETWORK, self._first_network_section())
                 marker.touch()
+
+    @property
+    def identity_url(self) -> str:
+        """The identity service's address as callers are told."""
+        own = f"http://{self.public_host}:{self.ports.identity}/v3"
+        return identity_url_for_users(self.config) or own
 
     def _first_network_section(self) -> Any:
         """The first network is flat, whatever the manager: nothing is plugged for it."""
@@ -195,7 +213,8 @@ class AllInOne:
         )
 
     def _start_services(self) -> None:
-        images = LocalImages(self.image)
+        self._glance = external_images(self.config)
+        images = self._glance or LocalImages(self.image)
         self.control = wiring.build_control_side(self.config, self.db, self._transport, images)
         if "libvirt" in self.config.default.compute_driver:
             # Guests run as a user of their own, who passes through here to the disks. All else in here
@@ -205,22 +224,24 @@ class AllInOne:
         self._managers = wiring.build_hosts(
             self.config, self._transport, host_images, self.state / "guests"
         )
-        self._beat()
-        for manager in self._managers:
-            manager.start()
-        self._make_zones()
-        self.control.hosts.refresh(force=True)
-        self.control.conductor.start()
-        resumed = self.control.conductor.recovery.run(everything=True)
-        if resumed:
-            LOG.info("resumed %d interrupted operations", resumed)
         self.cloud = wiring.build_cloud(
             self.control, wiring.build_policy(self.config, self.state)
         )
-        self._periodic = Periodic(self._periodic_tasks())
-        self._periodic.start()
+        default, name = self.config.default, self.config.default.host
+        units: list[Unit] = []
+        if wiring.plumbs(self.config, default=False):
+            network = wiring.build_network_host(self.config, self._transport)
+            units.append(NetworkUnit(network, default.report_interval))
+        units += [
+            ComputeUnit(self._managers, default), _Zones(self),
+            SchedulerUnit(self.control, name),
+            ConductorUnit(self.control, self.cloud.operations, name, alone=True),
+            PolicyUnit(self.cloud.policy),
+        ]
+        self._units = Units(units)
+        self._units.start()
 
-    def _make_zones(self) -> None:
+    def make_zones(self) -> None:
         """An aggregate for each zone of the simulated hosts that has none yet."""
         zones: dict[str, list[str]] = {}
         for manager in self._managers:
@@ -241,59 +262,125 @@ class AllInOne:
                     for host in missing:
                         tx.aggregates.add_host(aggregate.id, host)
 
-    def _periodic_tasks(self) -> list[PeriodicTask]:
-        default = self.config.default
-        tasks = [
-            PeriodicTask("heartbeat", default.report_interval, self._beat),
-            PeriodicTask(
-                "recovery", self.config.conductor.recovery_interval,
-                self.control.conductor.recovery.run,
-            ),
-        ]
-        tasks += [
-            PeriodicTask(f"report-{manager.name}", default.report_interval, manager.report)
-            for manager in self._managers
-        ]
-        tasks += [
-            PeriodicTask(
-                f"guests-{manager.name}", default.sync_power_state_interval, manager.sync_guests
-            )
-            for manager in self._managers
-        ]
-        tasks.append(PeriodicTask("policy", 5.0, self.cloud.policy.reload_if_changed))
-        return tasks + upkeep_tasks(self.control.core, self.cloud.operations)
-
-    def _beat(self) -> None:
-        host = self.config.default.host
-        with self.db.write() as tx:
-            tx.services.report_many(
-                [
-                    ("nova-conductor", host, "conductor"), ("nova-scheduler", host, "scheduler"),
-                ],
-                now(),
-            )
+    def _health(self) -> Health:
+        watch_pool(self.db)
+        return make_health(
+            db=self.db, service_down_time=self.config.default.service_down_time,
+            recovery=self.control.conductor.recovery.last_run,
+            recovery_interval=self.config.conductor.recovery_interval,
+            others=external_health(self.config, self._glance),
+            disabled_by_file=self.config.metrics.healthcheck_disabled_by_file,
+        )
 
     def _serve(self) -> None:
         from nova.api.compute.app import make_compute_app
 
-        authenticator = LocalAuthenticator(self.identity)
-        identity_url = f"http://{self.public_host}:{self.ports.identity}/v3"
+        external = external_authenticator(self.config)
+        authenticator = external or LocalAuthenticator(self.identity)
+        identity_url = self.identity_url
         faces = [
-            ("identity", make_identity_app(self.identity), self.ports.identity),
-            ("image", make_image_app(self.image, authenticator, identity_url), self.ports.image),
             ("compute", make_compute_app(self.cloud, authenticator, identity_url), self.ports.compute),
         ]
+        if external is None:
+            faces.append(("identity", make_identity_app(self.identity), self.ports.identity))
+        if self._glance is None:
+            app = make_image_app(self.image, authenticator, identity_url)
+            faces.append(("image", app, self.ports.image))
         if self.config.network_api.enabled:
             from nova.api.network.app import make_network_app
 
             app = make_network_app(self.cloud, authenticator, identity_url)
             faces.append(("network", app, self.ports.network))
+        health = self._health()
+        self._admin = open_admin_listener(
+            self.config.metrics, "nova-all-in-one", health, port_offset=self.port_offset
+        )
         for name, app, port in faces:
-            server = HttpServer(name, app, self.listen, port)
+            served = with_health(app, health, authenticator)
+            server = HttpServer(name, served, self.listen, port)
             server.start()
             self._servers.append(server)
+        self._serve_guests()
+        self._serve_consoles()
         for _name, _app, port in faces:
             wait_for_port(self.listen, port)
+
+    def _serve_guests(self) -> None:
+        """The metadata service. Real guests reach it through the bridges that they are on."""
+        config = self.config
+        bridged = "libvirt" in config.default.compute_driver and not config.network.fake_network
+        self._metadata, guests = wiring.build_metadata(
+            config, CloudGuests(GuestMetadata(self.db)), port=self.ports.metadata,
+            listen=config.metadata_service.metadata_listen if bridged else self.listen,
+            by_bridge=bridged and config.metadata_service.metadata_by_bridge,
+        )
+        self.control.conductor.step_listeners.append(lambda _host, uuid: guests.forget(uuid))
+        self._metadata.start()
+
+    def _serve_consoles(self) -> None:
+        """The console proxies that have something to show."""
+        config, fake = self.config, self.config.fake
+        started: list[ConsoleProxy | SimulatedConsoles] = []
+        if simulated_here(config):
+            started.append(
+                SimulatedConsoles(fake.console_host, fake.console_port, fake.serial_port)
+            )
+        tokens = functools.partial(redeem_once, self.db, self._transport)
+        started += [
+            build_proxy(config, name, tokens, host=self.listen)
+            for name in proxies_in_one_process(config)
+        ]
+        for each in started:
+            each.start()
+            self._consoles.append(each)
+
+
+def load_secrets(directory: Path) -> Secrets:
+    """The passwords of a cloud, made where there are none yet."""
+    path = directory / "secrets.json"
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Secrets)
+    made = Secrets(secrets.token_urlsafe(15), secrets.token_urlsafe(15))
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(made))
+    return made
+
+
+def make_endpoints(host: str, ports: Ports, *, network: bool) -> list[EndpointSpec]:
+    """What the catalogue lists."""
+    base = f"http://{host}"
+    endpoints = [
+        EndpointSpec("identity", "keystone", f"{base}:{ports.identity}/v3"),
+        EndpointSpec("image", "glance", f"{base}:{ports.image}"),
+        EndpointSpec("compute", "nova", f"{base}:{ports.compute}/v2.1"),
+        EndpointSpec("compute_legacy", "nova_legacy", f"{base}:{ports.compute}/v2/%(tenant_id)s"),
+    ]
+    if network:
+        endpoints.append(EndpointSpec("network", "neutron", f"{base}:{ports.network}"))
+    return endpoints
+
+
+class _Zones:
+    """Makes the zones of simulated hosts, once these have reported."""
+
+    def __init__(self, cloud: AllInOne) -> None:
+        self._cloud = cloud
+
+    def start(self) -> None:
+        """Make those that are missing."""
+        self._cloud.make_zones()
+
+    def tasks(self) -> Sequence[PeriodicTask]:
+        """Nothing more."""
+        return ()
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+def public_host(config: Config, listen: str) -> str:
+    """The address that clients are told where a cloud listens on ``listen``."""
+    return config.default.my_ip if listen in ("0.0.0.0", "::") else listen  # noqa: S104
 
 
 def wait_for_port(host: str, port: int, timeout: float = 10.0) -> None:

@@ -45,6 +45,13 @@ class InvalidInput(BadRequest):
         self.field = field
 
 
+class ConsoleTypeUnavailable(BadRequest):
+    """The guest has no console of this type."""
+
+    def __init__(self, console_type: str) -> None:
+        super().__init__(f"Unavailable console type {console_type}.")
+
+
 class Unauthorized(NovaError):
     """The request you have made requires authentication."""
 
@@ -247,6 +254,10 @@ class DatabaseBusy(ServiceUnavailable):
     """The database gave way to another request that wrote the same rows; try again."""
 
 
+class DatabaseAway(ServiceUnavailable):
+    """The database cannot be reached now; try again."""
+
+
 class NoValidHost(NovaError):
     """No valid host was found."""
 
@@ -268,6 +279,10 @@ class HostRefused(Forbidden):
 
 class VirtError(NovaError):
     """The hypervisor failed."""
+
+
+class NetworkNotReady(VirtError):
+    """A host's network is not (yet) what a guest needs."""
 
 
 class GuestNotFound(VirtError):

@@ -14,14 +14,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nova import metrics
+
 LOG = logging.getLogger(__name__)
 
 #: binary -> (topic, dotted path of the manager class)
 MANAGERS: dict[str, tuple[str, str]] = {
     "nova-compute": ("compute", "nova.compute.manager.ComputeManager"),
     "nova-conductor": ("conductor", "nova.conductor.manager.Conductor"),
-    "nova-scheduler": ("scheduler", "nova.scheduler.scheduler.Scheduler"),
-    "nova-network": ("network", "nova.network.manager.NetworkManager"),
+    "nova-scheduler": ("scheduler", "nova.scheduler.service.SchedulerService"),
+    "nova-api": ("api", "nova.api.compute.cloud.Cloud"),
+    "nova-identity": ("identity", "nova.identity.service.IdentityService"),
+    "nova-image": ("image", "nova.image.service.ImageService"),
+    "nova-api-metadata": ("metadata", "nova.api.metadata.service.MetadataService"),
+    "nova-novncproxy": ("consoles", "nova.console.proxy.ConsoleProxy"),
+    "nova-serialproxy": ("consoles", "nova.console.proxy.ConsoleProxy"),
+    "nova-spicehtml5proxy": ("consoles", "nova.console.proxy.ConsoleProxy"),
+    "nova-network": ("network", "nova.network.host_manager.HostNetworkManager"),
 }
 
 
@@ -36,13 +45,20 @@ class Service:
     @classmethod
     def create(cls, *, binary: str, topic: str | None = None) -> Service:
         """The service of a binary; raises ``LookupError`` naming the known ones for another."""
+        found = cls.named(binary)
+        module, _, name = found[1].rpartition(".")
+        manager = getattr(importlib.import_module(module), name)
+        return cls(binary=binary, topic=topic or found[0], manager=manager)
+
+
+    @staticmethod
+    def named(binary: str) -> tuple[str, str]:
+        """Topic and manager of a binary, of which nothing is imported yet; raises as ``create`` does."""
         found = MANAGERS.get(binary)
         if found is None:
             known = ", ".join(sorted(MANAGERS))
             raise LookupError(f"{binary} is no service of Nova; the known ones are {known}")
-        module, _, name = found[1].rpartition(".")
-        manager = getattr(importlib.import_module(module), name)
-        return cls(binary=binary, topic=topic or found[0], manager=manager)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,5 +96,6 @@ class Periodic:
             try:
                 task.work()
             except Exception:
+                metrics.PERIODIC_FAILURES.labels(task.name).inc()
                 LOG.exception("periodic task %s failed", task.name)
             due[task.name] = time.monotonic() + task.interval

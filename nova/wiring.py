@@ -4,37 +4,66 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import socket
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nova.compute.caches import Caches
 from nova.compute.cloud_events import CloudEvents
-from nova.compute.conductor_client import ConductorClient
+from nova.compute.consoles import ConsoleTokens
 from nova.compute.flavor_cache import FlavorCache
-from nova.compute.flows.host import FlowHost, HostImages
 from nova.compute.images import Images
 from nova.compute.limit_cache import LimitCache
-from nova.compute.manager import ComputeManager
 from nova.compute.operations import Operations
 from nova.conductor.core import ConductorCore
 from nova.conductor.dispatch import Dispatcher
+from nova.conductor.host_contents import HostContents
 from nova.conductor.host_table import SchedulerTable
 from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.errors import Conflict, HostRefused, NovaError
+from nova.external.build import ExternalServiceMisconfigured
 from nova.network.allocation import NetworkAllocator
+from nova.network.probing import AddressProber
+from nova.network.refreshes import NetworkRefreshes
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.operation import StepTask
 from nova.policy import Policy
-from nova.rpc.calls import COMPUTE, CONDUCTOR
+from nova.rpc.calls import CACHES, COMPUTE, CONDUCTOR, CONSOLES, SCHEDULER
 from nova.rpc.transport import InProcessTransport, Transport
 from nova.scheduler.scheduler import Scheduler
+from nova.scheduler.service import SchedulerService
 from nova.scheduler.table import HostTable
-from nova.virt.driver import Driver, SourceImage
-from nova.virt.fake import FakeDriver, host_names
+from nova.virt.driver import SourceImage
+from nova.wiring_host import (
+    DriverUnknown as DriverUnknown,
+)
+from nova.wiring_host import (
+    build_compute as build_compute,
+)
+from nova.wiring_host import (
+    build_driver as build_driver,
+)
+from nova.wiring_host import (
+    build_fake_hosts as build_fake_hosts,
+)
+from nova.wiring_host import (
+    build_hosts as build_hosts,
+)
+from nova.wiring_host import (
+    build_metadata as build_metadata,
+)
+from nova.wiring_host import (
+    build_network_host as build_network_host,
+)
+from nova.wiring_host import (
+    plumbs as plumbs,
+)
 
 if TYPE_CHECKING:
     from nova.api.compute.cloud import Cloud
@@ -56,25 +85,70 @@ class ControlSide:
 
 
 def build_control_side(
-    config: Config, db: Database, transport: Transport, images: Images
+    config: Config,
+    db: Database,
+    transport: Transport,
+    images: Images,
+    serves: frozenset[str] = frozenset({CONDUCTOR, SCHEDULER}),
 ) -> ControlSide:
-    """The conductor with its scheduler, on a database and a transport."""
+    """The control side's parts on a database and a transport; ``serves`` says which of them answer here."""
     table = HostTable()
+    contents = HostContents(db)
     scheduler = Scheduler(
-        config.scheduler, table, default_zone=config.default.default_availability_zone
+        config.scheduler, table, default_zone=config.default.default_availability_zone,
+        flavors_by_host=contents.flavors, instances_of_host=contents.servers,
+        image_properties_by_host=contents.image_properties,
+        pack_cells=config.compute_cpus.packing_host_numa_cells_allocation_strategy,
     )
     hosts = SchedulerTable(db, table, scheduler, config.default.service_down_time)
+    hosts.announce = lambda: transport.cast(CACHES, None, "forget", ["hosts"])
     owner = f"{socket.gethostname()}:{os.getpid()}"
     dispatcher = Dispatcher(transport, owner, config.conductor.lease_seconds)
-    networks = NetworkAllocator(config.network)
+    networks = build_networks(config, transport)
+    if networks.refreshes is not None:
+        networks.prober = AddressProber(
+            db, transport, config.network, config.default.service_down_time
+        )
     core = ConductorCore(
         config=config, db=db, dispatcher=dispatcher, networks=networks, images=images, hosts=hosts
     )
     conductor = Conductor(core)
-    transport.serve(CONDUCTOR, None, conductor)
+    if CONDUCTOR in serves:
+        transport.serve(CONDUCTOR, None, conductor)
+    if SCHEDULER in serves:
+        transport.serve(SCHEDULER, None, SchedulerService(conductor.placer))
+    if CONDUCTOR in serves:
+        transport.serve(CONSOLES, None, ConsoleTokens(db, transport))
     return ControlSide(
         config=config, db=db, transport=transport, networks=networks, images=images, hosts=hosts,
         dispatcher=dispatcher, conductor=conductor, core=core,
+    )
+
+
+def build_networks(config: Config, transport: Transport) -> NetworkAllocator:
+    """Where servers get their cards: our own networks, or an external network service.
+
+    Raises ``ExternalServiceMisconfigured`` where that cannot be asked.
+    """
+    if not config.network.external:
+        networks = NetworkAllocator(config.network)
+        if plumbs(config):
+            networks.refreshes = NetworkRefreshes(transport)
+        return networks
+    section = config.neutron_service
+    if not section.auth_url:
+        raise ExternalServiceMisconfigured("use_neutron is set, and [neutron] auth_url is not.")
+    if importlib.util.find_spec("openstack") is None:
+        raise ExternalServiceMisconfigured(
+            "use_neutron needs the Python package openstacksdk: install nova-fabric[external]."
+        )
+    from nova.network.external import ExternalNetworks
+    from nova.network.neutron import NeutronNetworks
+    from nova.network.neutron_client import NeutronClient
+
+    return ExternalNetworks(
+        config.network, NeutronNetworks(NeutronClient(section), section.ovs_bridge),
+        lambda ids: transport.cast(CONDUCTOR, None, "network_tasks", ids),
     )
 
 
@@ -90,19 +164,53 @@ def build_cloud(control: ControlSide, policy: Policy) -> Cloud:
         images=control.images, networks=control.networks, flavors=flavors, limits=limits,
         hosts=control.hosts,
     )
+    transport = control.transport
+    flavors.announce = lambda: transport.cast(CACHES, None, "forget", ["flavors"])
+    limits.announce = lambda: transport.cast(CACHES, None, "forget", ["limits"])
     cloud = Cloud(
         config=config, db=db, policy=policy, images=control.images, operations=operations,
         networks=control.networks, flavors=flavors, limits=limits,
         events=CloudEvents(
             services_changed=lambda: _forget_hosts(control, cloud),
             aggregates_changed=lambda: _forget_hosts(control, cloud),
-            networks_changed=control.networks.forget_networks,
+            networks_changed=lambda: _forget_networks(control),
+            images_wanted=lambda hosts, ids: _cache_images(control, hosts, ids),
         ),
     )
     return cloud
 
 
+def serve_caches(control: ControlSide, cloud: Cloud | None = None) -> None:
+    """Let this process hear when another one changed what it keeps in memory."""
+    forgetters: dict[str, Callable[[], object]] = {
+        "networks": control.networks.forget_networks, "hosts": control.hosts.changed,
+    }
+    if cloud is not None:
+        forgetters |= {
+            "hosts": lambda: _drop_hosts(control, cloud), "flavors": cloud.flavors.drop,
+            "limits": cloud.limits.drop,
+        }
+    control.transport.serve(CACHES, None, Caches(forgetters))
+
+
+def _cache_images(control: ControlSide, hosts: Sequence[str], image_ids: Sequence[str]) -> None:
+    for host in hosts:
+        control.transport.cast(COMPUTE, host, "cache_images", list(image_ids))
+
+
+def _forget_networks(control: ControlSide) -> None:
+    control.networks.forget_networks()
+    control.transport.cast(CACHES, None, "forget", ["networks"])
+    if control.networks.refreshes is not None:
+        control.networks.refreshes.networks_changed()
+
+
 def _forget_hosts(control: ControlSide, cloud: Cloud) -> None:
+    control.transport.cast(CACHES, None, "forget", ["hosts"])
+    _drop_hosts(control, cloud)
+
+
+def _drop_hosts(control: ControlSide, cloud: Cloud) -> None:
     control.hosts.changed()
     cloud.zones.forget()
     cloud.host_statuses.forget()
@@ -125,7 +233,13 @@ class LocalHostImages:
         )
         if not image_id or (image_id not in named and image_id not in self._always):
             raise HostRefused(f"The operation {task.flow} is not about image {image_id}.")
-        context = internal_context(task.request_id)
+        return self._source(internal_context(task.request_id), image_id)
+
+    def to_cache(self, image_id: str) -> SourceImage:
+        """An image for the cache: what shares this process is trusted with all of them."""
+        return self._source(internal_context(f"req-{uuid.uuid4()}"), image_id)
+
+    def _source(self, context: RequestContext, image_id: str) -> SourceImage:
         image = self._images.show(context, image_id)
         return SourceImage(
             id=image.id, read=lambda: self._images.download(context, image_id),
@@ -147,73 +261,6 @@ class LocalHostImages:
                 raise
 
 
-def build_fake_hosts(
-    config: Config, transport: Transport, images: HostImages, directory: Path
-) -> list[ComputeManager]:
-    """One compute service for each simulated host."""
-    return [
-        build_compute(
-            config, transport, images, name, FakeDriver(name, zone, config.fake, directory)
-        )
-        for name, zone in host_names(config.fake)
-    ]
-
-
-def build_hosts(
-    config: Config, transport: Transport, images: HostImages, directory: Path
-) -> list[ComputeManager]:
-    """The compute services of this process: the host itself, or all simulated ones.
-
-    Raises ``DriverUnknown`` for a ``compute_driver`` that there is none of.
-    """
-    kind = config.default.compute_driver.removeprefix("nova.virt.")
-    if kind in ("fake.FakeDriver", "fake.SmallFakeDriver"):
-        return build_fake_hosts(config, transport, images, directory)
-    driver = build_driver(config)
-    return [build_compute(config, transport, images, config.default.host, driver)]
-
-
-class DriverUnknown(NovaError):
-    """There is no such compute driver."""
-
-
-def build_driver(config: Config) -> Driver:
-    """The driver of a real host; nothing is connected yet."""
-    kind = config.default.compute_driver.removeprefix("nova.virt.")
-    if kind in ("libvirt.LibvirtDriver", "libvirt.driver.LibvirtDriver"):
-        try:
-            from nova.virt.libvirt.driver import LibvirtDriver
-        except ModuleNotFoundError as error:
-            if error.name != "libvirt":
-                raise
-            raise DriverUnknown(
-                f"compute_driver {config.default.compute_driver} needs the Python package "
-                "libvirt-python: install nova-fabric[libvirt]."
-            ) from None
-        return LibvirtDriver(config)
-    raise DriverUnknown(
-        f"compute_driver {config.default.compute_driver} is unknown; there are fake.FakeDriver and "
-        "libvirt.LibvirtDriver."
-    )
-
-
-def build_compute(
-    config: Config, transport: Transport, images: HostImages, name: str, driver: Driver
-) -> ComputeManager:
-    """The compute service of one host."""
-    host = FlowHost(
-        name=name, driver=driver, conductor=ConductorClient(transport, name), images=images,
-        aborts=set(),
-    )
-    manager = ComputeManager(
-        host, max_concurrent_builds=config.default.max_concurrent_builds,
-        resume_guests=config.compute_host.resume_guests_state_on_host_boot
-        or config.compute_host.start_guests_on_host_boot,
-    )
-    transport.serve(COMPUTE, name, manager)
-    return manager
-
-
 def build_policy(config: Config, directory: Path) -> Policy:
     """The policy of the compute and network APIs with the operator's file, if there is one."""
     from nova.api.compute.routes import RULES
@@ -225,5 +272,3 @@ def build_policy(config: Config, directory: Path) -> Policy:
 def in_process_transport() -> InProcessTransport:
     """The transport of the all-in-one cloud."""
     return InProcessTransport()
-
-

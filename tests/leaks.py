@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a quiet cloud must not have: work nobody ends, and resources that no server accounts for.
 
-Reads the database (SQLite) and the journals of the simulated hosts directly, so that it shares nothing
-with the code that keeps them in step.
+Reads the database (a SQLite file, or a server by its URL) and the journals of the simulated hosts
+directly, so that it shares nothing with the code that keeps them in step.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine, text
 
 _FINAL_MIGRATIONS = {
     "accepted", "cancelled", "completed", "confirmed", "done", "error", "failed", "reverted",
@@ -28,10 +29,10 @@ Row = dict[str, Any]
 class Snapshot:
     """The rows and guests of a cloud at one moment."""
 
-    def __init__(self, database: Path, guests: Path) -> None:
-        connection = sqlite3.connect(database, timeout=30)
-        connection.row_factory = sqlite3.Row
-        connection.execute("BEGIN")
+    def __init__(self, database: Path | str, guests: Path) -> None:
+        # Text is read as it lies there, so that documents come alike from every server.
+        engine = create_engine(database if isinstance(database, str) else f"sqlite:///{database}")
+        connection = engine.connect()
         self._connection = connection
         self.instances = {row["uuid"]: row for row in self._rows("instances", "deleted = 0")}
         self.nodes = {row["id"]: row for row in self._rows("compute_nodes")}
@@ -56,11 +57,12 @@ class Snapshot:
             )
         ]
         connection.close()
+        engine.dispose()
         self.guests = {path.stem: _read_journal(path) for path in guests.glob("*.guests")}
 
     def _rows(self, table: str, condition: str = "1") -> list[Row]:
-        rows = self._connection.execute(f"SELECT * FROM {table} WHERE {condition}")
-        return [dict(row) for row in rows]
+        rows = self._connection.execute(text(f"SELECT * FROM {table} WHERE {condition}"))
+        return [dict(row) for row in rows.mappings()]
 
     @property
     def is_quiet(self) -> bool:
@@ -70,11 +72,12 @@ class Snapshot:
         )
 
 
-def leaks(database: Path, guests: Path) -> list[str]:
+def leaks(database: Path | str, guests: Path) -> list[str]:
     """Every leak in a cloud that ought to be quiet, a line each."""
     seen = Snapshot(database, guests)
     return [
-        *_unfinished(seen), *_claims(seen), *_sums(seen), *_addresses(seen), *_quota(seen),
+        *_unfinished(seen), *_claims(seen), *_sums(seen), *_topologies(seen), *_addresses(seen),
+        *_quota(seen),
         *_guests(seen), *_images(seen), *_migrations(seen),
     ]
 
@@ -127,7 +130,9 @@ def _claims(seen: Snapshot) -> Iterator[str]:
                 flavor = json.loads(row["system_metadata"])["old_flavor"]
             elif seen.nodes[claim["node_id"]]["host"] != row["host"]:
                 yield f"server {uuid} on {row['host']} holds a claim on another host"
-            if (claim["vcpus"], claim["memory_mb"]) != (flavor["vcpus"], flavor["memory_mb"]):
+            topology = json.loads(claim["topology"] or "{}")
+            vcpus = flavor["vcpus"] + len(topology.get("emulator", ()))
+            if (claim["vcpus"] + claim["pcpus"], claim["memory_mb"]) != (vcpus, flavor["memory_mb"]):
                 yield f"claim {kind} of server {uuid} has not the size of its flavor"
 
 
@@ -139,10 +144,38 @@ def _sums(seen: Snapshot) -> Iterator[str]:
             "memory_mb_used": sum(claim["memory_mb"] for claim in claims),
             "local_gb_used": sum(claim["disk_gb"] for claim in claims),
             "instances_used": len(claims),
+            "pcpus_used": sum(claim["pcpus"] for claim in claims),
         }
         for name, value in sums.items():
             if node[name] != value:
                 yield f"{name} of {node['host']} is {node[name]}, its claims sum up to {value}"
+
+
+def _topologies(seen: Snapshot) -> Iterator[str]:
+    """CPUs and devices that two claims hold, and documents that do not agree."""
+    held: dict[tuple[int, str], str] = {}
+    used: dict[int, set[str]] = defaultdict(set)
+    for claim in seen.claims:
+        topology = json.loads(claim["topology"] or "{}")
+        parts = [f"CPU {cpu}" for cpu in topology.get("pinned", ())]
+        parts += [each["address"] for each in topology.get("devices", ())]
+        for part in parts:
+            other = held.setdefault((claim["node_id"], part), claim["instance_uuid"])
+            used[claim["node_id"]].add(part)
+            if other != claim["instance_uuid"]:
+                yield f"{part} of node {claim['node_id']} is held by {other} and by {claim['instance_uuid']}"
+        server = seen.instances.get(claim["instance_uuid"])
+        if claim["kind"] == "instance" and server is not None:
+            if claim["topology"] != server["topology"]:
+                yield f"server {server['uuid']} is not where its claim is: {claim['topology']}"
+            guest = seen.guests.get(server["host"], {}).get(server["uuid"])
+            if guest is not None and guest.get("topology") != json.loads(server["topology"] or "null"):
+                yield f"guest {server['uuid']} is not pinned as its server"
+    for node_id, node in seen.nodes.items():
+        usage = json.loads(node["topology_used"] or "{}")
+        said = {f"CPU {cpu}" for cpu in usage.get("pinned", ())} | set(usage.get("devices", ()))
+        if said != used[node_id]:
+            yield f"node {node['host']} says that {said} are used, its claims hold {used[node_id]}"
 
 
 def _addresses(seen: Snapshot) -> Iterator[str]:

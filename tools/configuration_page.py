@@ -44,7 +44,7 @@ Options marked **not used yet** are read and checked, but no part of this releas
 
 _TYPES = {
     "BoolOpt": "true or false", "IntOpt": "integer", "FloatOpt": "number", "ListOpt": "list",
-    "DictOpt": "pairs", "StrOpt": "text",
+    "DictOpt": "pairs", "StrOpt": "text", "MultiStrOpt": "text, repeatable",
 }
 
 

@@ -27,7 +27,10 @@ syslinux    | command -v syslinux                                     | syslinux
 mtools      | command -v mcopy                                        | mtools                    | mtools
 iproute     | command -v ip                                           | iproute2                  | iproute
 dnsmasq     | command -v dnsmasq                                      | dnsmasq-base              | dnsmasq
+nftables    | command -v nft                                          | nftables                  | nftables
+setpriv     | command -v setpriv                                      | util-linux                | util-linux
 ebtables    | command -v ebtables                                     | ebtables                  | iptables-nft
+cloud-init  | command -v cloud-init                                   | cloud-init                | cloud-init
 xmllint     | command -v xmllint                                      | libxml2-utils             | libxml2
 '
 
@@ -48,6 +51,9 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "not root: the tests that need ${names[*]} are left out"
     exit 0
 fi
+
+# cloud-init is here as a reader of metadata; it must not set this machine up when it boots.
+case " ${names[*]} " in *" cloud-init "*) mkdir -p /etc/cloud && touch /etc/cloud/cloud-init.disabled ;; esac
 
 if command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive

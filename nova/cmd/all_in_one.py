@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nova.conf.default import DefaultSection
+from nova import log
 
 _EPILOG = """\
 examples:
@@ -59,8 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--no-network-endpoint", action="store_true",
         help="serve no network API and leave it out of the catalogue, for older clients",
     )
-    made.add_argument("-d", "--debug", action="store_true", help="log at DEBUG")
-    made.add_argument("-v", "--verbose", action="store_true", help="log every request")
+    log.add_arguments(made)
     return made
 
 
@@ -68,14 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal; 0 after a clean stop, 1 where the cloud could not start, 2 for bad usage."""
     began = time.monotonic()
     arguments = parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.debug else logging.WARNING, stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("nova").setLevel(logging.DEBUG if arguments.debug else logging.INFO)
-    logging.getLogger("nova.access").setLevel(
-        logging.INFO if arguments.verbose or arguments.debug else logging.WARNING
-    )
     try:
         return _run(arguments, began)
     except _Refusal as error:
@@ -92,11 +81,11 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
 
     from nova.all_in_one import AllInOne
     from nova.cmd.credentials import summary, write_credentials
-    from nova.conf import load
+    from nova.conf import check, load
     from nova.errors import NovaError
 
     state: Path = arguments.state.absolute()
-    overrides = _settings(arguments.settings)
+    overrides = {**log.overrides_of(arguments), **_settings(arguments.settings)}
     overrides.setdefault(("DEFAULT", "state_path"), str(state))
     if arguments.no_network_endpoint:
         overrides[("network_api", "enabled")] = False
@@ -105,7 +94,11 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
         config = load(files, overrides)
     except (cfg.Error, ValueError) as error:
         raise _Refusal(f"in the configuration: {error}") from None
-    _log_to_file(config.default)
+    try:
+        log.configure(config.log, "nova-all-in-one")
+    except log.LogRefused as error:
+        raise _Refusal(str(error)) from None
+    check.warn(files)
     listen = arguments.listen or config.default.osapi_compute_listen
     cloud = AllInOne(config, state, listen=listen, port_offset=arguments.port_offset)
     stop = threading.Event()
@@ -116,7 +109,8 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
             result = cloud.start()
         except (NovaError, OSError, TimeoutError) as error:
             raise _Refusal(str(error)) from None
-        files_written = write_credentials(cloud, result)
+        external = config.keystone.identity_url() is not None
+        files_written = [] if external else write_credentials(cloud, result)
         for line in summary(cloud, files_written):
             print(line)
         print(f"ready after {time.monotonic() - began:.2f} s; Ctrl-C stops it", flush=True)
@@ -125,21 +119,6 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
     finally:
         cloud.stop()
     return 0
-
-
-def _log_to_file(section: DefaultSection) -> None:
-    """Log to ``log_file`` (in ``log_dir``) as well, where one is configured."""
-    if section.debug:
-        logging.getLogger("nova").setLevel(logging.DEBUG)
-    if section.log_file is None:
-        return
-    path = Path(section.log_dir or ".") / section.log_file
-    try:
-        handler = logging.FileHandler(path)
-    except OSError as error:
-        raise _Refusal(f"log_file {path}: {error.strerror}") from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.getLogger().addHandler(handler)
 
 
 _FIRST_CONFIGURATION = """\

@@ -88,13 +88,21 @@ def summary(cloud: AllInOne, files: list[Path]) -> list[str]:
     network = (
         [f"  network   http://{host}:{ports.network}"] if cloud.config.network_api.enabled else []
     )
-    return [
+    glance = cloud.config.glance
+    image = (glance.addresses() or ("in the catalogue",))[0] if glance.external else None
+    services = [
         f"Nova all-in-one cloud, state in {state}",
         f"  {hypervisors}",
-        f"  identity  http://{host}:{ports.identity}/v3",
-        f"  image     http://{host}:{ports.image}",
+        f"  identity  {cloud.identity_url}",
+        f"  image     {image or f'http://{host}:{ports.image}'}",
         f"  compute   http://{host}:{ports.compute}/v2.1",
         *network,
+    ]
+    if not files:
+        # Users, endpoints and images are those of somebody else.
+        return services
+    return [
+        *services,
         "  credentials " + ", ".join(str(path) for path in files),
         "try, from another shell:",
         f"  . {state}/demo-openrc.sh",

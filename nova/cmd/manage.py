@@ -9,23 +9,28 @@ that fails says why in one line on standard error and leaves with status 1; wron
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TextIO
 
 from oslo_config import cfg
 from sqlalchemy.exc import SQLAlchemyError
 
-from nova.cmd import manage_address, manage_cloud, manage_host, manage_network, manage_simulate
+from nova.cmd import (
+    manage_address,
+    manage_cells,
+    manage_cloud,
+    manage_config,
+    manage_host,
+    manage_network,
+    manage_simulate,
+)
+from nova.cmd.database_arguments import database_url, load_configuration, parent_parser
 from nova.cmd.manage_session import Command, CommandError, Session
-from nova.conf.load import Config, load
+from nova.conf.load import load
 from nova.db import migrate
 from nova.db.engine import Database
 from nova.errors import InvalidInput, NovaError
-
-DEFAULT_CONFIG_FILE = "/etc/nova/nova.conf"
 
 _DESCRIPTION = """\
 Manages the networks, addresses, services and limits of a cloud, directly in its database.
@@ -75,17 +80,7 @@ def main(argv: Sequence[str] | None = None, output: TextIO | None = None) -> int
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument(
-        "--config-file", action="append", metavar="PATH",
-        help=f"configuration file, may be repeated (default: {DEFAULT_CONFIG_FILE})",
-    )
-    common.add_argument(
-        "--state-path", metavar="DIRECTORY", help="directory of nova.sqlite, over state_path"
-    )
-    common.add_argument(
-        "--db", metavar="URL", help="SQLAlchemy URL of the database, over [database] connection"
-    )
+    common = parent_parser()
     parser = argparse.ArgumentParser(
         prog="nova-manage", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
@@ -93,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(title="groups", metavar="GROUP", required=True)
     for name, (summary, commands) in {
         **manage_network.GROUPS, **manage_address.GROUPS, **manage_cloud.GROUPS,
-        **manage_host.GROUPS, **manage_simulate.GROUPS,
+        **manage_host.GROUPS, **manage_config.GROUPS, **manage_cells.GROUPS, **manage_simulate.GROUPS,
     }.items():
         group = groups.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         leaves = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -126,13 +121,13 @@ def _hyphened(flag: str) -> str:
 
 
 def _run(arguments: argparse.Namespace, output: TextIO) -> int:
-    config = _load(arguments)
     command: Command = arguments.command
+    config = load_configuration(arguments) if command.needs_config else load([])
     handler: Callable[[argparse.Namespace, Session], None] = command.handler
     if not command.needs_database:
         handler(arguments, Session(config, None, output))
         return 0
-    db = Database(_database_url(arguments, config))
+    db = Database(database_url(arguments, config))
     try:
         if command.needs_schema:
             migrate.require_current(db)
@@ -140,36 +135,6 @@ def _run(arguments: argparse.Namespace, output: TextIO) -> int:
     finally:
         db.dispose()
     return 0
-
-
-def _load(arguments: argparse.Namespace) -> Config:
-    files = getattr(arguments, "config_file", None)
-    state_path = getattr(arguments, "state_path", None)
-    own = Path(state_path) / "nova.conf" if state_path is not None else None
-    if files is None and own is not None and own.is_file():
-        # The directory of an all-in-one cloud: its own file says all about it.
-        return load([str(own)], {("DEFAULT", "state_path"): state_path})
-    if files is None:
-        files = [DEFAULT_CONFIG_FILE] if Path(DEFAULT_CONFIG_FILE).is_file() else []
-    config = load(files)
-    if state_path is not None:
-        default = dataclasses.replace(config.default, state_path=state_path)
-        # A named directory means its own database, whatever else is configured.
-        database = dataclasses.replace(config.database, connection=None)
-        config = dataclasses.replace(config, default=default, database=database)
-    return config
-
-
-def _database_url(arguments: argparse.Namespace, config: Config) -> str:
-    url = getattr(arguments, "db", None) or config.database.connection
-    if url:
-        return str(url)
-    directory = Path(config.default.state_path)
-    if not directory.is_dir():
-        raise CommandError(
-            f"state_path {directory} is not there; give --state-path, --db or --config-file"
-        )
-    return f"sqlite:///{directory}/nova.sqlite"
 
 
 def _with_flag(error: InvalidInput) -> str:

@@ -59,6 +59,7 @@ class Command:
     examples: str | None = None
     needs_schema: bool = True
     needs_database: bool = True
+    needs_config: bool = True
 
 
 def argument(*flags: str, **options: Any) -> Argument:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nova.db.engine import Database
 from nova.errors import FlavorNotFound
@@ -42,6 +42,8 @@ class FlavorCache:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._generation = 0
+        #: Tells the other processes; set by the composition root.
+        self.announce: Callable[[], object] = _nobody
         self._snapshot: _Snapshot | None = None
         self._loading = threading.Lock()
 
@@ -68,7 +70,12 @@ class FlavorCache:
         return flavor
 
     def forget(self) -> None:
-        """Flavors or access lists changed: read again at the next question."""
+        """Flavors or access lists changed here: read again at the next question, and tell other processes."""
+        self.drop()
+        self.announce()
+
+    def drop(self) -> None:
+        """Flavors or access lists changed somewhere: read again at the next question."""
         with self._loading:
             self._generation += 1
 
@@ -91,3 +98,7 @@ class FlavorCache:
                 {key: frozenset(projects) for key, projects in access.items()},
             )
             return snapshot
+
+
+def _nobody() -> None:
+    """There are no other processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from nova.conf.quota import QuotaSection
@@ -48,6 +48,8 @@ class LimitCache:
         self._db = db
         self.configured = configured_limits(section)
         self._generation = 0
+        #: Tells the other processes; set by the composition root.
+        self.announce: Callable[[], object] = _nobody
         self._known: dict[tuple[str, str], tuple[int, float, Limits]] = {}
 
     def get(self, project_id: str, user_id: str) -> Mapping[str, int]:
@@ -83,5 +85,14 @@ class LimitCache:
         )
 
     def forget(self) -> None:
-        """Limits changed: read again at the next question."""
+        """Limits changed here: read again at the next question, and tell other processes."""
+        self.drop()
+        self.announce()
+
+    def drop(self) -> None:
+        """Limits changed somewhere: read again at the next question."""
         self._generation += 1
+
+
+def _nobody() -> None:
+    """There are no other processes."""

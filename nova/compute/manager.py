@@ -11,14 +11,17 @@ import contextlib
 import datetime
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from nova import log, metrics
 from nova.compute.flows import STEPS
 from nova.compute.flows.host import FlowHost
 from nova.compute.undo import Undo
 from nova.errors import GuestNotFound, NotImplementedByDriver, NovaError, ServiceUnavailable
+from nova.objects.console import ConsoleEndpoint
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 from nova.objects.operation import StepFailure, StepTask
@@ -29,6 +32,9 @@ LOG = logging.getLogger(__name__)
 
 _BUILDS = frozenset({"spawn", "migrate_in"})
 _REMOVALS = frozenset({"destroy", "clean"})
+
+#: Sizes and facts that have not changed are told again after so many seconds; signs of life come between.
+_TELL_AGAIN = 50.0
 
 #: Of how many instances the newest operation is remembered.
 _REMEMBERED = 4096
@@ -58,6 +64,9 @@ class ComputeManager:
         self._newest: dict[str, int] = {}
         self._lock = threading.Lock()
         self._instance_locks: dict[str, tuple[threading.Lock, int]] = {}
+        #: What the conductor was told last of this host's nodes, and when.
+        self._told: Sequence[HostReport] | None = None
+        self._told_at = 0.0
         self._build_limit = max_concurrent_builds
         self._building = 0
         self._waiting: collections.deque[StepTask] = collections.deque()
@@ -81,6 +90,7 @@ class ComputeManager:
             if task.step in _BUILDS and self._build_limit:
                 if self._building >= self._build_limit:
                     self._waiting.append(task)
+                    metrics.WAITING_BUILDS.inc()
                     return
                 self._building += 1
         self._run(task)
@@ -90,6 +100,7 @@ class ComputeManager:
                     self._building -= 1
                     return
                 task = self._waiting.popleft()
+                metrics.WAITING_BUILDS.dec()
             self._run(task)
 
     def _drop_waiting(self, uuid: str) -> None:
@@ -97,12 +108,16 @@ class ComputeManager:
         dropped = [task for task in self._waiting if task.instance.uuid == uuid]
         for task in dropped:
             self._waiting.remove(task)
+            metrics.WAITING_BUILDS.dec()
             self._busy.pop(_key(task), None)
 
     def _run(self, task: StepTask) -> None:
         """Run a step and report it. It counts as busy until then, so that it is not taken up twice."""
+        instance = task.instance
         try:
-            with self._instance_lock(task.instance.uuid):
+            with log.about(
+                task.request_id, instance.uuid, instance.user_id, instance.project_id
+            ), self._instance_lock(instance.uuid):
                 if self._late(task) and not self._host.conductor.wanted(
                     task.operation_id, task.step
                 ):
@@ -110,8 +125,8 @@ class ComputeManager:
                 self._report(task)
         except Exception:
             # The row stays at this step; when its lease is over the step comes again.
-            LOG.exception("%s: %s of %s could not be reported", task.request_id, task.step,
-                          task.instance.uuid)
+            with log.about(task.request_id, instance.uuid, instance.user_id, instance.project_id):
+                LOG.exception("%s of %s could not be reported", task.step, instance.uuid)
         finally:
             with self._lock:
                 self._busy.pop(_key(task), None)
@@ -134,19 +149,30 @@ class ComputeManager:
         return task.operation_id < self._newest.get(task.instance.uuid, 0)
 
     def _report(self, task: StepTask) -> None:
+        began = time.perf_counter()
         try:
             with Undo() as undo:
                 result = STEPS[task.flow, task.step](self._host, task, undo)
         except Exception as error:
+            self._count(task, began, "failed" if isinstance(error, NovaError) else "bug")
             unwanted = self._host.conductor.failed(
                 task.operation_id, task.step, _failure(task, error)
             )
         else:
+            self._count(task, began, "success")
             unwanted = self._host.conductor.done(task.operation_id, task.step, result)
         if unwanted:
-            LOG.warning("%s: removing guest %s, which is not to be here after %s", task.request_id,
-                        task.instance.uuid, task.step)
-            self._host.driver.destroy(task.instance)
+            LOG.warning("removing guest %s, which is not to be here after %s", task.instance.uuid,
+                        task.step)
+            self._host.driver.destroy(task.instance.uuid)
+
+    def _count(self, task: StepTask, began: float, result: str) -> None:
+        seconds = time.perf_counter() - began
+        metrics.step_ended(task.flow, task.step, result, seconds)
+        if log.OPERATIONS.isEnabledFor(logging.INFO):
+            log.OPERATIONS.info(
+                "%s/%s on host %s: %s after %.3f s", task.flow, task.step, self.name, result, seconds
+            )
 
     @contextlib.contextmanager
     def _instance_lock(self, uuid: str) -> Iterator[None]:
@@ -171,6 +197,10 @@ class ComputeManager:
         """The guest's console."""
         return self._host.driver.console_output(instance)
 
+    def console_endpoint(self, instance: Instance, console_type: str) -> ConsoleEndpoint:
+        """Where the guest's console of that type is served."""
+        return self._host.driver.console_endpoint(instance, console_type)
+
     def diagnostics(self, instance: Instance) -> Diagnostics:
         """The guest's counters."""
         return self._host.driver.diagnostics(instance)
@@ -179,12 +209,22 @@ class ComputeManager:
         """Add a NIC; ``NotImplementedByDriver`` where the driver cannot."""
         if not self._host.driver.capabilities.attach_interface:
             raise NotImplementedByDriver
+        if self._host.network is not None:
+            self._host.network.prepare([vif])
         self._host.driver.plug(instance, vif)
 
     def unplug_interface(self, instance: Instance, vif: Vif) -> None:
         """Take a NIC away."""
         with contextlib.suppress(GuestNotFound):
             self._host.driver.unplug(instance, vif)
+
+    def cache_images(self, image_ids: Sequence[str]) -> None:
+        """Fetch images ahead of need; one that cannot be had keeps no others."""
+        for image_id in image_ids:
+            try:
+                self._host.driver.cache_image(self._host.images.to_cache(image_id))
+            except NovaError as error:
+                LOG.warning("%s: image %s was not cached: %s", self.name, image_id, error.message)
 
     def uptime(self) -> str:
         """The host's uptime."""
@@ -200,6 +240,10 @@ class ComputeManager:
 
     # --- life ------------------------------------------------------------------------------------
 
+    def find_conductor(self) -> None:
+        """Return where a conductor answers; ``ServiceUnavailable`` where none does yet."""
+        self._host.conductor.guests_wanted()
+
     def start(self) -> None:
         """Connect the driver, tell the conductor what this host is, and drop what is not wanted."""
         self._host.driver.watch(self._guest_changed)
@@ -209,8 +253,13 @@ class ComputeManager:
             self._start_wanted()
         self.sync_guests()
 
+    def give_up(self) -> None:
+        """Insist no more on telling a control side that is away what was done here."""
+        self._host.conductor.ending.set()
+
     def stop(self) -> None:
         """Let go of the hypervisor."""
+        self.give_up()
         self._host.driver.stop()
 
     def describe(self) -> str:
@@ -231,7 +280,13 @@ class ComputeManager:
             # Without a report the service counts as down after a while, which it is.
             LOG.warning("%s: not reporting: %s", self.name, error.message)
             return
-        self._host.conductor.report(reports, busy)
+        told = time.monotonic()
+        same = reports == self._told and told - self._told_at < _TELL_AGAIN
+        if self._host.conductor.report([] if same else reports, busy) and same:
+            self._host.conductor.report(reports, busy)
+            same = False
+        if not same:
+            self._told, self._told_at = reports, told
 
     def _guest_changed(self, uuid: str | None, power_state: int) -> None:
         """A guest changed by itself, or changes may have been missed."""
@@ -255,6 +310,7 @@ class ComputeManager:
         LOG.info("%s: starting guest %s, which ran before", self.name, instance.uuid)
         try:
             with self._instance_lock(instance.uuid):
+                self._host.prepare_network(instance)
                 self._host.driver.reboot(instance, hard=True)
         except NovaError as error:
             LOG.warning("%s: guest %s could not be started: %s", self.name, instance.uuid,
@@ -266,28 +322,26 @@ class ComputeManager:
             unwanted = self._host.conductor.guests(self._host.driver.guests())
         except ServiceUnavailable:
             return
-        for instance in unwanted:
-            with self._instance_lock(instance.uuid):
+        for uuid in unwanted:
+            with self._instance_lock(uuid):
                 with self._lock:
-                    coming = instance.uuid in self._busy.values()
+                    coming = uuid in self._busy.values()
                 if not coming:
-                    LOG.warning("%s: removing guest %s, which is not to be here", self.name,
-                                instance.uuid)
-                    self._host.driver.destroy(instance)
+                    LOG.warning("%s: removing guest %s, which is not to be here", self.name, uuid)
+                    self._host.driver.destroy(uuid)
 
 
 def _failure(task: StepTask, error: Exception) -> StepFailure:
     """An exception as the report of a failed step; our own bugs show their kind only."""
     details = "".join(traceback.format_exception(error))
     if isinstance(error, NovaError):
-        LOG.warning("%s: %s of %s failed: %s", task.request_id, task.step,
-                    task.instance.uuid, error.message)
+        LOG.warning("%s of %s failed: %s", task.step, task.instance.uuid, error.message)
         return StepFailure(
             message=error.message, details=details, code=error.status,
             # What is wrong with the request itself is no better on another host.
             retriable=task.step == "spawn" and error.status >= 500,
         )
-    LOG.exception("%s: %s of %s failed", task.request_id, task.step, task.instance.uuid)
+    LOG.exception("%s of %s failed", task.step, task.instance.uuid)
     return StepFailure(
         message=f"Unexpected {type(error).__name__} in {task.step}", details=details, code=500,
         retriable=task.step == "spawn",

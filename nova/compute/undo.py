@@ -11,7 +11,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Undo:
-    """``with Undo() as undo: …; undo.add(driver.destroy, instance)``."""
+    """``with Undo() as undo: …; undo.add(driver.destroy, uuid)``."""
 
     def __init__(self) -> None:
         self._actions: list[tuple[Callable[..., object], tuple[object, ...]]] = []

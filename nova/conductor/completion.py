@@ -20,12 +20,17 @@ from nova.conductor.ending import (
     settle,
     without_resize,
 )
-from nova.conductor.failing import back_on_source, failed_move_status
+from nova.conductor.failing import (
+    back_on_source,
+    drop_arrived,
+    failed_move,
+    failed_move_status,
+)
 from nova.conductor.release import release_claims
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
-from nova.objects.instance import Fault, Instance
+from nova.objects.instance import Instance
 from nova.objects.operation import Operation, StepResult
 from nova.objects.states import (
     ACTIVE,
@@ -35,6 +40,7 @@ from nova.objects.states import (
     SHELVING_OFFLOADING,
     STOPPED,
 )
+from nova.objects.topology import GuestTopology
 
 Completion = Callable[[ConductorCore, Transaction, Operation, Instance, StepResult], None]
 
@@ -179,6 +185,7 @@ def _rescued(
 def _rebuilt(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    core.networks.moved(tx, instance.uuid)
     stopped = not op.payload.get("power_on", True)
     _finish(
         core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE,
@@ -194,9 +201,15 @@ def _evacuated(
     stopped = not op.payload.get("power_on", True)
     _finish(
         core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE, fault=None,
-        launched_at=now(), host=op.payload["dest"], node=op.payload["dest_node"],
+        topology=arrived_topology(op), launched_at=now(), host=op.payload["dest"],
+        node=op.payload["dest_node"],
     )
     tx.migrations.update(op.payload["migration_id"], "done")
+
+
+def arrived_topology(op: Operation) -> GuestTopology | None:
+    """The place on its new host that a move claimed."""
+    return msgspec.convert(op.payload.get("topology"), GuestTopology | None)
 
 
 def _shelved(
@@ -220,7 +233,7 @@ def _offloaded(
 ) -> None:
     release_claims(core, tx, instance)
     _finish(
-        core, tx, op, instance, result, vm_state=SHELVED_OFFLOADED, host=None, node=None,
+        core, tx, op, instance, result, vm_state=SHELVED_OFFLOADED, host=None, node=None, topology=None,
         power_state=4,
     )
 
@@ -228,6 +241,8 @@ def _offloaded(
 def _unshelved(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    if op.step == "spawn":
+        core.networks.moved(tx, instance.uuid)
     _run_again(core, tx, op, instance, result, launched_at=now())
 
 
@@ -263,13 +278,17 @@ def _migrated_in(
     flavor = msgspec.convert(op.payload["new_flavor"], Flavor)
     tx.claims.move(instance.uuid, "instance", "outgoing")
     tx.claims.move(instance.uuid, "incoming", "instance")
+    core.networks.moved(tx, instance.uuid)
     _finish(
         core, tx, op, instance, result, host=op.payload["dest"], node=op.payload["dest_node"],
         launched_at=now(), system_metadata={
             **instance.system_metadata, "old_flavor": msgspec.to_builtins(instance.flavor),
             "old_vm_state": op.payload["old_vm_state"],
             "resize_quota": op.payload.get("quota"),
+            "old_host": instance.host, "old_node": instance.node,
+            "old_topology": msgspec.to_builtins(instance.topology),
         },
+        topology=arrived_topology(op),
         **flavor_columns(flavor),
     )
     tx.migrations.update(op.payload["migration_id"], "finished")
@@ -279,13 +298,16 @@ def _taken_back(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     """A move failed and the source has the guest again: the server is as it was, with a fault."""
-    reason = op.payload["failure"]
+    if not drop_arrived(core, tx, op, instance, lost=False):
+        _move_failed(core, tx, op, instance, result)
+
+
+def _move_failed(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
     settle(tx, op, instance, failed_move_status(op))
     release_claims(core, tx, instance, "incoming")
-    _settle_row(
-        tx, op, instance, result, vm_state=instance.vm_state,
-        fault=Fault(reason["code"], reason["message"], now(), reason["details"]),
-    )
+    _settle_row(tx, op, instance, result, **failed_move(op, instance))
     end(tx, op, failed=True)
 
 
@@ -330,10 +352,12 @@ def _live_arrived(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     """The server is on its new host from now on; the old one has leftovers to remove."""
+    core.networks.moved(tx, instance.uuid)
     release_claims(core, tx, instance, "instance")
     tx.claims.move(instance.uuid, "incoming", "instance")
     _next(
-        core, tx, op, instance, "leave", host=op.payload["dest"], node=op.payload["dest_node"]
+        core, tx, op, instance, "leave", host=op.payload["dest"], node=op.payload["dest_node"],
+        topology=arrived_topology(op),
     )
 
 
@@ -347,7 +371,7 @@ def live_migration_done(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
 ) -> None:
     """The end of a live migration, whether or not its source could clean up."""
-    _finish(core, tx, op, instance, StepResult())
+    _finish(core, tx, op, instance, StepResult(), progress=0)
     tx.migrations.update(op.payload["migration_id"], "completed")
 
 
@@ -380,5 +404,6 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("live_migrate", "arrive"): _live_arrived,
     ("live_migrate", "leave"): _live_left,
     ("live_migrate", "back"): _taken_back,
+    ("live_migrate", "drop"): _move_failed,
     ("evacuate", "spawn"): _evacuated,
 }

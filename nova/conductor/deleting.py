@@ -143,6 +143,9 @@ def finish_delete(core: Holder, tx: Transaction, instance: Instance) -> bool:
     """
     if not tx.instances.mark_deleted(instance.uuid, now()):
         return False
+    if instance.host is not None and core.networks.refreshes is not None:
+        # The row no longer says where it was.
+        core.networks.refreshes.of_guest_on(tx, instance.uuid, instance.host)
     release_claims(core, tx, instance)
     if instance.network_info or instance.host is not None:
         core.networks.release(tx, [instance.uuid])

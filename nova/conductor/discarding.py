@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from nova.conductor.core import ConductorCore
+from nova.conductor.ended import about_operation, count_end
 from nova.errors import ImageNotFound, NovaError, ServiceUnavailable
 from nova.objects.context import internal_context
 
@@ -37,10 +38,13 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
     except ServiceUnavailable:
         raise
     except NovaError as error:
-        LOG.warning("image %s is not wanted any more but stays: %s", image_id, error.message)
+        with about_operation(operation):
+            LOG.warning("image %s is not wanted any more but stays: %s", image_id, error.message)
     failed = bool(payload.get("failed"))
-    core.db.run(
+    ended = core.db.run(
         lambda tx: tx.operations.finish(
             operation_id, failed=failed, message="Error" if failed else None
         )
     )
+    if ended:
+        count_end(operation, failed=failed)

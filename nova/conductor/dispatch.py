@@ -14,8 +14,11 @@ from nova.db.schema.base import now
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation, StepTask
-from nova.rpc.calls import COMPUTE, CONDUCTOR
+from nova.rpc.calls import COMPUTE, CONDUCTOR, SCHEDULER
 from nova.rpc.transport import Transport
+
+#: Operations named in one wake-up, so that several schedulers share a great many.
+_WAKE = 256
 
 
 class Dispatcher:
@@ -66,11 +69,18 @@ class Dispatcher:
         return operation_id
 
     def wake(self, tx: Transaction, operation_ids: list[int], step: str = "place") -> None:
-        """Tell a conductor of operations at a conductor's step."""
-        method = "wake" if step == "place" else step
-        tx.after_commit(
-            lambda: self._transport.cast(CONDUCTOR, None, method, operation_ids)
-        )
+        """Tell who does it, once committed, of operations at a step of the control side."""
+        tx.after_commit(lambda: self.wake_now(operation_ids, step))
+
+    def wake_now(self, operation_ids: list[int], step: str = "place") -> None:
+        """The same, for operations that are committed: schedulers place, conductors do the rest."""
+        if step == "place":
+            for start in range(0, len(operation_ids), _WAKE):
+                self._transport.cast(
+                    SCHEDULER, None, "wake", operation_ids[start : start + _WAKE]
+                )
+        else:
+            self._transport.cast(CONDUCTOR, None, step, operation_ids)
 
     def enter(
         self,

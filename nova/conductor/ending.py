@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.ended import note_end
 from nova.conductor.host_table import BUILDING_STEPS
 from nova.conductor.release import Holder, release_claims
 from nova.db.engine import Transaction
@@ -19,6 +20,10 @@ from nova.objects.operation import Operation
 from nova.objects.states import RESIZED
 
 _MOVES = {"resize": "error", "migrate": "error", "live_migrate": "cancelled", "evacuate": "error"}
+#: What of an instance's system metadata a revert would need.
+_OF_A_RESIZE = frozenset(
+    {"old_flavor", "old_vm_state", "resize_quota", "old_host", "old_node", "old_topology"}
+)
 _IMAGE_FLOWS = frozenset({"snapshot", "backup", "shelve"})
 
 
@@ -38,6 +43,7 @@ def end(tx: Transaction, operation: Operation, *, failed: bool = False) -> None:
         operation.id, failed=failed, message="Error" if failed else None
     ):
         raise Overtaken
+    note_end(tx, operation, failed=failed)
 
 
 def go_on(
@@ -136,14 +142,16 @@ def _let_go(core: Holder, tx: Transaction, operation: Operation, instance: Insta
         undo_create(core, tx, instance)
     elif operation.flow == "unshelve" and instance.vm_state == "shelved_offloaded":
         release_claims(core, tx, instance)
-        tx.instances.update(instance.uuid, {"host": None, "node": None})
+        tx.instances.update(instance.uuid, {"host": None, "node": None, "topology": None})
 
 
 def undo_create(core: Holder, tx: Transaction, instance: Instance) -> None:
     """Take back the host and the addresses of a boot."""
     release_claims(core, tx, instance)
     core.networks.release(tx, [instance.uuid])
-    tx.instances.update(instance.uuid, {"network_info": (), "host": None, "node": None})
+    tx.instances.update(
+        instance.uuid, {"network_info": (), "host": None, "node": None, "topology": None}
+    )
 
 
 def abandon_all(
@@ -181,7 +189,7 @@ def without_resize(instance: Instance) -> dict[str, Any]:
     """The instance's system metadata without what a revert would need."""
     return {
         key: value for key, value in instance.system_metadata.items()
-        if key not in ("old_flavor", "old_vm_state", "resize_quota")
+        if key not in _OF_A_RESIZE
     }
 
 def end_resize(tx: Transaction, instance: Instance) -> None:

@@ -26,7 +26,7 @@ from nova.conductor.release import release_claims
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
-from nova.objects.instance import Fault, Instance
+from nova.objects.instance import Fault, Instance, RequestedNetwork
 from nova.objects.operation import Operation, StepFailure
 from nova.objects.states import (
     ACTIVE,
@@ -39,6 +39,7 @@ from nova.objects.states import (
     SOFT_DELETED,
     STOPPED,
 )
+from nova.objects.topology import GuestTopology
 
 #: What a failure writes beside the fault; None where the operation goes on instead of ending.
 Changes = dict[str, Any] | None
@@ -93,7 +94,11 @@ def _create(
         failure.retriable and tried is not None and instance.vm_state == BUILDING
         and attempt < core.config.conductor.max_attempts
     ):
-        tx.instances.transition(instance.uuid, {"task_state": SCHEDULING})
+        changes: dict[str, Any] = {"task_state": SCHEDULING}
+        if core.networks.outside is None:
+            requested = msgspec.convert(op.payload.get("networks") or (), tuple[RequestedNetwork, ...])
+            changes["network_info"] = core.networks.reserve_ports(tx, instance, requested)
+        tx.instances.transition(instance.uuid, changes)
         payload = {
             **op.payload, "tried_hosts": [*op.payload.get("tried_hosts", []), tried],
             "last_failure": failure.message[:255],
@@ -134,9 +139,36 @@ def _live_migrate(
     if op.step in ("live_migrate", "arrive"):
         _take_back(core, tx, op, instance, failure)
         return None
+    if op.step == "back" and drop_arrived(core, tx, op, instance, lost=True):
+        return None
     settle(tx, op, instance, failed_move_status(op))
     release_claims(core, tx, instance, "incoming")
-    return {"vm_state": ERROR} if op.step == "back" else {}
+    if op.step == "drop":
+        return failed_move(op, instance)
+    return {"progress": 0, **({"vm_state": ERROR} if op.step == "back" else {})}
+
+
+def drop_arrived(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, *, lost: bool
+) -> bool:
+    """Let the destination remove what arrived there, now that the source is done with taking it back.
+
+    ``lost`` says that the source could not. False where nothing arrived, or the destination does not
+    report: it removes the guest when it comes back.
+    """
+    if not op.payload.get("arrived") or not core.hosts.is_up(op.payload["dest"]):
+        return False
+    go_on(core, tx, op, instance, "drop", {**op.payload, "lost": lost})
+    return True
+
+
+def failed_move(op: Operation, instance: Instance) -> dict[str, Any]:
+    """What a server is after a move that failed: as it was, with a fault; ERROR where it is lost."""
+    reason = op.payload["failure"]
+    return {
+        "vm_state": ERROR if op.payload.get("lost") else instance.vm_state, "progress": 0,
+        "fault": Fault(reason["code"], reason["message"], now(), reason["details"]),
+    }
 
 
 def failed_move_status(op: Operation) -> str:
@@ -148,7 +180,8 @@ def _take_back(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> None:
     reason = {"code": failure.code, "message": failure.message[:255], "details": failure.details}
-    go_on(core, tx, op, instance, "back", {**op.payload, "failure": reason})
+    arrived = op.step == "arrive"
+    go_on(core, tx, op, instance, "back", {**op.payload, "failure": reason, "arrived": arrived})
 
 
 def _evacuate(
@@ -181,6 +214,7 @@ def back_on_source(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
 ) -> dict[str, Any]:
     """The rows of a reverted resize: the new side and what it added to the quota are given back."""
+    core.networks.moved(tx, instance.uuid)
     release_claims(core, tx, instance, "instance")
     tx.claims.move(instance.uuid, "outgoing", "instance")
     grown = instance.system_metadata.get("resize_quota")
@@ -189,6 +223,9 @@ def back_on_source(
     return {
         "host": op.payload["source"], "node": op.payload["source_node"],
         "system_metadata": without_resize(instance),
+        "topology": msgspec.convert(
+            instance.system_metadata.get("old_topology"), GuestTopology | None
+        ),
         **flavor_columns(msgspec.convert(op.payload["old_flavor"], Flavor)),
     }
 
@@ -199,7 +236,7 @@ def _unshelve(
     if instance.vm_state != SHELVED_OFFLOADED:
         return {}
     release_claims(core, tx, instance)
-    return {"host": None, "node": None}
+    return {"host": None, "node": None, "topology": None}
 
 
 def _shelve(

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from nova import metrics
 from nova.db.engine import Database
 from nova.db.schema.base import now
-from nova.objects.host import Claim, Service
+from nova.objects.host import Claim, HostReport, Service
 from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.table import HostTable
 
@@ -19,6 +21,13 @@ LOG = logging.getLogger(__name__)
 
 #: Steps during which a host builds a guest.
 BUILDING_STEPS = frozenset({"spawn", "migrate_in", "arrive"})
+
+#: Seconds within which a table that was rebuilt is not rebuilt for a server that finds no host.
+_JUST_NOW = 1.0
+
+
+def _nobody() -> None:
+    """There are no other processes."""
 
 
 class SchedulerTable:
@@ -35,6 +44,12 @@ class SchedulerTable:
         self._stale = True
         self._behind = False
         self._services: dict[str, Service] = {}
+        self._compared = metrics.Age()
+        self._rebuilt = float("-inf")
+        #: Tells other processes that hosts changed; set by the composition root.
+        self.announce: Callable[[], object] = _nobody
+        metrics.watch(metrics.TABLE_HOSTS, lambda: len(table))
+        metrics.watch(metrics.TABLE_AGE, self._compared.seconds)
 
     def changed(self) -> None:
         """Services, nodes or aggregates changed: rebuild before the next choice."""
@@ -63,21 +78,40 @@ class SchedulerTable:
                 building = tx.operations.building(BUILDING_STEPS)
             self._services = {s.host: s for s in services if s.binary == "nova-compute"}
             self.table.rebuild(nodes, services, aggregates, now(), self._down_after)
+            self._rebuilt = time.monotonic()
             self.table.set_building(building)
+            self._compared.now()
+
+    def look_again(self) -> None:
+        """Rebuild the table unless that was done just now: what it does not know may have come."""
+        if time.monotonic() - self._rebuilt > _JUST_NOW:
+            self.refresh(force=True)
+
+    def is_known_up(self, host: str) -> bool:
+        """Whether this process has seen the host up lately; it asks nobody."""
+        service = self._services.get(host)
+        return service is not None and service.is_up(now(), self._down_after)
 
     def _follow(self) -> None:
         with self._lock:
             self._behind = False
             with self._db.read() as tx:
-                usage = tx.nodes.usage()
+                usage = tx.nodes.usage(measured=self.scheduler.measures)
                 building = tx.operations.building(BUILDING_STEPS)
-            self.table.refresh(usage)
+                changed = self.table.refresh(usage)
+                if changed:
+                    self.table.update_topologies(tx.nodes.get_many(changed))
             self.table.set_building(building)
+            self._compared.now()
 
-    def reported(self, host: str) -> None:
-        """A host reported: only one that is new or was down changes what can be chosen."""
+    def reported(self, host: str, reports: Sequence[HostReport] = ()) -> None:
+        """A host reported: one that is new, was down or has other sizes changes what can be chosen."""
         service = self._services.get(host)
-        if service is None or not service.is_up(now(), self._down_after):
+        if (
+            service is None
+            or not service.is_up(now(), self._down_after)
+            or any(self.table.differs(report) for report in reports)
+        ):
             self.changed()
         else:
             self._services[host] = msgspec.structs.replace(service, last_seen_up=now())
@@ -86,8 +120,10 @@ class SchedulerTable:
         """Claims were given back."""
         for claim in claims:
             self.table.apply_release(
-                claim.node_id, claim.vcpus, claim.memory_mb, claim.disk_gb
+                claim.node_id, claim.vcpus, claim.memory_mb, claim.disk_gb, claim.pcpus
             )
+            if claim.topology is not None:
+                self.table.release_topology(claim.node_id, claim.topology)
 
     def is_up(self, host: str) -> bool:
         """Whether the compute service of a host reports, and nobody said that it is down."""

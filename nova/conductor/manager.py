@@ -4,27 +4,40 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nova import metrics
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
 from nova.conductor.discarding import discard_image
+from nova.conductor.ended import note_end
 from nova.conductor.ending import Overtaken, abandon, not_building, stands
 from nova.conductor.failing import fail
+from nova.conductor.guest_metadata import GuestMetadata
+from nova.conductor.host_filters import host_filters
+from nova.conductor.host_network import lease_changed, network_report, network_state
+from nova.conductor.host_reports import HostReports
+from nova.conductor.image_access import ImageAccess
+from nova.conductor.networking import Networking
 from nova.conductor.placing import Placer
 from nova.conductor.recovery import Recovery
 from nova.conductor.steps import STEPS
 from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
-from nova.errors import HostRefused
+from nova.errors import HostRefused, ServiceUnavailable
 from nova.objects.host import HostReport
+from nova.objects.host_filters import HostFilters
+from nova.objects.host_network import HostNetworkState, LeaseEvent
+from nova.objects.image_ticket import ImageTicket
 from nova.objects.instance import Instance
+from nova.objects.migration import MigrationProgress
 from nova.objects.operation import Operation, StepFailure, StepResult
-from nova.objects.states import ACTIVE, RUNNING, SHUTDOWN, STOPPED
+from nova.objects.states import ACTIVE, MIGRATING, RUNNING, SHUTDOWN, STOPPED
 
 LOG = logging.getLogger(__name__)
 
@@ -42,19 +55,31 @@ class Conductor:
         self._core = core
         self._strikes = Strikes(core)
         self.placer = Placer(core, self._strikes)
-        self.recovery = Recovery(core, self.placer, self._strikes)
+        self.networking = Networking(core, self._strikes)
+        self.reports = HostReports(core)
+        #: Where hosts with a process of their own get at images; set by the composition root.
+        self.image_access: ImageAccess | None = None
+        self.recovery = Recovery(core, self._strikes)
+        self._metadata = GuestMetadata(core.db)
+        #: Told of each step that ended well: the host, and the instance's uuid.
+        self.step_listeners: list[Callable[[str, str], object]] = []
 
     def start(self) -> None:
-        """Begin to place."""
-        self.placer.start()
+        """Begin to talk to an external network service; ``placer`` has a life of its own."""
+        self.networking.start()
 
     def stop(self) -> None:
-        """Finish the present batch."""
-        self.placer.stop()
+        """Finish what is under way."""
+        self.networking.stop()
+        self.reports.stop()
 
-    def wake(self, operation_ids: list[int]) -> None:
-        """Operations wait at a conductor's step."""
-        self.placer.put(operation_ids)
+    def allocate(self, operation_ids: list[int]) -> None:
+        """Operations wait for the ports of an external network service."""
+        self.networking.allocate(operation_ids)
+
+    def network_tasks(self, task_ids: list[int]) -> None:
+        """An external network service has to be told something."""
+        self.networking.tell(task_ids)
 
     # --- steps, reported by hosts -----------------------------------------------------------------
 
@@ -71,6 +96,23 @@ class Conductor:
             tx.instances.transition(
                 operation.instance_uuid, {"task_state": task_state},
                 task_states={action.running, *action.passes}, host=host,
+            )
+
+        self._core.db.run(write)
+
+    def migration_progress(
+        self, host: str, operation_id: int, progress: MigrationProgress
+    ) -> None:
+        """A live migration came further; shown with the migration, and in percent with the server."""
+
+        def write(tx: Transaction) -> None:
+            operation = self._own(tx, host, operation_id, "live_migrate")
+            if operation is None or operation.flow != "live_migrate":
+                return
+            tx.migrations.update(operation.payload["migration_id"], fields={"progress": progress})
+            tx.instances.transition(
+                operation.instance_uuid, {"progress": progress.percent}, task_states={MIGRATING},
+                host=host,
             )
 
         self._core.db.run(write)
@@ -103,6 +145,8 @@ class Conductor:
             self._record(tx, operation, host, "Success", None)
             not_building(self._core, tx, operation)
             complete(self._core, tx, operation, instance, result)
+            for listener in self.step_listeners:
+                tx.after_commit(functools.partial(listener, host, instance.uuid))
             return False
 
         return self._write(operation_id, host, write)
@@ -143,7 +187,8 @@ class Conductor:
     def _drop(self, tx: Transaction, operation: Operation, instance: Instance | None) -> None:
         """End an operation whose instance is gone or went another way."""
         if instance is None:
-            tx.operations.finish(operation.id, failed=True, message="Error")
+            if tx.operations.finish(operation.id, failed=True, message="Error"):
+                note_end(tx, operation, failed=True)
         else:
             abandon(self._core, tx, operation, instance)
 
@@ -193,22 +238,23 @@ class Conductor:
 
     def host_report(
         self, host: str, reports: Sequence[HostReport], running: Sequence[int]
-    ) -> None:
-        """A host lives: its sizes, and the operations it is busy with."""
+    ) -> bool:
+        """A host lives: its sizes, and the operations it is busy with.
+
+        Without sizes they are as before; answers whether the host is to tell them, as it is not known.
+        """
         if any(report.host != host for report in reports):
             raise HostRefused(f"{host} reports for another host")
+        metrics.HOST_REPORTS.inc()
+        if not reports and not self._core.hosts.is_known_up(host):
+            return True
+        self.reports.take(host, reports, running)
+        return False
 
-        def write(tx: Transaction) -> None:
-            tx.nodes.report_many(reports)
-            tx.services.report_many([("nova-compute", host, "compute")], now())
-            if running:
-                tx.operations.renew(host, running, self._core.dispatcher.lease_end())
+    def guests_seen(self, host: str, seen: dict[str, int]) -> list[str]:
+        """Compare a host's guests with what should be there; answers those to be removed, and no more.
 
-        self._core.db.run(write)
-        self._core.hosts.reported(host)
-
-    def guests_seen(self, host: str, seen: dict[str, int]) -> list[Instance]:
-        """Compare a host's guests with what should be there; answers those to be removed.
+        A host may name guests that were never there: it learns nothing about them.
 
         A guest whose power changed behind our back is shown as it is. An instance without a guest goes
         to the power state 0 and, where it should run, to stopped. What was written within the last
@@ -216,18 +262,18 @@ class Conductor:
         """
         cutoff = now() - SETTLED
 
-        def write(tx: Transaction) -> list[Instance]:
+        def write(tx: Transaction) -> list[str]:
             expected = {each.uuid: each for each in tx.instances.on_host(host)}
             for uuid, instance in expected.items():
                 if instance.updated_at < cutoff:
                     self._sync_power(tx, instance, seen.get(uuid, 0))
-            gone: list[Instance] = []
+            gone: list[str] = []
             for uuid in seen:
                 if uuid in expected:
                     continue
                 unknown = tx.instances.get(uuid, deleted=True)
                 if unknown is not None and left_behind(tx, unknown, host):
-                    gone.append(unknown)
+                    gone.append(uuid)
             # The host knows now what it has lost: it may count as up again.
             tx.migrations.complete_evacuations_from(host)
             return gone
@@ -252,6 +298,48 @@ class Conductor:
                 if each.vm_state == ACTIVE and each.task_state is None
                 and each.power_state == RUNNING
             ]
+
+    def image_ticket(
+        self, host: str, operation_id: int | None, image_id: str, store: bool
+    ) -> ImageTicket:
+        """The way to the data of an image that an operation at this host is about."""
+        if self.image_access is None:
+            raise ServiceUnavailable("Hosts of this cloud get their images in the process.")
+        return self.image_access.ticket(host, operation_id, image_id, store)
+
+    # --- metadata services on hosts -----------------------------------------------------------------
+
+    def guest_by_address(self, host: str, bridge: str | None, address: str) -> Instance | None:
+        """The server that speaks from an address (on a bridge), if the host answers for it."""
+        return self._metadata.by_address(_named(host), bridge, address)
+
+    def guest_by_uuid(self, host: str, uuid: str) -> Instance | None:
+        """The server of that uuid, if the host answers for it."""
+        return self._metadata.by_uuid(_named(host), uuid)
+
+    def set_guest_password(self, host: str, uuid: str, ciphertext: str) -> None:
+        """Keep the password that a guest of the host posted; ``Conflict`` where there is one."""
+        self._metadata.set_password(_named(host), uuid, ciphertext)
+
+    # --- networks of hosts (nova/conductor/host_network.py) ------------------------------------------
+
+    def network_state(
+        self, host: str, network_uuids: Sequence[str] | None = None
+    ) -> HostNetworkState:
+        """The networks of a host, all or those named."""
+        return network_state(self._core.db, self._core.config.network, host, network_uuids)
+
+    def host_filters(self, host: str) -> HostFilters:
+        """What a host filters, and the floating addresses that it carries."""
+        return host_filters(self._core.db, self._core.config.network, _named(host))
+
+    def network_report(self, host: str) -> None:
+        """A host's network service lives."""
+        network_report(self._core.db, host)
+
+    def lease_changed(self, host: str, event: LeaseEvent) -> bool:
+        """A DHCP lease began, goes on, or ended."""
+        return lease_changed(self._core.db, host, event)
 
     def _left_by(self, tx: Transaction, operation_id: int, host: str) -> bool:
         """Whether an operation that is over left a guest on a host that is not to be there."""
@@ -288,3 +376,10 @@ def left_behind(tx: Transaction, instance: Instance, host: str) -> bool:
         return False
     nodes = {node.id for node in tx.nodes.by_host(host)}
     return all(claim.node_id not in nodes for claim in tx.claims.by_instance(instance.uuid))
+
+
+def _named(host: str) -> str:
+    """The host's name; only the control side itself, in this process, may ask without one."""
+    if not host:
+        raise HostRefused("A host has to say which one it is.")
+    return host

@@ -6,13 +6,13 @@ from __future__ import annotations
 import datetime
 import logging
 
+from nova import metrics
 from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
 from nova.conductor.discarding import discard_image
+from nova.conductor.ended import about_operation, note_end
 from nova.conductor.ending import Overtaken, abandon, not_building, stands, undo_create
 from nova.conductor.failing import fail
-from nova.conductor.placing import Placer
-from nova.conductor.steps import STEPS
 from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
@@ -29,6 +29,7 @@ _REMOVALS = frozenset(
         ("delete", "destroy"), ("delete", "clean"), ("force_delete", "destroy"),
         ("force_delete", "clean"), ("soft_delete", "run"), ("soft_delete", "clean"),
         ("confirm_resize", "forget"), ("revert_resize", "destroy"), ("live_migrate", "leave"),
+        ("live_migrate", "drop"),
     }
 )
 
@@ -36,10 +37,11 @@ _REMOVALS = frozenset(
 class Recovery:
     """Looks for open operations that nobody is busy with."""
 
-    def __init__(self, core: ConductorCore, placer: Placer, strikes: Strikes) -> None:
+    def __init__(self, core: ConductorCore, strikes: Strikes) -> None:
         self._core = core
-        self._placer = placer
         self._strikes = strikes
+        #: When this process last looked.
+        self.last_run = metrics.Age()
 
     def run(self, *, everything: bool = False) -> int:
         """Bring lost operations on; returns how many.
@@ -50,15 +52,24 @@ class Recovery:
         moment = None if everything else now()
         with self._core.db.read() as tx:
             lost = tx.operations.unfinished(expired_at=moment)
+        placements = [each.id for each in lost if each.step == "place"]
+        if placements:
+            self._core.dispatcher.wake_now(placements)
         for operation in lost:
-            try:
-                self._resume(operation, moment)
-            except Exception as error:
-                LOG.exception("resuming operation %d failed", operation.id)
-                self._strikes.strike(operation.id, error)
+            if operation.step == "place":
+                continue
+            with about_operation(operation):
+                try:
+                    self._resume(operation, moment)
+                except Exception as error:
+                    LOG.exception("resuming operation %d failed", operation.id)
+                    self._strikes.strike(operation.id, error)
         freed = self._core.db.run(self._free_stranded)
         if lost or freed:
             LOG.info("resumed %d operations, freed %d instances", len(lost), freed)
+            metrics.OPERATIONS_RECOVERED.inc(len(lost) + freed)
+        metrics.LAST_RECOVERY.set_to_current_time()
+        self.last_run.now()
         return len(lost) + freed
 
     def _resume(self, operation: Operation, expired_at: datetime.datetime | None) -> None:
@@ -68,20 +79,18 @@ class Recovery:
         if step == "discard":
             discard_image(self._core, operation.id)
             return
-        if STEPS[operation.flow, step].where == "conductor":
-            self._placer.put([operation.id])
-            return
 
         def write(tx: Transaction) -> None:
             instance = tx.instances.get(operation.instance_uuid, lock=True)
             if instance is None:
-                tx.operations.finish(operation.id, failed=True, message="Error")
+                if tx.operations.finish(operation.id, failed=True, message="Error"):
+                    note_end(tx, operation, failed=True)
                 return
             if not stands(operation, instance):
                 abandon(self._core, tx, operation, instance)
                 return
             host = operation.host
-            if host is not None and self._core.hosts.is_up(host):
+            if step == "allocate" or (host is not None and self._core.hosts.is_up(host)):
                 self._core.dispatcher.enter(
                     tx, operation, instance, step, resumed=True, lease_before=expired_at
                 )

@@ -3,26 +3,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from nova.db.engine import Transaction
+from nova.errors import NovaError
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation
 from nova.objects.request_spec import RequestSpec
 from nova.objects.server_group import ServerGroup
+from nova.topology.devices import Alias
+from nova.topology.requests import topology_request
 
 
 def specs_for(
-    tx: Transaction, wanted: Sequence[tuple[Operation, Instance]]
-) -> list[RequestSpec]:
-    """One spec for each operation, with groups and hinted hosts looked up for all of them at once."""
+    tx: Transaction,
+    wanted: Sequence[tuple[Operation, Instance]],
+    aliases: Callable[[], Mapping[str, Alias]],
+) -> list[RequestSpec | NovaError]:
+    """One spec for each operation, with groups and hinted hosts looked up for all of them at once.
+
+    ``aliases`` are those of PCI devices. An error stands for what cannot be asked for any more, as where
+    an alias is gone.
+    """
     groups = _groups(tx, [instance for _op, instance in wanted])
     hinted = _hinted_hosts(tx, [instance for _op, instance in wanted])
-    return [_spec(op, instance, groups, hinted) for op, instance in wanted]
+    specs: list[RequestSpec | NovaError] = []
+    for op, instance in wanted:
+        try:
+            specs.append(_spec(op, instance, groups, hinted, aliases))
+        except NovaError as error:
+            specs.append(error)
+    return specs
 
 
 def _groups(
@@ -61,6 +76,7 @@ def _spec(
     instance: Instance,
     groups: dict[str, tuple[ServerGroup, tuple[str, ...]]],
     hinted: dict[str, str],
+    aliases: Callable[[], Mapping[str, Alias]],
 ) -> RequestSpec:
     payload = operation.payload
     hints = {key: _as_list(value) for key, value in (instance.scheduler_hints or {}).items()}
@@ -85,6 +101,7 @@ def _spec(
         same_host=_hosts(hints, "same_host", hinted),
         different_host=_hosts(hints, "different_host", hinted),
         root_on_volume=not instance.image_ref,
+        topology=topology_request(flavor, instance.image_properties, aliases),
         **values,
     )
 

@@ -3,7 +3,8 @@
 
 ``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest``
 are the two sides of a move and ``other`` one more host with a guest to remove, named in the operation's
-payload. ``back`` follows a failed move: the source takes the guest back. ``discard`` deletes an image that
+payload. ``back`` follows a failed move: the source takes the guest back; then the destination of a live
+migration drops (``drop``) what arrived. ``discard`` deletes an image that
 is not wanted any more. ``event`` is the public name of the step in
 os-instance-actions (the original's names).
 """
@@ -43,6 +44,8 @@ _COLD_MIGRATE = (
 FLOWS: dict[str, tuple[Step, ...]] = {
     "create": (
         Step("place", "conductor", "conductor_schedule_instances"),
+        # Only where the network service is not ours: it is not asked inside a transaction.
+        Step("allocate", "conductor", "conductor_allocate_networks"),
         Step("spawn", "host", "compute__do_build_and_run_instance"),
     ),
     "delete": _DELETE,
@@ -91,6 +94,7 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         Step("arrive", "dest", "compute_post_live_migration_at_destination"),
         Step("leave", "source", "compute_post_live_migration"),
         Step("back", "source", "compute_rollback_live_migration"),
+        Step("drop", "dest", "compute_rollback_live_migration_at_destination"),
     ),
     "evacuate": (
         Step("place", "conductor", "conductor_rebuild_instance"),

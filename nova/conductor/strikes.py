@@ -7,7 +7,9 @@ import logging
 import threading
 from collections import Counter
 
+from nova import metrics
 from nova.conductor.core import ConductorCore
+from nova.conductor.ended import about_operation_id, note_end
 from nova.conductor.ending import Overtaken, abandon
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
@@ -36,12 +38,14 @@ class Strikes:
         """
         if isinstance(error, DatabaseBusy | ServiceUnavailable):
             return
+        metrics.OPERATIONS_STRUCK.inc()
         with self._lock:
             self._count[operation_id] += 1
             if self._count[operation_id] < MOST:
                 return
             del self._count[operation_id]
-        LOG.error("operation %d is given up: %s", operation_id, error)
+        with about_operation_id(self._core.db, operation_id):
+            LOG.error("operation %d is given up: %s", operation_id, error)
         text = f"Unexpected {type(error).__name__}; the operation was given up"
         try:
             self._core.db.run(lambda tx: self._give_up(tx, operation_id, text))
@@ -54,7 +58,8 @@ class Strikes:
             return
         instance = tx.instances.get(operation.instance_uuid, lock=True)
         if instance is None:
-            tx.operations.finish(operation_id, failed=True, message="Error")
+            if tx.operations.finish(operation_id, failed=True, message="Error"):
+                note_end(tx, operation, failed=True)
             return
         abandon(self._core, tx, operation, instance, keep_claims=True)
         tx.instances.transition(

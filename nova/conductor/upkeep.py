@@ -57,6 +57,9 @@ def upkeep_tasks(core: ConductorCore, operations: Operations) -> list[PeriodicTa
         PeriodicTask("console-tokens", core.config.consoleauth.token_ttl, lambda: purge(core.db)),
         PeriodicTask("host-messages", 60, lambda: forget_messages(core.db)),
     ]
+    prober = core.networks.prober
+    if prober is not None:
+        tasks.append(PeriodicTask("probe-addresses", core.config.network.probe_interval, prober.run))
     if default.instance_usage_audit:
         tasks.append(PeriodicTask("usage-audit", conductor.upkeep_interval, lambda: audit_usage(core)))
     if default.reclaim_instance_interval > 0:
@@ -162,11 +165,14 @@ class ClaimsAudit:
             self.repaired += repairs.count
             metrics.CLAIMS_REPAIRED.labels("orphan").inc(len(repairs.orphans))
             metrics.CLAIMS_REPAIRED.labels("sum").inc(len(repairs.nodes))
+            metrics.CLAIMS_REPAIRED.labels("missing").inc(len(repairs.missing))
+            metrics.CLAIMS_REPAIRED.labels("topology").inc(len(repairs.topologies))
             self._core.hosts.changed()
             LOG.warning(
-                "the audit of claims gave back %d claims of no instance and put right the sums of "
-                "%d nodes; %d repairs since the start", len(repairs.orphans), len(repairs.nodes),
-                self.repaired,
+                "the audit of claims gave back %d claims of no instance, made %d that instances lacked, "
+                "put right the sums of %d nodes and the used CPUs, pages and devices of %d; %d repairs "
+                "since the start", len(repairs.orphans), len(repairs.missing), len(repairs.nodes),
+                len(repairs.topologies), self.repaired,
             )
         return repairs.count
 

@@ -21,6 +21,10 @@ class ComputeHostSection:
     vcpu_pin_set: str | None = option(
         None, "Host CPUs that guests may run on, such as 4-12,^8,15; all where not set."
     )
+    reserved_huge_pages: tuple[str, ...] = option(
+        (), "Huge pages that guests may not have, as node:0,size:2048,count:64 or size:1GB. May be given "
+        "several times.", multi=True,
+    )
     force_config_drive: bool = option(False, "Give every guest a config drive.")
     mkisofs_cmd: str = option("genisoimage", "Program that builds config drives.")
     default_ephemeral_format: str = option(

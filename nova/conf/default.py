@@ -71,9 +71,10 @@ class DefaultSection:
     disk_allocation_ratio: float = option(1.0, "Virtual per physical disk.", minimum=0.0)
     reserved_host_memory_mb: int = option(512, "Memory kept for the host, MiB.", minimum=0)
     reserved_host_disk_mb: int = option(0, "Disk kept for the host, MiB.", minimum=0)
-    instance_usage_audit_period: str = option(
-        "month", "Period of the usage audit.", choices=("hour", "day", "month", "year")
+    instance_usage_audit: bool = option(
+        False, "Record at the end of each period how many servers each host had in it."
     )
-    debug: bool = option(False, "Log at DEBUG.")
-    log_file: str | None = option(None, "File to log to; standard error where not set.")
-    log_dir: str | None = option(None, "Directory of log_file.")
+    instance_usage_audit_period: str = option(
+        "month", "Period of the usage audit: hour, day, month or year, and where it begins, such as "
+        "month@15, hour@30, day@18, year@7.",
+    )

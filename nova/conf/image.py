@@ -32,3 +32,7 @@ class ImageSection:
         25, "Images on a page of a list that names no limit.", minimum=1
     )
     api_limit_max: int = option(1000, "Most images on a page of a list.", minimum=1)
+    host_url: str | None = option(
+        None, "Address under which compute hosts reach this image API, such as http://controller:9292; "
+        "http://$my_ip:$listen_port where not set.",
+    )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,18 @@ from nova.conf import (
     compute_host,
     conductor,
     console,
+    console_proxy,
     database,
     default,
     fake,
+    glance,
     host_identity,
     identity,
     image,
+    keystone,
     libvirt,
     log,
+    messaging,
     metadata,
     metrics,
     network,
@@ -30,6 +35,7 @@ from nova.conf import (
     pci,
     policy,
     quota,
+    rabbit,
     scheduler,
 )
 from nova.conf.section import options_of, read
@@ -54,11 +60,14 @@ class Config:
     libvirt: libvirt.LibvirtSection
     log: log.LogSection
     metrics: metrics.MetricsSection
+    auth: keystone.AuthStrategySection
+    keystone: keystone.KeystoneAuthtokenSection
+    glance: glance.GlanceSection
     host_identity: host_identity.HostIdentitySection
     identity: identity.IdentitySection
     image: image.ImageSection
     policy: policy.PolicySection
-    metadata: metadata.MetadataSection
+    metadata_service: metadata.MetadataSection
     api: metadata.ApiMetadataSection
     metadata_proxy: metadata.NeutronProxySection
     consoleauth: console.ConsoleAuthSection
@@ -66,6 +75,12 @@ class Config:
     spice: console.SpiceSection
     serial_console: console.SerialConsoleSection
     mks: console.MksSection
+    console_daemon: console_proxy.ConsoleProxySection
+    console_access: console_proxy.ConsoleAccessSection
+    console_session: console_proxy.ConsoleSessionSection
+    vnc_security: console_proxy.VncSecuritySection
+    messaging: messaging.MessagingSection
+    rabbit: rabbit.RabbitSection
 
 
 SECTIONS: dict[str, tuple[str, type[Any]]] = {
@@ -84,11 +99,14 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "libvirt": (libvirt.GROUP, libvirt.LibvirtSection),
     "log": (log.GROUP, log.LogSection),
     "metrics": (metrics.GROUP, metrics.MetricsSection),
+    "auth": ("DEFAULT", keystone.AuthStrategySection),
+    "keystone": (keystone.GROUP, keystone.KeystoneAuthtokenSection),
+    "glance": (glance.GROUP, glance.GlanceSection),
     "host_identity": (host_identity.GROUP, host_identity.HostIdentitySection),
     "identity": (identity.GROUP, identity.IdentitySection),
     "image": (image.GROUP, image.ImageSection),
     "policy": (policy.GROUP, policy.PolicySection),
-    "metadata": (metadata.GROUP, metadata.MetadataSection),
+    "metadata_service": (metadata.GROUP, metadata.MetadataSection),
     "api": (metadata.API_GROUP, metadata.ApiMetadataSection),
     "metadata_proxy": (metadata.NEUTRON_GROUP, metadata.NeutronProxySection),
     "consoleauth": (console.CONSOLEAUTH_GROUP, console.ConsoleAuthSection),
@@ -96,6 +114,12 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "spice": (console.SPICE_GROUP, console.SpiceSection),
     "serial_console": (console.SERIAL_GROUP, console.SerialConsoleSection),
     "mks": (console.MKS_GROUP, console.MksSection),
+    "console_daemon": (console_proxy.GROUP, console_proxy.ConsoleProxySection),
+    "console_access": (console_proxy.CONSOLE_GROUP, console_proxy.ConsoleAccessSection),
+    "console_session": (console_proxy.SESSION_GROUP, console_proxy.ConsoleSessionSection),
+    "vnc_security": (console_proxy.VNC_GROUP, console_proxy.VncSecuritySection),
+    "messaging": (messaging.GROUP, messaging.MessagingSection),
+    "rabbit": (rabbit.GROUP, rabbit.RabbitSection),
 }
 
 
@@ -107,6 +131,8 @@ def load(
     Two sections may live in one oslo.config group (network options are in DEFAULT, as in Kilo).
     Raises ``oslo_config.cfg.Error`` with the option's name for a value of the wrong type.
     """
+    # A former name is told once the log is open, by nova.conf.check.
+    logging.getLogger("oslo_config.cfg").setLevel(logging.ERROR)
     conf = cfg.ConfigOpts()
     for group, section in SECTIONS.values():
         conf.register_opts(options_of(section), group=None if group == "DEFAULT" else group)

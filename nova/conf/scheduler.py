@@ -21,6 +21,8 @@ DEFAULT_FILTERS = (
     "DifferentHostFilter",
     "ServerGroupAntiAffinityFilter",
     "ServerGroupAffinityFilter",
+    "NUMATopologyFilter",
+    "PciPassthroughFilter",
 )
 
 
@@ -65,6 +67,18 @@ class SchedulerSection:
     hypervisor_version_weight_multiplier: float = option(1.0, "Weight of newer hypervisors.")
     build_failure_weight_multiplier: float = option(
         1000000.0, "Weight against hosts whose last builds failed.", minimum=0.0
+    )
+    pci_weight_multiplier: float = option(
+        1.0, "Weight of hosts with few free PCI devices: others are kept for those who need them.",
+        minimum=0.0,
+    )
+    image_props_weight_multiplier: float = option(
+        0.0, "Weight of hosts whose servers come from images with the same properties; negative spreads "
+        "them.",
+    )
+    image_props_weight_setting: tuple[str, ...] = option(
+        (), "ImagePropertiesWeigher: the properties that count and how much, as name=weight; all alike "
+        "where not set.",
     )
     load_hash_weight_multiplier: float = option(
         1.0, "Weight of LoadAndHashWeigher where other weighers are on as well."

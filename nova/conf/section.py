@@ -25,16 +25,18 @@ def option(
     choices: tuple[str, ...] | None = None,
     secret: bool = False,
     old: tuple[str, ...] = (),
+    multi: bool = False,
 ) -> Any:
     """Declare one option: its default, what it means, and its bounds.
 
-    ``old`` lists former names as ``group.name``; they are still read.
+    ``old`` lists former names as ``group.name``; they are still read. A ``multi`` option may be given
+    several times; its values may hold commas.
     """
     return dataclasses.field(
         default=default,
         metadata={
             "help": help_text, "min": minimum, "max": maximum, "choices": choices,
-            "secret": secret, "old": old,
+            "secret": secret, "old": old, "multi": multi,
         },
     )
 
@@ -66,6 +68,8 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> cfg.Opt:
         return cfg.FloatOpt(
             field.name, default=default, min=facts["min"], max=facts["max"], **common
         )
+    if facts["multi"]:
+        return cfg.MultiStrOpt(field.name, default=list(default), **common)
     if hint == tuple[str, ...]:
         return cfg.ListOpt(field.name, default=list(default), **common)
     if hint == dict[str, str]:

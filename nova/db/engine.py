@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from nova import metrics
-from nova.errors import DatabaseBusy
+from nova.errors import DatabaseAway, DatabaseBusy
 
 if TYPE_CHECKING:
     from nova.db.stores.aggregates import AggregateStore
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nova.db.stores.floating_ips import FloatingIPStore
     from nova.db.stores.floating_pools import FloatingPoolStore
     from nova.db.stores.guest_addresses import GuestAddresses
+    from nova.db.stores.host_filters import HostFilterStore
     from nova.db.stores.host_identity import HostIdentityStore
     from nova.db.stores.host_networks import HostNetworkStore
     from nova.db.stores.identity import IdentityStore
@@ -51,10 +52,13 @@ if TYPE_CHECKING:
     from nova.db.stores.nodes import NodeStore
     from nova.db.stores.operations import OperationStore
     from nova.db.stores.ports import PortStore
+    from nova.db.stores.probes import ProbeStore
     from nova.db.stores.quotas import QuotaStore
+    from nova.db.stores.routers import RouterStore
     from nova.db.stores.security_groups import SecurityGroupStore
     from nova.db.stores.server_groups import ServerGroupStore
     from nova.db.stores.services import ServiceStore
+    from nova.db.stores.subnet_pools import SubnetPoolStore
     from nova.db.stores.usage import UsageStore
     from nova.db.stores.usage_audits import UsageAuditStore
 
@@ -67,6 +71,9 @@ _ATTEMPTS = 8
 _PAUSE = 0.01
 #: MariaDB: "Deadlock found when trying to get lock"; a Galera node answers the same at the commit.
 _MARIADB_DEADLOCK = 1213
+#: MariaDB: shutdown in progress, server going down, and the client's own: cannot connect, gone, lost, no
+#: packet (pymysql: InterfaceError 0).
+_MARIADB_AWAY = frozenset({0, 1053, 1077, 1080, 2002, 2003, 2006, 2013, 2014, 2055})
 #: PostgreSQL, appendix A: serialization_failure, deadlock_detected.
 _POSTGRESQL_DEADLOCKS = frozenset({"40001", "40P01"})
 
@@ -129,6 +136,20 @@ class Transaction:
         from nova.db.stores.console_tokens import ConsoleTokenStore
 
         return ConsoleTokenStore(self.connection)
+
+    @cached_property
+    def routers(self) -> RouterStore:
+        """Routers that projects made."""
+        from nova.db.stores.routers import RouterStore
+
+        return RouterStore(self.connection)
+
+    @cached_property
+    def subnet_pools(self) -> SubnetPoolStore:
+        """Ranges that subnets are cut from."""
+        from nova.db.stores.subnet_pools import SubnetPoolStore
+
+        return SubnetPoolStore(self.connection)
 
     @cached_property
     def network_tasks(self) -> NetworkTaskStore:
@@ -220,6 +241,20 @@ class Transaction:
         from nova.db.stores.host_networks import HostNetworkStore
 
         return HostNetworkStore(self.connection)
+
+    @cached_property
+    def host_filters(self) -> HostFilterStore:
+        """What hosts filter, and the floating addresses that they carry."""
+        from nova.db.stores.host_filters import HostFilterStore
+
+        return HostFilterStore(self.connection)
+
+    @cached_property
+    def probes(self) -> ProbeStore:
+        """Addresses that are looked for on the wire."""
+        from nova.db.stores.probes import ProbeStore
+
+        return ProbeStore(self.connection)
 
     @cached_property
     def ports(self) -> PortStore:
@@ -330,8 +365,13 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that only reads; it sees one consistent state."""
-        with self.engine.connect() as connection:
-            yield Transaction(connection)
+        try:
+            with self.engine.connect() as connection:
+                yield Transaction(connection)
+        except DBAPIError as error:
+            if not self.single_writer and _is_away(error):
+                raise DatabaseAway from error
+            raise
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -351,6 +391,8 @@ class Database:
             if not self.single_writer and _is_deadlock(error):
                 metrics.DEADLOCKS.inc()
                 raise DatabaseBusy from error
+            if not self.single_writer and _is_away(error):
+                raise DatabaseAway from error
             raise
         if message is not None:
             message.noted = True
@@ -386,6 +428,19 @@ class Database:
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether the server cannot be reached, ends, or went while the transaction ran."""
+    if error.connection_invalidated:
+        return True
+    cause = error.orig
+    state = getattr(cause, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in ("08", "57")
+    if type(cause).__module__.startswith("psycopg"):
+        return type(cause).__name__ == "OperationalError"
+    return bool(cause is not None and cause.args and cause.args[0] in _MARIADB_AWAY)
 
 
 def _is_deadlock(error: BaseException | None) -> bool:

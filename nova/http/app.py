@@ -17,10 +17,10 @@ from typing import Any
 import falcon
 import msgspec
 
-from nova import errors
+from nova import errors, log, metrics
 
 LOG = logging.getLogger(__name__)
-ACCESS = logging.getLogger("nova.access")
+ACCESS = log.ACCESS
 
 #: Largest JSON body, bytes; the original's `max_request_body_size` default (oslo.middleware).
 MAX_BODY = 114688
@@ -37,30 +37,38 @@ def new_request_id() -> str:
 
 
 class RequestLog:
-    """Gives every request its id and writes one access line for it."""
+    """Gives every request its id, writes one access line for it and counts it for its face."""
+
+    def __init__(self, face: str) -> None:
+        self._face = face
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Name the request."""
         context = req.context
         context.request_id = new_request_id()
         context.started = time.perf_counter()
+        log.belongs_to(context.request_id)
         resp.set_header("x-openstack-request-id", context.request_id)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
     ) -> None:
         """One line per request, at INFO."""
+        elapsed = time.perf_counter() - req.context.started
+        status = resp.status_code
+        metrics.request_answered(self._face, req.method, status, elapsed)
         if ACCESS.isEnabledFor(logging.INFO):
-            elapsed = time.perf_counter() - req.context.started
-            ACCESS.info(
-                "%s %s %s %s %.1f ms", req.context.request_id, req.method, req.relative_uri,
-                resp.status_code, elapsed * 1000,
-            )
+            ACCESS.info("%s %s %s %.1f ms", req.method, req.relative_uri, status, elapsed * 1000)
 
 
-def make_app(render_error: ErrorRenderer, middleware: list[Any] | None = None) -> Any:
-    """A Falcon WSGI application whose errors all come out through ``render_error``."""
-    app = falcon.App(middleware=[RequestLog(), *(middleware or [])])
+def make_app(
+    render_error: ErrorRenderer, middleware: list[Any] | None = None, *, face: str = "other"
+) -> Any:
+    """A Falcon WSGI application whose errors all come out through ``render_error``.
+
+    Its requests are counted under ``face``.
+    """
+    app = falcon.App(middleware=[RequestLog(face), *(middleware or [])])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_qs_csv = False
     app.req_options.keep_blank_qs_values = True
@@ -86,7 +94,7 @@ def make_app(render_error: ErrorRenderer, middleware: list[Any] | None = None) -
     def on_bug(
         req: falcon.Request, resp: falcon.Response, error: Exception, _params: object
     ) -> None:
-        LOG.exception("%s %s %s failed", req.context.request_id, req.method, req.path)
+        LOG.exception("%s %s failed", req.method, req.path)
         answer(
             req, resp,
             errors.NovaError(

@@ -9,6 +9,7 @@ import falcon
 import msgspec
 
 from nova.errors import Unauthorized
+from nova.log import belongs_to
 from nova.objects.context import RequestContext
 
 
@@ -46,7 +47,9 @@ class TokenMiddleware:
             if req.path.rstrip("/") in self._public:
                 return
             raise self._refusal() from None
-        req.context.caller = msgspec.structs.replace(caller, request_id=req.context.request_id)
+        request_id = req.context.request_id
+        belongs_to(request_id, caller.user_id, caller.project_id)
+        req.context.caller = msgspec.structs.replace(caller, request_id=request_id)
 
     def _refusal(self) -> Unauthorized:
         error = Unauthorized("The request you have made requires authentication.")

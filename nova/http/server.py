@@ -13,7 +13,7 @@ import socket
 import threading
 from typing import Any
 
-from granian._granian import ListenerSpec, WorkerSignal
+from granian._granian import ListenerSpec, SocketHolder, WorkerSignal
 from granian.server.common import HTTP1Settings, HTTPModes, Loops, RuntimeModes, TaskImpl
 from granian.server.mt import MTServer
 
@@ -23,6 +23,9 @@ LOG = logging.getLogger(__name__)
 
 #: Threads at most; those beyond a server's slots wait for bodies, and are made when they are needed.
 _THREADS = 256
+_BACKLOG = 1024
+#: Linux's ip(7); the socket module of Python 3.11 has no name for it.
+_IP_FREEBIND = 15
 
 
 class HttpServer:
@@ -30,12 +33,16 @@ class HttpServer:
 
     def __init__(
         self, name: str, app: WSGIApp, host: str, port: int, *, threads: int = 8,
-        patience: float = 20.0,
+        patience: float = 20.0, device: str | None = None,
     ) -> None:
-        """``threads`` requests run at a time; a client may take ``patience`` seconds for a body's part."""
+        """``threads`` requests run at a time; a client may take ``patience`` seconds for a body's part.
+
+        With ``device`` only what comes on that network interface is heard; the address need not be there.
+        """
         self.name = name
         self.host = host
         self.port = port
+        self._device = device
         self._app = SlowClients(app, port, threads, patience)
         self._signal = WorkerSignal()
         self._thread: threading.Thread | None = None
@@ -45,8 +52,11 @@ class HttpServer:
 
         Raises ``OSError`` with the address in its text when the port is taken.
         """
-        _refuse_taken_port(self.host, self.port)
-        listener = ListenerSpec(self.host, self.port, 1024).build()
+        if self._device is None:
+            _refuse_taken_port(self.host, self.port)
+            listener = ListenerSpec(self.host, self.port, _BACKLOG).build()
+        else:
+            listener = _on_device(self._device, self.host, self.port)
         no_tls: tuple[Any, ...] = (False, None, None, None, "tls1.2", None, [], False)
         self._thread = threading.Thread(
             name=f"http-{self.name}",
@@ -70,6 +80,27 @@ class HttpServer:
         self._signal.set()
         self._thread.join(timeout)
         self._thread = None
+
+
+def _on_device(device: str, host: str, port: int) -> Any:
+    """A listener that is reached through one network interface alone, and answers through it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Beside the listener for all interfaces, as whose group the kernel does not count it.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
+        bound.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+        bound.setblocking(False)
+        return SocketHolder(bound.detach(), False, _BACKLOG)  # type: ignore[call-arg]
+    except OSError as error:
+        bound.close()
+        raise OSError(
+            error.errno, f"cannot listen on {host}:{port} of {device}: {error.strerror}"
+        ) from None
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

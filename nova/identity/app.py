@@ -66,7 +66,7 @@ class IdentityMiddleware:
 
 def make_identity_app(service: IdentityService) -> Any:
     """The identity API, v3 and v2.0, of ``service``."""
-    app = make_app(_render_error, [IdentityMiddleware()])
+    app = make_app(_render_error, [IdentityMiddleware()], face="identity")
     for path, resource, suffix in (*_v3_routes(service), *_grant_routes(service)):
         _add(app, path, resource, suffix)
     for path, resource, suffix in v2_routes(service):

@@ -14,11 +14,12 @@ from nova.http.app import make_app
 from nova.http.auth import Authenticator, TokenMiddleware
 from nova.image import discovery, resources, transfer
 from nova.image.service import ImageService
+from nova.image.tickets import ImageTickets, TicketMiddleware
 
 PUBLIC = frozenset({"", "/versions", "/v2"})
 
 
-def _render_error(error: NovaError, _req: falcon.Request) -> bytes:
+def render_error(error: NovaError, _req: falcon.Request) -> bytes:
     """Glance answers HTML here; clients read the status, and of JSON the message."""
     try:
         title = HTTPStatus(error.status).phrase
@@ -29,9 +30,22 @@ def _render_error(error: NovaError, _req: falcon.Request) -> bytes:
     )
 
 
-def make_image_app(service: ImageService, authenticator: Authenticator, identity_url: str) -> Any:
-    """The WSGI application; ``identity_url`` is where a caller without a token is sent."""
-    app = make_app(_render_error, [TokenMiddleware(authenticator, identity_url, PUBLIC)])
+def make_image_app(
+    service: ImageService,
+    authenticator: Authenticator,
+    identity_url: str,
+    tickets: ImageTickets | None = None,
+) -> Any:
+    """The WSGI application; ``identity_url`` is where a caller without a token is sent.
+
+    With ``tickets`` compute hosts may show one of these in place of a token.
+    """
+    middleware: Any = TokenMiddleware(authenticator, identity_url, PUBLIC)
+    if tickets is not None:
+        middleware = TicketMiddleware(tickets, middleware)
+    app = make_app(
+        render_error, [middleware], face="image"
+    )
     image = "/v2/images/{image_id}"
     routes: dict[str, object] = {
         "/": discovery.Versions(300),

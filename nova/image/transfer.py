@@ -33,13 +33,14 @@ def _declared_size(req: falcon.Request) -> int | None:
     return size
 
 
-def _require_octets(req: falcon.Request) -> None:
+def require_octets(req: falcon.Request) -> None:
+    """Raise ``UnsupportedMediaType`` for a body that does not say that it is image data."""
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     if media_type != "application/octet-stream":
         raise UnsupportedMediaType("Image data must have Content-Type application/octet-stream.")
 
 
-def _chunks(req: falcon.Request) -> Iterator[bytes]:
+def chunks(req: falcon.Request) -> Iterator[bytes]:
     """The body as it comes in; a body of declared length ends there at the latest."""
     stream = req.stream if req.content_length is None else req.bounded_stream
     while True:
@@ -60,8 +61,8 @@ class ImageFile:
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, image_id: str) -> None:
         """Upload."""
-        _require_octets(req)
-        self._data.upload(req.context.caller, image_id, _chunks(req), _declared_size(req))
+        require_octets(req)
+        self._data.upload(req.context.caller, image_id, chunks(req), _declared_size(req))
         resp.status = 204
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, image_id: str) -> None:
@@ -92,8 +93,8 @@ class ImageStage:
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, image_id: str) -> None:
         """Take data that an import will use."""
-        _require_octets(req)
-        self._data.stage(req.context.caller, image_id, _chunks(req), _declared_size(req))
+        require_octets(req)
+        self._data.stage(req.context.caller, image_id, chunks(req), _declared_size(req))
         resp.status = 204
 
 

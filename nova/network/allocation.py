@@ -38,10 +38,15 @@ from nova.network.cards import (
     Plan,
     has_port,
     may_use,
+    ports_of,
     row_with,
 )
 from nova.network.catalog import NetworkCatalog, NetworkSnapshot
+from nova.network.filter_refreshes import addresses_changed, members_changed
 from nova.network.manager import manager_named
+from nova.network.outside import OutsideNetworks
+from nova.network.probing import AddressesUnprobed, AddressProber
+from nova.network.refreshes import NetworkRefreshes
 from nova.objects.instance import Address, Instance, RequestedNetwork, Vif
 from nova.objects.network import FixedIP, InterfaceAddress, Network
 
@@ -52,7 +57,17 @@ _MAC_ATTEMPTS = 5
 
 
 class NetworkAllocator:
-    """Allocates from the database; one for the whole process, safe for any number of threads."""
+    """Allocates from the database; one for the whole process, safe for any number of threads.
+
+    ``outside`` is the network service that is asked instead, where there is one
+    (``nova.network.external``).
+    """
+
+    outside: OutsideNetworks | None = None
+    #: Tells hosts of what changed; None where hosts do not set up networks.
+    refreshes: NetworkRefreshes | None = None
+    #: Looks for addresses before guests get them; None where no host can.
+    prober: AddressProber | None = None
 
     def __init__(self, section: NetworkSection) -> None:
         self._manager = manager_named(section.network_manager)
@@ -89,15 +104,33 @@ class NetworkAllocator:
         self._find_named(tx, [card for card in cards if card.port is None])
         return [card.network for card in cards]
 
+    def reserve_ports(
+        self, tx: Transaction, instance: Instance, requested: Sequence[RequestedNetwork] | None
+    ) -> tuple[Vif, ...]:
+        """Bind the ports that a boot asks for, so that no other boot gets them; returns its cards.
+
+        The other cards come with ``allocate_many``. Raises ``Conflict`` for one that has a server.
+        """
+        ports = [each for each in requested or () if each.port_id is not None]
+        for each in ports:
+            card = self._port_card(tx, instance.project_id, each.port_id or "", each.tag)
+            assert card.port is not None
+            if not tx.ports.bind(card.port, instance.uuid, each.tag, None):
+                raise Conflict(f"Port {each.port_id} is still in use.")
+        return self.vifs_of(tx, [instance.uuid])[instance.uuid] if ports else ()
+
     # -- boots -------------------------------------------------------------------------------------
 
     def allocate_many(
-        self, tx: Transaction, wanted: Sequence[AllocationRequest]
+        self, tx: Transaction, wanted: Sequence[AllocationRequest], *, probed_only: bool = False
     ) -> list[tuple[Vif, ...] | NovaError]:
         """Give every instance its cards and addresses; the answers are in the order of ``wanted``.
 
         An instance that has its cards already gets them back unchanged. One that cannot be served
         gets the error as its value, and holds nothing.
+
+        With ``probed_only`` raises ``AddressesUnprobed`` where an address would be given that nobody has
+        looked for on the wire; the transaction is to be given up then, and repeated after the probe.
         """
         answers: dict[str, tuple[Vif, ...] | NovaError] = {}
         plans: list[Plan] = []
@@ -113,11 +146,16 @@ class NetworkAllocator:
                 answers[request.instance_uuid] = error
         # Also those whose networks are gone: they may have their cards from an earlier try.
         existing = self._name_cards(tx, [each.instance_uuid for each in wanted], plans)
+        for plan in plans:
+            held = existing.get(plan.request.instance_uuid, ())
+            if held and {each.vif_uuid for each in held} <= ports_of(plan):
+                # Its ports are reserved for it, and that is all that it has so far.
+                del existing[plan.request.instance_uuid]
         if existing:
             answers.update(self._vifs(tx, existing))
             plans = [plan for plan in plans if plan.request.instance_uuid not in existing]
         if plans:
-            self._take_addresses(tx, plans, answers)
+            self._take_addresses(tx, plans, answers, probed_only=probed_only)
         return [answers[each.instance_uuid] for each in wanted]
 
     def release(self, tx: Transaction, instance_uuids: Sequence[str]) -> None:
@@ -128,9 +166,20 @@ class NetworkAllocator:
         """
         if not instance_uuids:
             return
+        self._tell_hosts(tx, instance_uuids)
         tx.fixed_ips.take_off_kept(instance_uuids)
         tx.floating_ips.disassociate_instances(instance_uuids)
         tx.fixed_ips.release_instances(instance_uuids)
+
+    def moved(self, tx: Transaction, instance_uuid: str) -> None:
+        """A server is on another host from this transaction on; its networks go along."""
+        self._tell_hosts(tx, [instance_uuid])
+        members_changed(self.refreshes, tx, [instance_uuid])
+
+    def _tell_hosts(self, tx: Transaction, instance_uuids: Sequence[str]) -> None:
+        if self.refreshes is not None:
+            self.refreshes.of_instances(tx, instance_uuids)
+            addresses_changed(self.refreshes, tx, instance_uuids)
 
     def vifs_of(
         self, tx: Transaction, instance_uuids: Sequence[str]
@@ -165,6 +214,7 @@ class NetworkAllocator:
         given = answers[instance.uuid]
         if isinstance(given, NovaError):
             raise given
+        self._tell_hosts(tx, [instance.uuid])
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
     def remove_fixed_ip(
@@ -174,6 +224,7 @@ class NetworkAllocator:
 
         Raises ``NotFound`` where the instance has no such address.
         """
+        self._tell_hosts(tx, [instance.uuid])
         tx.floating_ips.disassociate_fixed(instance.uuid, address)
         if not tx.fixed_ips.release_address(instance.uuid, address):
             raise NotFound(f"Instance {instance.uuid} doesn't have fixed ip '{address}'.")
@@ -190,6 +241,7 @@ class NetworkAllocator:
         assert card.port is not None
         if not tx.ports.bind(card.port, instance.uuid, tag, instance.host):
             raise Conflict(f"Port {port_id} is still in use.")
+        self._tell_hosts(tx, [instance.uuid])
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
     def detach(
@@ -202,6 +254,7 @@ class NetworkAllocator:
         """
         port = tx.ports.find(card_id)
         if port is not None and port.card.instance_uuid == instance.uuid:
+            self._tell_hosts(tx, [instance.uuid])
             rows = [row for row, _address, _network in port.addresses]
             if port.card.kept and keep:
                 tx.ports.unbind([card_id])
@@ -219,7 +272,9 @@ class NetworkAllocator:
             automatic = self._automatic(tx, request.project_id, bind=True)
             snapshot = self._catalog.snapshot(tx)
             return [Card(each, None, None, snapshot.rows_of(each)) for each in automatic]
-        return self._requested(tx, request.project_id, request.requested)
+        return self._requested(
+            tx, request.project_id, request.requested, request.instance_uuid
+        )
 
     def _automatic(self, tx: Transaction, project_id: str, *, bind: bool) -> list[Network]:
         snapshot = self._catalog.snapshot(tx)
@@ -251,14 +306,20 @@ class NetworkAllocator:
         )
 
     def _requested(
-        self, tx: Transaction, project_id: str, requested: Iterable[RequestedNetwork]
+        self,
+        tx: Transaction,
+        project_id: str,
+        requested: Iterable[RequestedNetwork],
+        instance_uuid: str | None = None,
     ) -> list[Card]:
         snapshot = self._catalog.snapshot(tx)
         refreshed = False
         cards = []
         for each in requested:
             if each.port_id is not None:
-                cards.append(self._port_card(tx, project_id, each.port_id, each.tag))
+                cards.append(
+                    self._port_card(tx, project_id, each.port_id, each.tag, instance_uuid)
+                )
                 continue
             wanted = each.network_id or ""
             network = _usable(snapshot, wanted, project_id)
@@ -280,18 +341,25 @@ class NetworkAllocator:
         return cards
 
     def _port_card(
-        self, tx: Transaction, project_id: str, port_id: str, tag: str | None
+        self,
+        tx: Transaction,
+        project_id: str,
+        port_id: str,
+        tag: str | None,
+        instance_uuid: str | None = None,
     ) -> Card:
         """A card that was made as a port before.
 
         Raises ``NotFound`` for one that is not there or not the project's, ``Conflict`` for one
-        that has a server.
+        that has a server other than ``instance_uuid``.
         """
         port = tx.ports.find(port_id)
         if port is None or port.card.project_id != project_id:
             raise NotFound(f"Port id {port_id} could not be found.")
-        if port.card.instance_uuid is not None:
+        if port.card.instance_uuid not in (None, instance_uuid):
             raise Conflict(f"Port {port_id} is still in use.")
+        if (port.card.facts or {}).get("admin_state_up") is False:
+            raise Conflict(f"Port {port_id} is switched off (admin_state_up).")
         snapshot = self._catalog.snapshot(tx)
         if port.card.network_id not in snapshot.by_id:
             snapshot = self._catalog.refresh(tx)
@@ -351,9 +419,12 @@ class NetworkAllocator:
         answers: dict[str, tuple[Vif, ...] | NovaError],
         *,
         auto_assign: bool = True,
+        probed_only: bool = False,
     ) -> None:
         ready = self._with_named(tx, plans, answers)
         drawing = Drawing(tx, ready)
+        if probed_only and self.prober is not None and self.prober.unprobed(tx, drawing.needed):
+            raise AddressesUnprobed(drawing.needed)
         served = []
         for plan in ready:
             short = drawing.serve(plan.cards)
@@ -367,6 +438,10 @@ class NetworkAllocator:
             served = [plan for plan in served if self._with_floating(tx, plan, answers)]
         if served:
             served = self._store(tx, served, answers)
+        if self.refreshes is not None:
+            uuids = [plan.request.instance_uuid for plan in served]
+            self.refreshes.of_servers_elsewhere(tx, uuids)
+            addresses_changed(self.refreshes, tx, uuids)
         for plan in served:
             uuid_ = plan.request.instance_uuid
             if (self._auto_assign_floating and auto_assign) or has_port(plan):

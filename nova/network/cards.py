@@ -76,6 +76,11 @@ class Drawing:
         for network_id, count in sorted(self._needed.items()):
             self._read(network_id, count)
 
+    @property
+    def needed(self) -> dict[int, int]:
+        """How many addresses each network is to give, by its row id."""
+        return dict(self._needed)
+
     def serve(self, cards: Sequence[Card]) -> Network | None:
         """Give every card its address; where one cannot be had, none: returns that network."""
         drawn: list[tuple[Card, Network]] = []
@@ -115,6 +120,11 @@ class Drawing:
 def has_port(plan: Plan) -> bool:
     """Whether any of a server's cards is a port that was made before."""
     return any(card.port is not None for card in plan.cards)
+
+
+def ports_of(plan: Plan) -> set[str]:
+    """The ids of a server's cards that were ports before."""
+    return {card.port.card.uuid for card in plan.cards if card.port is not None}
 
 
 def row_with(rows: Sequence[Network], address: str | None) -> Network:

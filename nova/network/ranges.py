@@ -14,6 +14,11 @@ Range6 = ipaddress.IPv6Network
 _Range = TypeVar("_Range", ipaddress.IPv4Network, ipaddress.IPv6Network)
 
 
+class RangeTaken(Conflict):
+    """A range overlaps that of a network that is there."""
+
+
+
 def parse_v4(field: str, text: str) -> Range4:
     """The IPv4 range of ``text``; bits behind the prefix are dropped. Raises ``InvalidInput``."""
     try:
@@ -80,7 +85,7 @@ def carve(whole: _Range, prefix: int, count: int, used: Sequence[_Range]) -> lis
         start += ((taken[1] - start) // size + 1) * size
     if len(chosen) < count:
         assert clash is not None, "the caller makes sure that the range holds count subnets"
-        raise Conflict(
+        raise RangeTaken(
             f"Requested cidr ({clash[0]}) conflicts with existing cidr ({clash[1]})."
         )
     return chosen

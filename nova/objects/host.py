@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from nova.objects.topology import GuestTopology, HostTopology, HostUsage
+
 
 class Service(msgspec.Struct, frozen=True):
     """A daemon on a host. The field order is that of the table's columns."""
@@ -37,7 +39,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a compute host tells of one hypervisor node: sizes, not what is claimed.
 
     Memory is MiB, disk GiB. ``metrics`` holds measured load: ``cpu_percent`` and
-    ``memory_mb_used``.
+    ``memory_mb_used``. ``vcpus`` are the CPUs that unpinned guests share, ``pcpus`` those kept apart for
+    pinned ones (0 where the host does not keep them apart). ``topology`` is None where it is not known.
     """
 
     host: str
@@ -62,11 +65,16 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     running_vms: int = 0
     uptime: str | None = None
     zone: str | None = None
+    pcpus: int = 0
+    topology: HostTopology | None = None
 
 
 class ComputeNode(msgspec.Struct, frozen=True):
     """A hypervisor node with what is claimed on it. The field order is that of the table's
     columns.
+
+    ``topology`` and ``topology_used`` are a ``HostTopology`` and a ``HostUsage`` as plain documents, one
+    object for all nodes of a read that are the same; ``topology_generation`` grows with each change of them.
     """
 
     id: int
@@ -98,6 +106,23 @@ class ComputeNode(msgspec.Struct, frozen=True):
     uptime: str | None
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+    pcpus: int = 0
+    pcpus_used: int = 0
+    topology_generation: int = 0
+    topology: dict[str, Any] | None = None
+    topology_used: dict[str, Any] | None = None
+
+
+class NodeTopology(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claim with a topology has to know of its node, read in one statement."""
+
+    node_id: int
+    generation: int
+    topology: HostTopology
+    used: HostUsage
+    cpu_allocation_ratio: float
+    ram_allocation_ratio: float
+    pcpus: int
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +146,8 @@ class Claim(msgspec.Struct, frozen=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
+    topology: GuestTopology | None = None
 
 
 class ClaimLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +168,11 @@ class ClaimLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim that is wanted. Memory MiB, disk GiB."""
+    """A claim that is wanted. Memory MiB, disk GiB.
+
+    One with a ``topology`` was fitted to the node as it was at ``generation``, and leaves it with
+    ``topology_used``; it is refused where the node has changed since.
+    """
 
     instance_uuid: str
     node_id: int
@@ -150,30 +181,42 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     disk_gb: int
     kind: str = "instance"
     limits: ClaimLimits = ClaimLimits()
+    pcpus: int = 0
+    topology: GuestTopology | None = None
+    topology_used: HostUsage | None = None
+    generation: int = 0
 
 
 class ClaimRepairs(msgspec.Struct, frozen=True):
-    """What an audit of the claims put right: claims of no instance, and nodes whose sums were
-    wrong.
+    """What an audit of the claims put right: claims of no instance, claims that instances lacked, nodes
+    whose sums were wrong, and nodes whose document of used CPUs, pages and devices was.
     """
 
     orphans: tuple[Claim, ...] = ()
     nodes: tuple[int, ...] = ()
+    missing: tuple[Claim, ...] = ()
+    topologies: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
         """How many repairs; 0 in a healthy cloud."""
-        return len(self.orphans) + len(self.nodes)
+        return len(self.orphans) + len(self.nodes) + len(self.missing) + len(self.topologies)
 
 
 class NodeUsage(msgspec.Struct, frozen=True):
-    """The claimed sums of one node: what a scheduler's table has to follow."""
+    """The claimed sums of one node: what a scheduler's table has to follow.
+
+    ``metrics`` is what the host measured last, None where that was not read.
+    """
 
     id: int
     vcpus_used: int
     memory_mb_used: int
     local_gb_used: int
     instances_used: int
+    pcpus_used: int = 0
+    topology_generation: int = 0
+    metrics: dict[str, float] | None = None
 
 
 class NodeStatistics(msgspec.Struct, frozen=True):

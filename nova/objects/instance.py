@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nova.objects.flavor import Flavor
+from nova.objects.topology import GuestTopology
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -20,7 +21,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Vif(msgspec.Struct, frozen=True, kw_only=True):
-    """A virtual interface of an instance: everything a host needs to plug it and a view to show it."""
+    """A virtual interface of an instance: everything a host needs to plug it and a view to show it.
+
+    ``bridge`` is a Linux bridge, or one of Open vSwitch where ``kind`` is ``ovs``.
+    """
 
     id: str
     mac: str
@@ -41,6 +45,7 @@ class Vif(msgspec.Struct, frozen=True, kw_only=True):
     multi_host: bool = False
     cidr_v6: str | None = None
     gateway_v6: str | None = None
+    kind: str | None = None
 
 
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +79,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """A server. The field order is that of the table's columns (checked by a test)."""
+    """A server. The field order is that of the table's columns (checked by a test).
+
+    ``topology`` is where on its host it is pinned, None for one that asked for nothing of the kind.
+    """
 
     id: int
     uuid: str
@@ -130,6 +138,7 @@ class Instance(msgspec.Struct, frozen=True):
     terminated_at: datetime.datetime | None
     deleted_at: datetime.datetime | None
     deleted: int
+    topology: GuestTopology | None = None
 
     @property
     def internal_name(self) -> str:

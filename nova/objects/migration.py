@@ -35,6 +35,13 @@ class MigrationProgress(msgspec.Struct, frozen=True, kw_only=True):
     disk_processed: int = 0
     disk_remaining: int = 0
 
+    @property
+    def percent(self) -> int:
+        """How much of memory and disks is there."""
+        total = self.memory_total + self.disk_total
+        left = self.memory_remaining + self.disk_remaining
+        return 100 - left * 100 // total if 0 <= left <= total and total else 0
+
 
 class Migration(msgspec.Struct, frozen=True):
     """One move of a server. The field order is that of the table's columns.

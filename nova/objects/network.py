@@ -154,6 +154,28 @@ class FixedIP(msgspec.Struct, frozen=True):
     released_at: datetime.datetime
 
 
+class ProbeCandidate(msgspec.Struct, frozen=True):
+    """A free address that may be looked for on the wire, and when it last was. ``id`` is its row."""
+
+    id: int
+    address: str
+    probed_at: datetime.datetime | None
+    released_at: datetime.datetime
+    used_elsewhere: bool
+
+    def is_fresh(self, since: datetime.datetime) -> bool:
+        """Whether it was looked for since then, and since it was last given back."""
+        return self.probed_at is not None and self.probed_at >= max(since, self.released_at)
+
+
+class ProbedNetwork(msgspec.Struct, frozen=True):
+    """A network (its row's id and uuid), and hosts on its segment that can look for addresses."""
+
+    id: int
+    uuid: str
+    hosts: tuple[str, ...]
+
+
 class FixedIPDetail(msgspec.Struct, frozen=True):
     """A fixed address with its network's range and, where one holds it, its server's name and host.
     """
@@ -203,6 +225,31 @@ class FloatingPool(msgspec.Struct, frozen=True):
 
     id: int
     uuid: str
+    name: str
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
+
+
+class ProjectRouter(msgspec.Struct, frozen=True):
+    """What a project calls the gateways of its networks, once it made a router."""
+
+    id: int
+    project_id: str
+    name: str
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+    revision: int = 0
+    facts: dict[str, Any] | None = None
+
+
+class SubnetPool(msgspec.Struct, frozen=True):
+    """Ranges that subnets are cut from."""
+
+    id: int
+    uuid: str
+    project_id: str | None
     name: str
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None

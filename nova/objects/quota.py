@@ -7,7 +7,7 @@ import msgspec
 
 #: Resources counted for a project, in the order of the columns of ``project_usages``.
 COUNTED = (
-    "instances", "cores", "ram", "floating_ips", "fixed_ips", "security_groups", "server_groups",
+    "instances", "cores", "ram", "floating_ips", "security_groups", "server_groups",
 )
 
 
@@ -19,9 +19,16 @@ class ProjectUsage(msgspec.Struct, frozen=True):
     cores: int = 0
     ram: int = 0
     floating_ips: int = 0
-    fixed_ips: int = 0
     security_groups: int = 0
     server_groups: int = 0
+
+
+class CardUsage(msgspec.Struct, frozen=True):
+    """Network cards and fixed addresses of a project, and the cards that servers wait for."""
+
+    cards: int
+    addresses: int
+    to_come: int
 
 
 class LimitRecord(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from nova.objects.flavor import Flavor
+from nova.objects.topology import TopologyRequest
 
 
 class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +17,7 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``hints`` are the request's scheduler hints, values always lists. ``group_hosts`` are the hosts
     that members of the server group are on. ``force_host``/``force_node`` skip the filters
     (``zone:host:node``); ``wanted_host``/``wanted_node`` keep them (2.74). ``ignore_hosts`` are
-    those that failed already.
+    those that failed already. ``topology`` follows from the flavor and the image.
     """
 
     instance_uuid: str
@@ -38,6 +39,7 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     same_host: tuple[str, ...] = ()
     different_host: tuple[str, ...] = ()
     root_on_volume: bool = False
+    topology: TopologyRequest | None = None
 
     @property
     def disk_gb(self) -> int:

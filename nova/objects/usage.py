@@ -41,6 +41,16 @@ class ServerUsage(msgspec.Struct, frozen=True):
         return max(0.0, (last - first).total_seconds() / 3600)
 
 
+class UsageAudit(msgspec.Struct, frozen=True):
+    """That the servers of a host were counted for a period."""
+
+    host: str
+    state: str
+    instances: int
+    errors: int
+    message: str
+
+
 class HostedServer(msgspec.Struct, frozen=True):
     """What operators are told of a server on a host. ``memory_mb`` is MiB, the disks GiB."""
 

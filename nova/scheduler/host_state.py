@@ -57,8 +57,10 @@ class HostState:
         self.stats = node.capabilities
         self.total_usable_ram_mb = node.memory_mb
         self.total_usable_disk_gb = node.local_gb
-        self.vcpus_total = node.vcpus
-        self.vcpus_used = int(table.vcpus_used[row]) + node.reserved_vcpus
+        self.vcpus_total = node.vcpus + node.pcpus
+        self.vcpus_used = (
+            int(table.vcpus_used[row]) + int(table.pcpus_used[row]) + node.reserved_vcpus
+        )
         self.free_ram_mb = node.memory_mb - node.reserved_memory_mb - int(table.memory_mb_used[row])
         self.disk_mb_used = 1024 * (int(table.local_gb_used[row]) + node.reserved_disk_gb)
         self.free_disk_mb = 1024 * node.local_gb - self.disk_mb_used

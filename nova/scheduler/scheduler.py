@@ -8,6 +8,7 @@ after, by the caller; a refused one is given back by ``unplace``.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,9 +21,10 @@ from nova.conf.scheduler import SchedulerSection
 from nova.errors import NoValidHost
 from nova.objects.host import ClaimLimits
 from nova.objects.request_spec import RequestSpec, Selection
+from nova.objects.topology import TopologyRequest
 from nova.scheduler.explain import explain
 from nova.scheduler.filters.aggregate_values import number_of
-from nova.scheduler.filters.base import Attempt, Filter, Surroundings
+from nova.scheduler.filters.base import Attempt, Filter, LateFilter, Surroundings
 from nova.scheduler.filters.capacity import (
     AggregateCoreFilter,
     AggregateDiskFilter,
@@ -31,7 +33,10 @@ from nova.scheduler.filters.capacity import (
     DiskFilter,
     RamFilter,
 )
+from nova.scheduler.filters.json import JsonFilter
 from nova.scheduler.filters.registry import make_filters
+from nova.scheduler.filters.service import MetricsFilter
+from nova.scheduler.plugins import HostFilterAdapter
 from nova.scheduler.table import Floats, HostTable, Integers, LoadParts, Mask
 from nova.scheduler.weighers.base import Weigher
 from nova.scheduler.weighers.load_and_hash import (
@@ -39,10 +44,21 @@ from nova.scheduler.weighers.load_and_hash import (
     instance_hash,
     rendezvous,
 )
-from nova.scheduler.weighers.registry import make_weighers
+from nova.scheduler.weighers.metrics import MetricsWeigher
+from nova.scheduler.weighers.registry import HostWeigherAdapter, make_weighers
+from nova.topology.fitting import fit
+from nova.topology.usage import with_guest
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _random = secrets.SystemRandom()
+
+#: Filters and weighers that look at what hosts measure; plug-ins may.
+_MEASURING = (
+    MetricsFilter, MetricsWeigher, JsonFilter, HostFilterAdapter, HostWeigherAdapter,
+)
+
+#: Choices that may fail a late filter before others are asked about as well.
+_QUICK_ROUNDS = 6
 
 # A plan is small but its masks are as long as the table.
 _MOST_PLANS = 64
@@ -51,7 +67,9 @@ _MOST_PLANS = 64
 class _Plan:
     """What requests of one kind have in common while the table's facts stay the same."""
 
-    __slots__ = ("dynamic", "fixed_mask", "generation", "sizes_generation", "step", "weighers")
+    __slots__ = (
+        "dynamic", "fixed_mask", "generation", "late", "sizes_generation", "step", "weighers",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.generation = -1
@@ -59,6 +77,7 @@ class _Plan:
         #: Rows that pass the hosts asked for or ignored and all fixed filters; None for all rows.
         self.fixed_mask: Mask | None = None
         self.dynamic: list[Filter] = []
+        self.late: list[LateFilter] = []
         self.weighers: list[Weigher] = []
         self.step: Floats = np.zeros(0)
 
@@ -67,7 +86,8 @@ class Scheduler:
     """Chooses hosts by the filters and weighers of ``section`` from ``table``.
 
     ``default_zone`` is the zone of hosts that are in none. The callbacks serve filters and plug-ins
-    that need to know what runs on hosts. Raises ``ValueError`` for an unknown filter or weigher.
+    that need to know what runs on hosts. ``pack_cells`` fills NUMA cells one after another. Raises
+    ``ValueError`` for an unknown filter or weigher.
     """
 
     def __init__(
@@ -78,10 +98,17 @@ class Scheduler:
         default_zone: str = "nova",
         flavors_by_host: Callable[[], Mapping[str, Collection[str]]] | None = None,
         instances_of_host: Callable[[str], Collection[Any]] | None = None,
+        image_properties_by_host: (
+            Callable[[], Mapping[str, Mapping[tuple[str, str], int]]] | None
+        ) = None,
+        pack_cells: bool = False,
     ) -> None:
         self.table = table
+        self._pack = pack_cells
         self._section = section
-        surroundings = Surroundings(section, default_zone, flavors_by_host, instances_of_host)
+        surroundings = Surroundings(
+            section, default_zone, flavors_by_host, instances_of_host, image_properties_by_host
+        )
         self.filters = make_filters(surroundings)
         self.weighers = make_weighers(surroundings)
         self._plans: dict[bytes, _Plan] = {}
@@ -95,6 +122,13 @@ class Scheduler:
                 section.load_hash_measured,
                 float(max(1, section.max_io_ops_per_host)),
             )
+        )
+
+    @property
+    def measures(self) -> bool:
+        """Whether what hosts measure has any say, so that the table has to follow it."""
+        return self._section.load_hash_measured != 0 or any(
+            isinstance(each, _MEASURING) for each in (*self.filters, *self.weighers)
         )
 
     def select(self, specs: Sequence[RequestSpec]) -> list[Selection | NoValidHost]:
@@ -112,11 +146,22 @@ class Scheduler:
 
     def unplace(self, node_id: int, spec: RequestSpec) -> None:
         """Give back what ``select`` consumed on a node for a request."""
-        self.table.apply_release(node_id, spec.flavor.vcpus, spec.flavor.memory_mb, spec.disk_gb)
+        vcpus, pcpus = self._charge(node_id, spec)
+        self.table.apply_release(node_id, vcpus, spec.flavor.memory_mb, spec.disk_gb, pcpus)
+        if spec.topology is not None:
+            self.table.forget_choice(node_id)
 
     def place(self, node_id: int, spec: RequestSpec) -> None:
         """Consume for a request on a node that was not ``select``'s choice: an alternate."""
-        self.table.apply_claim(node_id, spec.flavor.vcpus, spec.flavor.memory_mb, spec.disk_gb)
+        vcpus, pcpus = self._charge(node_id, spec)
+        self.table.apply_claim(node_id, vcpus, spec.flavor.memory_mb, spec.disk_gb, pcpus)
+
+    def _charge(self, node_id: int, spec: RequestSpec) -> tuple[int, int]:
+        if spec.topology is None:
+            return spec.flavor.vcpus, 0
+        with self.table.lock:
+            row = self.table.row_of(node_id)
+            return charge(spec, row is not None and self.table.pcpus.item(row) > 0)
 
     def limits(self, node_id: int, spec: RequestSpec) -> ClaimLimits:
         """How far the claim may fill the node: by the capacity filters that are enabled."""
@@ -135,6 +180,8 @@ class Scheduler:
         for each in plan.dynamic:
             other = each.mask(table, spec, attempt)
             mask = other if mask is None else mask & other
+        if plan.late:
+            return self._select_late(plan, mask, spec, attempt)
         rows: Integers | None = None
         if mask is not None:
             rows = mask.nonzero()[0]
@@ -148,10 +195,46 @@ class Scheduler:
         picked = self._best(plan, rows, spec, attempt)
         return self._take(picked, spec, attempt)
 
+    def _select_late(
+        self, plan: _Plan, mask: Mask | None, spec: RequestSpec, attempt: Attempt
+    ) -> Selection | NoValidHost:
+        """Choose among hosts that may pass the late filters, ask about the choice, and choose again.
+
+        Where that fails again and again more and more of the others are asked about, so that the rounds
+        are few where hardly a host passes.
+        """
+        table = self.table
+        for round_ in itertools.count():
+            possible = mask
+            for each in plan.late:
+                other = each.possible(table, spec)
+                possible = other if possible is None else possible & other
+            assert possible is not None
+            rows = possible.nonzero()[0]
+            if not len(rows):
+                return NoValidHost(explain(table, self.filters, spec, attempt))
+            picked = self._best(plan, rows, spec, attempt)
+            if self._pass_late(plan, picked, spec):
+                return self._take(picked, spec, attempt)
+            if round_ >= _QUICK_ROUNDS:
+                more = 16 << 2 * (round_ - _QUICK_ROUNDS)
+                self._pass_late(plan, rows[:: max(1, len(rows) // more)].tolist(), spec)
+        raise AssertionError("unreachable")
+
+    def _pass_late(self, plan: _Plan, rows: Sequence[int], spec: RequestSpec) -> bool:
+        """Whether all rows pass all late filters; every one of them is asked about."""
+        answers = [each.passes(self.table, spec, row) for each in plan.late for row in rows]
+        return all(answers)
+
     def _take(self, picked: list[int], spec: RequestSpec, attempt: Attempt) -> Selection:
         table = self.table
         flavor = spec.flavor
-        table.consume(picked[0], flavor.vcpus, flavor.memory_mb, spec.disk_gb, 1)
+        if spec.topology is None:
+            table.consume(picked[0], flavor.vcpus, flavor.memory_mb, spec.disk_gb, 1)
+        else:
+            vcpus, pcpus = charge(spec, table.pcpus.item(picked[0]) > 0)
+            table.consume(picked[0], vcpus, flavor.memory_mb, spec.disk_gb, 1, pcpus)
+            self._take_room(picked[0], spec.topology)
         nodes = [table.nodes[row] for row in picked]
         first = nodes[0]
         if spec.group_policy is not None:
@@ -162,6 +245,15 @@ class Scheduler:
             first.hypervisor_hostname,
             tuple([(node.id, node.host, node.hypervisor_hostname) for node in nodes[1:]]),
         )
+
+    def _take_room(self, row: int, request: TopologyRequest) -> None:
+        """Let the next requests of the batch see the CPUs and devices taken, as the claim will find them."""
+        table = self.table
+        number = table.room_of.item(row)
+        room = table.rooms.get(number)
+        guest = None if room is None else fit(room, request, pack=self._pack)
+        if room is not None and guest is not None:
+            table.room_of[row] = table.rooms.changed(number, with_guest(room.usage, guest))
 
     def _best(
         self, plan: _Plan, rows: Integers | None, spec: RequestSpec, attempt: Attempt
@@ -212,6 +304,7 @@ class Scheduler:
         mask = hosts_mask(table, spec)
         forced = is_forced(spec)
         plan.dynamic = []
+        plan.late = []
         if not forced:
             for each in self.filters:
                 if not each.applies(spec):
@@ -219,11 +312,23 @@ class Scheduler:
                 if each.fixed:
                     other = each.mask(table, spec, attempt)
                     mask = other if mask is None else mask & other
+                elif isinstance(each, LateFilter):
+                    plan.late.append(each)
                 else:
                     plan.dynamic.append(each)
         plan.fixed_mask = None if mask is None or mask.all() else mask
         plan.weighers = [each for each in self.weighers if each.applies(spec)]
         plan.generation = table.generation
+
+
+def charge(spec: RequestSpec, kept_apart: bool) -> tuple[int, int]:
+    """(shared CPUs, pinned CPUs) that a request counts on a node that keeps pinned ones apart or not."""
+    request = spec.topology
+    if request is None or not request.dedicated:
+        return spec.flavor.vcpus, 0
+    if kept_apart:
+        return request.shared, request.dedicated
+    return request.shared + request.dedicated, 0
 
 
 def is_forced(spec: RequestSpec) -> bool:

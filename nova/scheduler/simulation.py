@@ -216,7 +216,7 @@ class Simulation:
             while at >= self._next_look[place]:
                 self._next_look[place] += self._stale
                 scheduler.table.refresh(
-                    NodeUsage(row + 1, *used) for row, used in enumerate(self._used.tolist())
+                    _usage(row + 1, *used) for row, used in enumerate(self._used.tolist())
                 )
 
     def _fragmentation(self) -> float:
@@ -259,6 +259,10 @@ class Simulation:
         ]
         table.rebuild(self._nodes, services, zones, _EPOCH, 60.0)
         return scheduler
+
+
+def _usage(node_id: int, vcpus: int, memory_mb: int, disk_gb: int, servers: int) -> NodeUsage:
+    return NodeUsage(node_id, vcpus, memory_mb, disk_gb, servers)
 
 
 def _node(hosts: SimulatedHosts, number: int) -> ComputeNode:

@@ -13,8 +13,13 @@ from typing import Protocol
 import msgspec
 
 from nova.errors import VirtError
+from nova.objects.console import ConsoleEndpoint
+from nova.objects.diagnostics import Diagnostics as Diagnostics
+from nova.objects.diagnostics import DiskDiagnostics as DiskDiagnostics
+from nova.objects.diagnostics import NicDiagnostics as NicDiagnostics
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
+from nova.objects.migration import MigrationProgress
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,49 +79,6 @@ class SnapshotData(msgspec.Struct, frozen=True):
     chunks: Iterable[bytes]
 
 
-class NicDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters of one NIC."""
-
-    mac: str
-    rx_octets: int = 0
-    rx_packets: int = 0
-    rx_errors: int = 0
-    rx_drop: int = 0
-    rx_rate: int | None = None
-    tx_octets: int = 0
-    tx_packets: int = 0
-    tx_errors: int = 0
-    tx_drop: int = 0
-    tx_rate: int | None = None
-
-
-class DiskDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters of one disk, bytes and requests."""
-
-    read_bytes: int = 0
-    read_requests: int = 0
-    write_bytes: int = 0
-    write_requests: int = 0
-    errors_count: int = 0
-
-
-class Diagnostics(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest's counters in one shape for all drivers. Memory MiB, times seconds and nanoseconds."""
-
-    state: str
-    driver: str
-    hypervisor: str
-    hypervisor_os: str
-    uptime: int
-    config_drive: bool
-    num_cpus: int
-    cpu_time: tuple[int, ...]
-    memory_maximum: int
-    memory_used: int
-    nics: tuple[NicDiagnostics, ...] = ()
-    disks: tuple[DiskDiagnostics, ...] = ()
-
-
 class Host(Protocol):
     """The host itself."""
 
@@ -160,7 +122,7 @@ class Power(Protocol):
         """Create the guest; one that exists with the same uuid is left as it is."""
         ...
 
-    def destroy(self, instance: Instance) -> None:
+    def destroy(self, uuid: str) -> None:
         """Remove the guest and its disks; no error where there is none."""
         ...
 
@@ -220,8 +182,20 @@ class Maintenance(Protocol):
         """Make the guest's kernel dump (NMI)."""
         ...
 
+    def cache_image(self, image: SourceImage) -> None:
+        """Fetch an image into the host's cache ahead of need; nothing where it is there already."""
+        ...
+
     def console_output(self, instance: Instance) -> bytes:
         """What the guest wrote to its serial console."""
+        ...
+
+    def console_endpoint(self, instance: Instance, console_type: str) -> ConsoleEndpoint:
+        """Where its console is served to proxies: ``novnc``, ``spice-html5``, ``spice-direct``,
+        ``serial`` or ``webmks``.
+
+        Raises ``ConsoleTypeUnavailable`` for a type that guests here have none of.
+        """
         ...
 
     def diagnostics(self, instance: Instance) -> Diagnostics:
@@ -260,9 +234,9 @@ class Moves(Protocol):
         ...
 
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
+        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
     ) -> None:
-        """Move it while it runs; ``progress(done, total)`` in bytes says False to abort."""
+        """Move it while it runs; ``progress`` is told how far it is, and says False to abort."""
         ...
 
     def force_complete_live_migration(self, instance_uuid: str) -> None:

@@ -18,9 +18,11 @@ from typing import IO
 import msgspec
 
 from nova.conf.fake import FakeSection
-from nova.errors import GuestNotFound, VirtError
+from nova.errors import ConsoleTypeUnavailable, GuestNotFound, VirtError
+from nova.objects.console import NOVNC, SERIAL, SPICE_DIRECT, SPICE_HTML5, WEBMKS, ConsoleEndpoint
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
+from nova.objects.migration import MigrationProgress
 from nova.objects.states import (
     MIGRATING,
     NOSTATE,
@@ -30,6 +32,7 @@ from nova.objects.states import (
     RUNNING,
     SHUTDOWN,
 )
+from nova.objects.topology import GuestTopology, HostTopology
 from nova.virt.driver import (
     Capabilities,
     Diagnostics,
@@ -37,13 +40,17 @@ from nova.virt.driver import (
     GuestSpec,
     NicDiagnostics,
     SnapshotData,
+    SourceImage,
     read_in_pieces,
 )
+from nova.virt.fake_topology import cpu_counts, refuse_overlap, simulated_topology
 
 _NAMES = {
     NOSTATE: "pending", RUNNING: "running", POWER_PAUSED: "paused", SHUTDOWN: "shutdown",
     POWER_SUSPENDED: "suspended",
 }
+#: Consoles that simulated guests have. Nothing listens there but what a test or a lab starts.
+_CONSOLES = frozenset({NOVNC, SPICE_HTML5, SPICE_DIRECT, SERIAL, WEBMKS})
 #: Console text kept of a guest, bytes.
 _CONSOLE = 16384
 
@@ -63,6 +70,7 @@ class FakeGuest(msgspec.Struct):
     kept: bool = False
     rescued: bool = False
     config_drive: bool = False
+    topology: GuestTopology | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -124,12 +132,16 @@ class FakeDriver:
         self._guests: dict[str, FakeGuest] = {}
         self._lock = threading.Lock()
         self._hurried: set[str] = set()
+        #: Images that were fetched ahead of need, since the start.
+        self.cached_images: set[str] = set()
+        self._topology: HostTopology | None = None
         self._started = time.time()
 
     # --- host ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Read the guests of the last run."""
+        """Read the guests of the last run. ``VirtError`` for options that make no host."""
+        self._topology = simulated_topology(self._section)
         self._guests = self._journal.load()
 
     def stop(self) -> None:
@@ -144,10 +156,12 @@ class FakeDriver:
         """One node, of the size that the options say."""
         section = self._section
         running = sum(1 for g in self._guests.values() if g.power_state == RUNNING)
+        shared, apart = cpu_counts(section)
         return [
             HostReport(
                 host=self.host, hypervisor_hostname=self.host, host_ip="127.0.0.1",
-                hypervisor_type="fake", hypervisor_version=1000, vcpus=section.vcpus,
+                hypervisor_type="fake", hypervisor_version=1000, vcpus=shared, pcpus=apart,
+                topology=self._topology,
                 memory_mb=section.memory_mb, local_gb=section.local_gb,
                 cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "nova",
                           "features": ["sse", "sse2"],
@@ -186,15 +200,15 @@ class FakeDriver:
         with self._lock:
             present = self._guests.get(instance.uuid)
             if present is None or present.kept:
-                self._store(_new_guest(spec))
+                self._make(spec)
             return self._guests[instance.uuid].power_state
 
-    def destroy(self, instance: Instance) -> None:
+    def destroy(self, uuid: str) -> None:
         """Remove a guest."""
         self._wait(self._section.destroy_latency)
         with self._lock:
-            if self._guests.pop(instance.uuid, None) is not None:
-                self._journal.write(b"-" + instance.uuid.encode())
+            if self._guests.pop(uuid, None) is not None:
+                self._journal.write(b"-" + uuid.encode())
 
     def power_on(self, instance: Instance) -> int:
         """Start."""
@@ -264,9 +278,28 @@ class FakeDriver:
         """Note the NMI on the console."""
         self._say(instance, "Uhhuh. NMI received for unknown reason")
 
+    def cache_image(self, image: SourceImage) -> None:
+        """Read the image to its end, and remember that it was."""
+        if image.id not in self.cached_images:
+            for _piece in image.read():
+                pass
+            self.cached_images.add(image.id)
+
     def console_output(self, instance: Instance) -> bytes:
         """The simulated console."""
         return self._get(instance).console.encode()
+
+    def console_endpoint(self, instance: Instance, console_type: str) -> ConsoleEndpoint:
+        """A simulated console: at the address that the options name, the same for all guests."""
+        self._get(instance)
+        if console_type not in _CONSOLES:
+            raise ConsoleTypeUnavailable(console_type)
+        section = self._section
+        return ConsoleEndpoint(
+            host=section.console_host,
+            port=section.serial_port if console_type == SERIAL else section.console_port,
+            tls_port=self._section.console_port + 1 if console_type == SPICE_DIRECT else None,
+        )
 
     def diagnostics(self, instance: Instance) -> Diagnostics:
         """Counters derived from the time since boot."""
@@ -312,7 +345,7 @@ class FakeDriver:
         """Create the guest in its new size."""
         self._wait(self._section.migrate_latency)
         with self._lock:
-            self._store(_new_guest(spec))
+            self._make(spec)
             return self._guests[spec.instance.uuid].power_state
 
     def forget_outgoing(self, instance: Instance) -> None:
@@ -337,19 +370,26 @@ class FakeDriver:
             return guest.power_state
 
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
+        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
     ) -> None:
         """Copy memory in ten rounds, then hand over; nothing is left to do where that was done."""
         guest = self._guests.get(instance.uuid)
         if guest is not None and guest.kept:
             return
         self._get(instance)
-        total = instance.memory_mb << 20
+        memory = instance.memory_mb << 20
+        disk = (instance.root_gb + instance.ephemeral_gb) << 30
         self._hurried.discard(instance.uuid)
-        for round_ in range(1, 11):
-            if instance.uuid not in self._hurried:
+        for round_ in range(11):
+            if round_ and instance.uuid not in self._hurried:
                 self._wait(self._section.migrate_latency / 10)
-            if not progress(total * round_ // 10, total):
+            done = MigrationProgress(
+                memory_total=memory, memory_processed=memory * round_ // 10,
+                memory_remaining=memory - memory * round_ // 10,
+                disk_total=disk, disk_processed=disk * round_ // 10,
+                disk_remaining=disk - disk * round_ // 10,
+            )
+            if not progress(done):
                 raise VirtError("The live migration was aborted")
         self._change(instance, kept=True)
 
@@ -375,6 +415,17 @@ class FakeDriver:
         if guest is None or guest.kept:
             raise GuestNotFound(f"Guest {instance.uuid} is not on host {self.host}")
         return guest
+
+    def _make(self, spec: GuestSpec) -> None:
+        """Create a guest, unless its CPUs or devices are another's. The lock is held."""
+        refuse_overlap(
+            spec.instance.topology,
+            (
+                other.topology for other in self._guests.values()
+                if other.uuid != spec.instance.uuid and not other.kept
+            ),
+        )
+        self._store(_new_guest(spec))
 
     def _store(self, guest: FakeGuest) -> None:
         self._guests[guest.uuid] = guest
@@ -419,7 +470,7 @@ def _new_guest(spec: GuestSpec) -> FakeGuest:
         vcpus=instance.vcpus, memory_mb=instance.memory_mb,
         disk_gb=instance.root_gb + instance.ephemeral_gb, macs=[vif.mac for vif in spec.vifs],
         booted_at=time.time(), console=_boot_text(instance.hostname) if spec.power_on else "",
-        config_drive=bool(instance.config_drive),
+        config_drive=bool(instance.config_drive), topology=instance.topology,
     )
 
 

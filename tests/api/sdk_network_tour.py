@@ -163,7 +163,10 @@ def all_the_rest(connection: Any) -> None:
     assert net.get_quota_default(project).floating_ips == 10
     assert net.get_auto_allocated_topology(project).id == net.find_network("private").id
     (router,) = net.routers()
-    refused(exceptions.ConflictException, net.create_router, name="r")
+    made = net.create_router(name="r")
+    assert made.id == router.id
+    refused(exceptions.ConflictException, net.create_router, name="another")
+    net.delete_router(made)
     mine = net.create_network(name="sdk-rbac")
     subnet = net.create_subnet(network_id=mine.id, cidr="10.78.0.0/24", ip_version=4)
     assert net.add_interface_to_router(router, subnet_id=subnet.id)["subnet_id"] == subnet.id

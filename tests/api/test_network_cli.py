@@ -73,7 +73,7 @@ def test_networks_and_subnets_of_a_member(demo: Commands) -> None:
         assert (shown["description"], shown["tags"], shown["mtu"]) == ("neu", ["b"], 1400)
         assert len(shown["subnets"]) == 2
         assert [each["Name"] for each in demo.json("network", "list", "--tags", "b")] == ["cli-net"]
-        assert "409" in demo.refused(
+        assert "overlaps" in demo.refused(
             "subnet", "create", "--network", "cli-net", "--subnet-range", "192.168.5.0/25", "no"
         )
         demo("subnet", "delete", "cli-renamed")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.samples import kilo_cases, kilo_left_out, left_out
 from tests.api.samples.files import SAMPLES, Sample, all_samples
-from tests.api.samples.runner import Clouds, Player, reason_of
+from tests.api.samples.runner import Clouds, Player, reason_of, refusal_of
 from tests.api.samples.stage import Case
 from tests.api.samples.tables import CASES
 
@@ -27,7 +27,7 @@ def _played(
     return [
         sample
         for sample in samples
-        if reason_of(sample, reasons) is None and sample.name not in refused
+        if reason_of(sample, reasons) is None and refusal_of(sample, refused) is None
     ]
 
 
@@ -57,14 +57,16 @@ def _counted(
 
 @pytest.fixture(scope="module")
 def modern(request: pytest.FixtureRequest, clouds: Clouds) -> Iterator[Player]:
-    player = Player("v2.1", CASES, left_out.LEFT_OUT, clouds)
+    player = Player("v2.1", CASES, {**left_out.LEFT_OUT, **left_out.REFUSED}, clouds)
     yield player
     _counted(request, player, "v2.1", _MODERN, left_out.LEFT_OUT)
 
 
 @pytest.fixture(scope="module")
 def legacy(request: pytest.FixtureRequest, clouds: Clouds) -> Iterator[Player]:
-    player = Player("kilo-v2", kilo_cases.CASES, kilo_left_out.LEFT_OUT, clouds)
+    player = Player(
+        "kilo-v2", kilo_cases.CASES, {**kilo_left_out.LEFT_OUT, **kilo_left_out.REFUSED}, clouds
+    )
     yield player
     _counted(request, player, "v2", _LEGACY, kilo_left_out.LEFT_OUT)
 
@@ -77,10 +79,12 @@ def test_a_sample_is_answered_in_its_structure(sample: Sample, modern: Player) -
 
 
 @pytest.mark.parametrize(
-    "sample", [each for each in _MODERN if each.name in left_out.REFUSED], ids=repr
+    "sample", [each for each in _MODERN if refusal_of(each, left_out.REFUSED)], ids=repr
 )
 def test_a_removed_api_is_refused_as_by_the_original(sample: Sample, modern: Player) -> None:
-    modern.refuse(sample, left_out.REFUSED[sample.name])
+    case = refusal_of(sample, left_out.REFUSED)
+    assert case is not None
+    modern.refuse(sample, case)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +95,12 @@ def test_a_sample_of_v2_is_answered_in_its_structure(sample: Sample, legacy: Pla
 
 
 @pytest.mark.parametrize(
-    "sample", [each for each in _LEGACY if each.name in kilo_left_out.REFUSED], ids=repr
+    "sample", [each for each in _LEGACY if refusal_of(each, kilo_left_out.REFUSED)], ids=repr
 )
 def test_what_v2_no_longer_serves_is_refused(sample: Sample, legacy: Player) -> None:
-    legacy.refuse(sample, kilo_left_out.REFUSED[sample.name])
+    case = refusal_of(sample, kilo_left_out.REFUSED)
+    assert case is not None
+    legacy.refuse(sample, case)
 
 
 @pytest.mark.parametrize(

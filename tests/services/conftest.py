@@ -16,6 +16,7 @@ import pytest
 
 from nova.db.engine import Database
 from tests.services import servers
+from tests.services.broker import Broker, rabbitmq
 
 ENGINES = ("sqlite", "mariadb", "postgresql")
 
@@ -75,3 +76,16 @@ def empty_database(new_url: Callable[[], str]) -> Iterator[Database]:
     database = Database(new_url(), pool_size=16)
     yield database
     database.dispose()
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[Broker]:
+    """A private RabbitMQ."""
+    with contextlib.ExitStack() as closing:
+        try:
+            broker = closing.enter_context(rabbitmq())
+        except servers.MissingServer as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"rabbitmq: {error}")
+            pytest.skip(f"rabbitmq: {error}")
+        yield broker

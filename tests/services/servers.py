@@ -58,8 +58,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[Server]:
-    """A MariaDB that refuses tables without a primary key, as Galera does."""
+def mariadb(*, durable: bool = False) -> Iterator[Server]:
+    """A MariaDB that refuses tables without a primary key, as Galera does.
+
+    ``durable`` keeps what was committed when the server is killed.
+    """
     import pymysql
 
     install, daemon = program("mariadb-install-db"), program("mariadbd")
@@ -75,7 +78,7 @@ def mariadb() -> Iterator[Server]:
         command = [
             daemon, *common, *as_user, f"--socket={unix}", f"--port={port}", "--bind-address=127.0.0.1",
             f"--pid-file={home}/pid", "--skip-name-resolve", "--skip-log-bin", "--max-connections=400",
-            "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync",
+            f"--innodb-flush-log-at-trx-commit={2 if durable else 0}", "--innodb-flush-method=nosync",
             "--innodb-buffer-pool-size=96M",
             "--innodb-force-primary-key=ON", "--innodb-print-all-deadlocks=OFF",
         ]

@@ -17,7 +17,7 @@ from tests.databases import VARIABLE
 from tests.services.conftest import Servers
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("tests/unit/db", "tests/unit/network")
+ROOMS = ("tests/unit/db", "tests/unit/network", "tests/unit/api_network")
 
 
 @pytest.mark.timeout(300)

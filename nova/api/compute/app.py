@@ -9,6 +9,7 @@ from nova.api.compute import discovery
 from nova.api.compute.cloud import Cloud
 from nova.api.compute.error_body import render_error
 from nova.api.compute.negotiation import OUTSIDE, Negotiation, ProjectCheck
+from nova.api.compute.outside_networks import without_own_networks
 from nova.api.compute.routes import ROUTES
 from nova.api.compute.routing import mount
 from nova.http.app import make_app
@@ -27,10 +28,12 @@ def make_compute_app(cloud: Cloud, authenticator: Authenticator, identity_url: s
             TokenMiddleware(authenticator, identity_url, PUBLIC),
             ProjectCheck(),
         ],
+        face="compute",
     )
     app.add_route("/", discovery.Versions())
     app.add_route("/v2", discovery.Version("v2"))
     app.add_route("/v2.1", discovery.Version("v2.1"))
-    mount(app, cloud, ROUTES)
+    own = cloud.networks.outside is None
+    mount(app, cloud, ROUTES if own else without_own_networks(ROUTES))
     app.add_sink(discovery.multiple_choices, OUTSIDE)
     return app

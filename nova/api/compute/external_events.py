@@ -67,7 +67,9 @@ def create(request: ApiRequest) -> Any:
         if code == 200 and event.name in _NETWORK:
             changed.add(event.server_uuid)
         shown.append(_shown(event, code))
-    if changed:
+    if changed and request.cloud.networks.outside is not None:
+        request.cloud.operations.refresh_from_outside(sorted(changed))
+    elif changed:
         with request.cloud.db.write() as tx:
             request.cloud.operations.refresh_addresses(tx, sorted(changed))
     if request.legacy and not any(event["code"] == 200 for event in shown):

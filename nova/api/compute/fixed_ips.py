@@ -48,11 +48,17 @@ def address_of(text: str) -> str:
 
 
 def show(request: ApiRequest) -> Any:
-    """Show an address, and the server that has it."""
+    """Show an address, and the server that has it; or what answered for it on the wire, and when."""
     address = address_of(request.path["fixed_ip"])
     with request.cloud.db.read() as tx:
         detail = tx.fixed_ips.detail(address)
-    return {"fixed_ip": VIEW.at(request.minor)(detail, None)}
+    shown = VIEW.at(request.minor)(detail, None)
+    if detail.fixed_ip.used_elsewhere:
+        # Not a field of the original's: it never looked.
+        shown["used_elsewhere"] = {
+            "mac": detail.fixed_ip.seen_mac, "seen_at": detail.fixed_ip.seen_at,
+        }
+    return {"fixed_ip": shown}
 
 
 def act(request: ApiRequest) -> Any:

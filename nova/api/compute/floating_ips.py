@@ -13,6 +13,8 @@ from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import ADMIN, ANYONE, MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
+from nova.api.compute.server_values import is_uuid
+from nova.api.network.pools import pool_named
 from nova.db.engine import Transaction
 from nova.errors import NotFound, NotImplementedByDriver
 from nova.network import floating
@@ -104,8 +106,16 @@ def create(request: ApiRequest) -> Any:
     limits = request.cloud.limits.get(caller.project_id, caller.user_id)
     with request.cloud.db.write() as tx:
         tx.quotas.reserve(caller.project_id, {"floating_ips": 1}, limits)
-        taken = tx.floating_ips.allocate(caller.project_id, pool)
+        taken = tx.floating_ips.allocate(caller.project_id, _pool_name(tx, pool))
     return {"floating_ip": VIEW.at(request.minor)(taken, None)}
+
+
+def _pool_name(tx: Transaction, text: str) -> str:
+    """The name of a pool, which may be asked for by the uuid of its external network as well."""
+    if not is_uuid(text):
+        return text
+    found = pool_named(tx, text.lower())
+    return text if found is None else found.name
 
 
 def delete(request: ApiRequest) -> Any:

@@ -144,6 +144,9 @@ def create(request: ApiRequest) -> Any:
         made = generate(body.type, user_id)
         private, public, fingerprint = made.private_key, made.public_key, made.fingerprint
     with request.cloud.db.write() as tx:
+        if limit >= 0:
+            # Requests of one user that come together must not count the same room twice.
+            tx.quotas.hold(request.caller.project_id)
         key: Keypair = tx.keypairs.create(
             user_id, name, type=body.type, fingerprint=fingerprint, public_key=public, limit=limit
         )

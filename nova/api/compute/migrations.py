@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from nova.api.compute.fields import ABSENT, Field, View, attribute
+from nova.api.compute.migration_fields import TAIL, host_fields
 from nova.api.compute.policies import ADMIN, MANAGER_OR_ADMIN
 from nova.api.compute.queries import limit_of, unknown_marker
 from nova.api.compute.request import ApiRequest, page_links
 from nova.api.compute.routing import Query, Route
-from nova.api.compute.times import changed_between, precise
+from nova.api.compute.times import changed_between
 from nova.objects.migration import Migration, MigrationFilter
 from nova.policy import Rule
 
@@ -43,28 +44,16 @@ def _links(migration: Migration, scene: Scene) -> Any:
     ]
 
 
-def _host_fact(name: str) -> Any:
-    """A fact about hosts, null for callers who may not see them."""
-    return lambda migration, scene: getattr(migration, name) if scene.hosts_visible else None
-
-
 VIEW = View(
     Field("id", attribute("id")),
     Field("uuid", attribute("uuid"), since=59),
     Field("instance_uuid", attribute("instance_uuid")),
     Field("status", attribute("status")),
     Field("migration_type", attribute("migration_type"), since=23),
-    Field("source_compute", _host_fact("source_compute")),
-    Field("source_node", _host_fact("source_node")),
-    Field("dest_compute", _host_fact("dest_compute")),
-    Field("dest_node", _host_fact("dest_node")),
-    Field("dest_host", _host_fact("dest_host")),
+    *host_fields(lambda scene: scene.hosts_visible),
     Field("old_instance_type_id", attribute("old_flavor_id")),
     Field("new_instance_type_id", attribute("new_flavor_id")),
-    Field("user_id", attribute("user_id"), since=80),
-    Field("project_id", attribute("project_id"), since=80),
-    Field("created_at", lambda migration, _scene: precise(migration.created_at)),
-    Field("updated_at", lambda migration, _scene: precise(migration.updated_at)),
+    *TAIL,
     Field("links", _links, since=23, maybe_absent=True),
 )
 

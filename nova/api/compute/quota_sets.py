@@ -82,8 +82,12 @@ def detail(request: ApiRequest) -> Any:
     with request.cloud.db.read() as tx:
         limits = _limits(request, tx, project, user)
         usage = _usage(tx, project, user)
-        key_pairs = tx.keypairs.count(user) if user else 0
-    used = {name: getattr(usage, name) for name in COUNTED} | {"key_pairs": key_pairs}
+        further = {
+            "key_pairs": tx.keypairs.count(user) if user else 0,
+            # Addresses belong to projects, not to users in them.
+            "fixed_ips": 0 if user else tx.quotas.addresses(project),
+        }
+    used = {name: getattr(usage, name) for name in COUNTED} | further
     values = {
         name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0}
         for name, limit in limits.effective.items()
@@ -125,8 +129,9 @@ def _check_settable(
     limits = _limits(request, tx, project, user)
     usage = _usage(tx, project, user)
     given = tx.quotas.given_to_users(project)
+    addresses = tx.quotas.addresses(project) if "fixed_ips" in wanted and not user else 0
     for name, limit in wanted.items():
-        used = getattr(usage, name, 0)
+        used = addresses if name == "fixed_ips" else getattr(usage, name, 0)
         if user:
             _refuse_below(name, limit, used)
             _refuse_above(

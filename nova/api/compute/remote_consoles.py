@@ -12,7 +12,6 @@ from nova.api.compute.bodies import Body
 from nova.api.compute.policies import MEMBER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
-from nova.objects.instance import Instance
 from nova.policy import Rule
 
 RULE = "os_compute_api:os-remote-consoles"
@@ -32,19 +31,6 @@ class RemoteConsole(msgspec.Struct, frozen=True):
     type: str
 
 
-def console_url(
-    _request: ApiRequest, instance: Instance, _protocol: str, console_type: str
-) -> str:
-    """The address of a console.
-
-    Raises ``Conflict`` while the server is on no host, ``BadRequest`` for a type that no console
-    proxy of this cloud offers.
-    """
-    if instance.host is None:
-        raise errors.Conflict(f"Instance {instance.uuid} is not ready: it is on no host.")
-    raise errors.BadRequest(f"Unavailable console type {console_type}.")
-
-
 def create(request: ApiRequest) -> Any:
     """Open a console."""
     body: RemoteConsole = request.body
@@ -62,7 +48,7 @@ def create(request: ApiRequest) -> Any:
         )
     instance = request.cloud.operations.get(request.caller, request.path["server_id"])
     request.check(RULE, project_id=instance.project_id)
-    url = console_url(request, instance, body.protocol, body.type)
+    url = request.cloud.operations.open_console(request.caller, instance, body.type)
     return {"remote_console": {"protocol": body.protocol, "type": body.type, "url": url}}
 
 

@@ -19,6 +19,7 @@ from nova.api.compute.visibility import visible_instance
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
 from nova.network import security_groups as groups
+from nova.network.filter_refreshes import group_changed
 from nova.objects.network import SecurityGroup, SecurityGroupRule
 from nova.policy import Rule
 
@@ -206,6 +207,7 @@ def create_rule(request: ApiRequest) -> Any:
     """Add a rule to a group, within the project's quota of rules in one group."""
     body: RuleCreate = request.body
     with request.cloud.db.write() as tx:
+        tx.quotas.hold(_group(request, tx, body.parent_group_id).project_id)
         group = _group(request, tx, body.parent_group_id)
         source = None if body.group_id is None else _group(request, tx, body.group_id)
         values = groups.check_rule(
@@ -218,6 +220,7 @@ def create_rule(request: ApiRequest) -> Any:
         if 0 <= limit <= len(group.rules):
             raise QuotaExceeded("Quota exceeded, too many security group rules.")
         rule = groups.add_rule(tx, group, values)
+        group_changed(request.cloud.networks.refreshes, tx, group.id)
         tx.after_commit(request.cloud.events.security_groups_changed)
     return {"security_group_rule": RULE_VIEW.at(request.minor)(rule, None)}
 
@@ -232,7 +235,8 @@ def delete_rule(request: ApiRequest) -> Any:
         if request.caller.is_admin:
             rule = tx.security_groups.get_rule(number)
             project = tx.security_groups.get(rule.group_id).project_id
-        groups.delete_rule(tx, project, number)
+        group = groups.delete_rule(tx, project, number)
+        group_changed(request.cloud.networks.refreshes, tx, group.id)
         tx.after_commit(request.cloud.events.security_groups_changed)
 
 

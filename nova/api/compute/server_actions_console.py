@@ -12,7 +12,6 @@ from nova import errors
 from nova.api.compute.bodies import Body
 from nova.api.compute.policies import MEMBER_OR_ADMIN
 from nova.api.compute.remote_consoles import RULE as CONSOLES_RULE
-from nova.api.compute.remote_consoles import console_url
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.server_action_table import ActionHandler, ServerAction
 from nova.objects.instance import Instance
@@ -43,19 +42,19 @@ class ConsoleType(msgspec.Struct, frozen=True):
     type: str
 
 
-def _console(protocol: str, types: tuple[str, ...]) -> ActionHandler:
+def _console(types: tuple[str, ...]) -> ActionHandler:
     def handler(request: ApiRequest, instance: Instance, body: ConsoleType) -> Any:
         if body.type not in types:
             raise errors.InvalidInput("type", f"It has to be {' or '.join(types)}.", body.type)
-        url = console_url(request, instance, protocol, body.type)
+        url = request.cloud.operations.open_console(request.caller, instance, body.type)
         return {"console": {"type": body.type, "url": url}}
 
     return handler
 
 
-def _console_action(key: str, protocol: str, *types: str) -> ServerAction:
+def _console_action(key: str, *types: str) -> ServerAction:
     return ServerAction(
-        key, _console(protocol, types), CONSOLES_RULE, success=200,
+        key, _console(types), CONSOLES_RULE, success=200,
         body=Body(key, ConsoleType), until=5,
     )
 
@@ -65,8 +64,8 @@ ACTIONS: tuple[ServerAction, ...] = (
         "os-getConsoleOutput", console_output, _OUTPUT, success=200,
         body=Body("os-getConsoleOutput", GetConsoleOutput, nullable=True),
     ),
-    _console_action("os-getVNCConsole", "vnc", "novnc", "xvpvnc"),
-    _console_action("os-getSPICEConsole", "spice", "spice-html5"),
-    _console_action("os-getRDPConsole", "rdp", "rdp-html5"),
-    _console_action("os-getSerialConsole", "serial", "serial"),
+    _console_action("os-getVNCConsole", "novnc", "xvpvnc"),
+    _console_action("os-getSPICEConsole", "spice-html5"),
+    _console_action("os-getRDPConsole", "rdp-html5"),
+    _console_action("os-getSerialConsole", "serial"),
 )

@@ -81,6 +81,10 @@ def add_floating_ip(request: ApiRequest, instance: Instance, body: AddFloatingIp
     if instance.host is None:
         raise errors.BadRequest("No fixed ips associated to instance")
     cloud = request.cloud
+    if cloud.networks.outside is not None:
+        cloud.networks.outside.lead_floating(instance, address, fixed)
+        cloud.operations.refresh_from_outside([instance.uuid])
+        return None
     with cloud.db.write() as tx:
         change = floating.associate(
             tx, request.caller.project_id, address, instance.uuid, instance.host, fixed
@@ -94,6 +98,10 @@ def remove_floating_ip(request: ApiRequest, instance: Instance, body: Address) -
     """Take a floating address off the server."""
     address = values.address("address", body.address)
     cloud = request.cloud
+    if cloud.networks.outside is not None:
+        cloud.networks.outside.take_floating(instance, address)
+        cloud.operations.refresh_from_outside([instance.uuid])
+        return None
     with cloud.db.write() as tx:
         held = tx.floating_ips.get_by_address(address)
         if held.instance_uuid is not None and held.instance_uuid != instance.uuid:

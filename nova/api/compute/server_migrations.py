@@ -7,10 +7,10 @@ from typing import Any
 
 from nova import errors
 from nova.api.compute.fields import Field, Getter, View, attribute
+from nova.api.compute.migration_fields import TAIL, host_fields
 from nova.api.compute.policies import ADMIN, MANAGER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
-from nova.api.compute.times import precise
 from nova.http.app import read_json
 from nova.objects.instance import Instance
 from nova.objects.migration import Migration
@@ -27,11 +27,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _host_fact(name: str) -> Getter:
-    """A fact about hosts; the scene says whether they may be seen."""
-    return lambda migration, hosts: getattr(migration, name) if hosts else None
-
-
 def _bytes(name: str) -> Getter:
     return lambda migration, _hosts: (
         None if migration.progress is None else getattr(migration.progress, name)
@@ -44,21 +39,14 @@ MIGRATION = View(
     Field("uuid", attribute("uuid"), since=59),
     Field("server_uuid", attribute("instance_uuid")),
     Field("status", attribute("status")),
-    Field("source_compute", _host_fact("source_compute")),
-    Field("source_node", _host_fact("source_node")),
-    Field("dest_compute", _host_fact("dest_compute")),
-    Field("dest_node", _host_fact("dest_node")),
-    Field("dest_host", _host_fact("dest_host")),
+    *host_fields(bool),
     Field("memory_total_bytes", _bytes("memory_total")),
     Field("memory_processed_bytes", _bytes("memory_processed")),
     Field("memory_remaining_bytes", _bytes("memory_remaining")),
     Field("disk_total_bytes", _bytes("disk_total")),
     Field("disk_processed_bytes", _bytes("disk_processed")),
     Field("disk_remaining_bytes", _bytes("disk_remaining")),
-    Field("user_id", attribute("user_id"), since=80),
-    Field("project_id", attribute("project_id"), since=80),
-    Field("created_at", lambda migration, _hosts: precise(migration.created_at)),
-    Field("updated_at", lambda migration, _hosts: precise(migration.updated_at)),
+    *TAIL,
 )
 
 

@@ -18,24 +18,26 @@ RULES: tuple[Rule, ...] = (
 
 
 def show(request: ApiRequest) -> Any:
-    """The guest's NUMA nodes, as its host wrote them down; none where it has no topology."""
+    """The guest's NUMA nodes and where on its host they are; none where it has no topology."""
     instance = request.cloud.operations.get(request.caller, request.path["server_id"])
     request.check(f"{_ROOT}:index", project_id=instance.project_id)
-    topology = instance.system_metadata.get("numa_topology")
-    if not isinstance(topology, dict):
+    topology = instance.topology
+    if topology is None:
         return {"nodes": [], "pagesize_kb": None}
     with_host = request.allows(f"{_ROOT}:host:index", project_id=instance.project_id)
     nodes = []
-    for cell in topology.get("nodes", ()):
+    page: int | None = None
+    for cell in topology.cells:
         node: dict[str, Any] = {
-            "vcpu_set": cell.get("vcpu_set", []), "siblings": cell.get("siblings", []),
-            "memory_mb": cell.get("memory_mb", 0),
+            "vcpu_set": list(cell.cpus), "siblings": [list(core) for core in cell.siblings],
+            "memory_mb": cell.memory_mb,
         }
         if with_host:
-            node["host_node"] = cell.get("host_node")
-            node["cpu_pinning"] = cell.get("cpu_pinning", {})
+            node["host_node"] = cell.host_cell
+            node["cpu_pinning"] = {str(vcpu): cpu for vcpu, cpu in cell.pinning}
+        page = cell.page_kb or page
         nodes.append(node)
-    return {"nodes": nodes, "pagesize_kb": topology.get("pagesize_kb")}
+    return {"nodes": nodes, "pagesize_kb": page}
 
 
 ROUTES: tuple[Route, ...] = (Route("GET", "/servers/{server_id}/topology", show, since=78),)

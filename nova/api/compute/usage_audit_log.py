@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """``os-instance_usage_audit_log``: which hosts reported the usage of their servers for a period.
 
-Hosts of this cloud send no usage audits, as usage is read from the database whenever it is asked
-for (``os-simple-tenant-usage``); so every compute host is among those that did not run one.
+The conductors write the records where ``instance_usage_audit`` is on (``nova/conductor/usage_audit``); where
+it is off, every compute host is among those that did not run one.
 """
 
 from __future__ import annotations
 
+import collections
 import datetime
 from typing import Any
 
 from nova.api.compute.policies import ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
+from nova.compute.audit_periods import last_completed_period
 from nova.db.schema.base import now
 from nova.errors import BadRequest
 from nova.policy import Rule
@@ -25,23 +27,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def last_completed_period(
-    unit: str, before: datetime.datetime
-) -> tuple[datetime.datetime, datetime.datetime]:
-    """Begin and end of the last whole hour, day, month or year before a moment."""
-    hour = before.replace(minute=0, second=0, microsecond=0)
-    if unit == "hour":
-        return hour - datetime.timedelta(hours=1), hour
-    day = hour.replace(hour=0)
-    if unit == "day":
-        return day - datetime.timedelta(days=1), day
-    end = day.replace(day=1)
-    if unit == "year":
-        end = end.replace(month=1)
-        return end.replace(year=end.year - 1), end
-    return (end - datetime.timedelta(days=1)).replace(day=1), end
-
-
 def _audits(request: ApiRequest, before: datetime.datetime) -> dict[str, Any]:
     try:
         begin, end = last_completed_period(
@@ -50,22 +35,30 @@ def _audits(request: ApiRequest, before: datetime.datetime) -> dict[str, Any]:
     except (OverflowError, ValueError):
         raise BadRequest(f"Invalid timestamp for date {before}") from None
     with request.cloud.db.read() as tx:
-        hosts = sorted(
-            {each.host for each in tx.services.list("nova-compute")}
-        )
-    done = "ALL" if not hosts else f"0 of {len(hosts)}"
+        hosts = {each.host for each in tx.services.list("nova-compute")}
+        audits = tx.usage_audits.of_period(begin, end)
+    states = collections.Counter(audit.state for audit in audits)
+    missing = sorted(hosts - {audit.host for audit in audits})
+    errors = sum(audit.errors for audit in audits)
+    done = "ALL" if states["DONE"] == len(hosts) else f"{states['DONE']} of {len(hosts)}"
     return {
         "period_beginning": str(begin),
         "period_ending": str(end),
         "num_hosts": len(hosts),
-        "num_hosts_done": 0,
-        "num_hosts_running": 0,
-        "num_hosts_not_run": len(hosts),
-        "hosts_not_run": hosts,
-        "total_instances": 0,
-        "total_errors": 0,
-        "overall_status": f"{done} hosts done. 0 errors.",
-        "log": {},
+        "num_hosts_done": states["DONE"],
+        "num_hosts_running": states["RUNNING"],
+        "num_hosts_not_run": len(missing),
+        "hosts_not_run": missing,
+        "total_instances": sum(audit.instances for audit in audits),
+        "total_errors": errors,
+        "overall_status": f"{done} hosts done. {errors} errors.",
+        "log": {
+            audit.host: {
+                "state": audit.state, "instances": audit.instances, "errors": audit.errors,
+                "message": audit.message,
+            }
+            for audit in audits
+        },
     }
 
 

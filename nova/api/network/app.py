@@ -30,7 +30,8 @@ class JsonSuffix:
 def make_network_app(cloud: Cloud, authenticator: Authenticator, identity_url: str) -> Any:
     """The WSGI application; ``identity_url`` is shown to callers without a token."""
     app = make_app(
-        render_error, [JsonSuffix(), TokenMiddleware(authenticator, identity_url, PUBLIC)]
+        render_error, [JsonSuffix(), TokenMiddleware(authenticator, identity_url, PUBLIC)],
+        face="network",
     )
     app.add_route("/", discovery.Versions())
     app.add_route("/v2.0", discovery.Version())

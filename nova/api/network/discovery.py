@@ -48,13 +48,15 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "standard-attr-tag": ("Tag support for resources with standard attribute", "Tags."),
     "standard-attr-timestamp": ("Resource timestamps", "created_at and updated_at."),
     "stateful-security-group": ("Stateful security group", "All groups keep state."),
+    "default-subnetpools": ("Default Subnetpools", "One default pool of each IP version."),
+    "subnet_allocation": ("Subnet Allocation", "Subnets cut from pools."),
     "subnet-service-types": ("Subnet service types", "Kept with a subnet."),
     "tag-creation": ("Tag creation", "Tags in the body of a create."),
 }
 
 _RESOURCES = (
     "network", "subnet", "port", "floatingip", "router", "security_group", "security_group_rule",
-    "rbac_policy", "agent",
+    "rbac_policy", "agent", "subnetpool",
 )
 
 

@@ -13,7 +13,7 @@ from nova.api.network.quotas import check_room
 from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
-from nova.errors import BadRequest, Conflict, InvalidInput
+from nova.errors import Conflict, InvalidInput
 from nova.network.cards import may_see
 from nova.network.creation import NetworkRequest
 from nova.network.manager import manager_named
@@ -151,11 +151,11 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
 def _create_pool(
     call: Call, tx: Transaction, values: dict[str, Any], project: str
 ) -> Shown:
-    name = values.get("name", "").strip()
-    if not name:
-        raise BadRequest("An external network needs a name: it is the name of its pool.")
+    identifier = str(uuid.uuid4())
+    # Its name is that of its pool, and pools have one.
+    name = values.get("name", "").strip() or f"external-{identifier[:8]}"
     facts = merged({"project_id": project, "subnets": []}, values, (*_FACTS, "is_default"))
-    row = tx.floating_pools.create(str(uuid.uuid4()), name, facts)
+    row = tx.floating_pools.create(identifier, name, facts)
     found = pool_named(tx, row.uuid)
     assert found is not None
     return _external(call, found)
@@ -222,13 +222,14 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
         pool = pool_named(tx, identifier)
         assert pool is not None
         held = [each for each in tx.floating_ips.every() if each.pool == pool.name]
-        if any(each.project_id is not None for each in held):
+        if any(each.fixed_ip_id is not None for each in held):
             raise typed(
                 Conflict(f"Unable to complete operation on network {identifier}. There are one or "
                          "more floating IPs in use on the network."),
                 "NetworkInUse",
             )
-        tx.floating_ips.delete_many([each.address for each in held])
+        for project, count in tx.floating_ips.delete_many([each.address for each in held]).items():
+            tx.quotas.release(project, {"floating_ips": count})
         tx.floating_pools.delete(identifier)
         return
     try:

@@ -12,6 +12,7 @@ from nova.api.network.error_body import typed
 from nova.api.network.resource import Call
 from nova.db.engine import Transaction
 from nova.errors import NotFound
+from nova.network.filter_refreshes import members_changed
 from nova.network.security_groups import DEFAULT, ensure_default
 from nova.objects.network import PortRecord, SecurityGroup
 
@@ -61,4 +62,5 @@ def set_groups(call: Call, tx: Transaction, port: PortRecord, wanted: Sequence[s
     tx.security_groups.add_members([(group_id, member) for group_id in sorted(after - before)])
     if instance is not None:
         tx.instances.update(instance, {"security_groups": [group.name for group in groups]})
+        members_changed(call.cloud.networks.refreshes, tx, [instance], sorted(before))
         tx.after_commit(call.cloud.events.security_groups_changed)

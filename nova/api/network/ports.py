@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nova.api.network import router_interfaces, virtual_ips
 from nova.api.network import values as read
-from nova.api.network import virtual_ips
 from nova.api.network.error_body import typed
 from nova.api.network.networks import owner_of, rows_of
 from nova.api.network.pools import pool_named
@@ -26,6 +26,7 @@ from nova.errors import (
     NotFound,
 )
 from nova.network.addresses import slaac_address
+from nova.network.card_limits import check_cards
 from nova.network.cards import may_use
 from nova.network.catalog import NetworkSnapshot
 from nova.network.ports import WantedAddress, change_addresses, create_port
@@ -33,10 +34,11 @@ from nova.objects.network import Network, PortRecord
 from nova.objects.states import RUNNING
 
 _FACTS = (
-    "name", "description", "tags", "device_id", "device_owner", "allowed_address_pairs",
+    "name", "description", "tags", "admin_state_up", "device_id", "device_owner", "allowed_address_pairs",
     "extra_dhcp_opts", "port_security_enabled", "dns_name", "binding:host_id", "binding:profile",
 )
 _EMPTY: dict[str, Any] = {}
+_NO_CARDS = frozenset({virtual_ips.DEVICE_OWNER, router_interfaces.DEVICE_OWNER})
 
 
 class Scene:
@@ -69,7 +71,8 @@ def shown(scene: Scene, port: PortRecord) -> Shown:
         "tenant_id": owner, "project_id": owner, "description": facts.get("description", ""),
         "tags": facts.get("tags", []), "created_at": moment(card.created_at),
         "updated_at": moment(card.updated_at or card.created_at),
-        "revision_number": card.revision, "mac_address": card.address, "admin_state_up": True,
+        "revision_number": card.revision, "mac_address": card.address,
+        "admin_state_up": facts.get("admin_state_up", True),
         "status": "ACTIVE" if active else "DOWN",
         "device_id": card.instance_uuid or facts.get("device_id", ""),
         "device_owner": (
@@ -80,15 +83,20 @@ def shown(scene: Scene, port: PortRecord) -> Shown:
         "security_groups": scene.groups.get(card.instance_uuid or card.uuid, []),
         "allowed_address_pairs": facts.get("allowed_address_pairs", []),
         "extra_dhcp_opts": facts.get("extra_dhcp_opts", []),
-        "port_security_enabled": facts.get("port_security_enabled", True),
+        "port_security_enabled": facts.get(
+            "port_security_enabled", (row.facts or _EMPTY).get("port_security_enabled", True)
+        ),
         "binding:vnic_type": "normal", "ip_allocation": "immediate",
     }
     if scene.is_admin:
         view["binding:host_id"] = (
             facts.get("binding:host_id", "") if server is None else server.host or ""
         )
-        view["binding:vif_type"] = "unbound" if server is None else "bridge"
-        view["binding:vif_details"] = {} if server is None else {"port_filter": True}
+        bound = bool(view["binding:host_id"])
+        view["binding:vif_type"] = "bridge" if bound else "unbound"
+        view["binding:vif_details"] = (
+            {"port_filter": True, "bridge_name": row.bridge} if bound else {}
+        )
         view["binding:profile"] = facts.get("binding:profile", {})
     return view
 
@@ -114,14 +122,14 @@ def list_ports(call: Call, tx: Transaction) -> list[Shown]:
     project = None if call.is_admin else call.caller.project_id
     owners = call.values_of("device_owner")
     found: list[Shown] = []
-    if owners is None or any(each != virtual_ips.DEVICE_OWNER for each in owners):
+    if owners is None or not _NO_CARDS.issuperset(owners):
         records = tx.ports.matching(
             project_id=project, uuids=call.values_of("id"),
             instance_uuids=_devices(tx, call), network_uuids=call.values_of("network_id"),
         )
         scene = _scene(call, tx, records)
         found = [shown(scene, each) for each in records]
-    return found + virtual_ips.list_ports(call, tx)
+    return found + virtual_ips.list_ports(call, tx) + router_interfaces.list_ports(call, tx)
 
 
 def _devices(tx: Transaction, call: Call) -> list[str] | None:
@@ -136,7 +144,9 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
     """One of them."""
     port = tx.ports.find(identifier)
     if port is None:
-        return virtual_ips.find_port(call, tx, identifier)
+        return virtual_ips.find_port(call, tx, identifier) or router_interfaces.find_port(
+            call, tx, identifier
+        )
     scene = _scene(call, tx, [port])
     row = scene.networks[port.card.network_id]
     if not call.owns(port.card.project_id) and not call.owns(row.project_id):
@@ -151,7 +161,12 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     if values.get("device_owner") == virtual_ips.DEVICE_OWNER:
         return virtual_ips.claim(call, tx, rows, project, values)
     if limit_of(call, project, "port") >= 0:
+        tx.quotas.hold(project)
         check_room(call, tx, "port", project, tx.ports.count_of(project))
+    check_cards(
+        tx, project, {"fixed_ips": call.cloud.limits.get(project, "")["fixed_ips"]}, 1,
+        lambda: len(call.cloud.networks.check(tx, project, None)),
+    )
     _check_honoured(values)
     if "mac_address" in values and not call.owns(owner_of(rows[0])):
         raise Forbidden("The MAC of a port is chosen by the owner of its network.")
@@ -199,9 +214,12 @@ def _wanted(values: dict[str, Any]) -> list[WantedAddress] | None:
     return [WantedAddress(each.get("subnet_id"), each.get("ip_address")) for each in given]
 
 
-def _check_honoured(values: dict[str, Any]) -> None:
-    if values.get("admin_state_up") is False:
-        raise InvalidInput("admin_state_up", "A card cannot be switched off here; detach the port.")
+def _check_honoured(values: dict[str, Any], *, bound: bool = False) -> None:
+    """Refuse what bridges do not do. A port that is switched off gets no server."""
+    if values.get("admin_state_up") is False and bound:
+        raise InvalidInput(
+            "admin_state_up", "The card of a server cannot be switched off here; detach the port."
+        )
     if values.get("binding:vnic_type", "normal") != "normal":
         raise InvalidInput("binding:vnic_type", "Cards are connected to bridges: normal alone.")
     if values.get("port_security_enabled") is False and values.get("security_groups"):
@@ -216,10 +234,11 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     """Change a port. Changed addresses and groups are its server's at once."""
     if current["device_owner"] == virtual_ips.DEVICE_OWNER:
         return virtual_ips.update(call, tx, current, values)
-    _check_honoured(values)
+    _refuse_gateway(current)
     identifier = current["id"]
     port = tx.ports.get(identifier)
     bound = port.card.instance_uuid is not None
+    _check_honoured(values, bound=bound)
     for name in ("device_id", "device_owner", "mac_address", "binding:host_id"):
         if bound and values.get(name, current.get(name)) != current.get(name):
             raise typed(
@@ -249,11 +268,21 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     if "mac_address" in values and not bound:
         columns["address"] = values["mac_address"]
     tx.ports.update(identifier, columns)
-    if wanted is not None and port.card.instance_uuid is not None:
+    filtered = {"allowed_address_pairs", "port_security_enabled"} & values.keys()
+    if (wanted is not None or filtered) and port.card.instance_uuid is not None:
         call.cloud.operations.refresh_addresses(tx, [port.card.instance_uuid])
     found = find(call, tx, identifier)
     assert found is not None
     return found
+
+
+def _refuse_gateway(current: Shown) -> None:
+    if current["device_owner"] == router_interfaces.DEVICE_OWNER:
+        raise typed(
+            Conflict(f"Port {current['id']} cannot be deleted directly via the port API: it has device "
+                     f"owner {router_interfaces.DEVICE_OWNER}; take the subnet off its router."),
+            "ServicePortInUse",
+        )
 
 
 def remove_outside(call: Call, current: Shown) -> bool:
@@ -284,6 +313,7 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
     if current["device_owner"] == virtual_ips.DEVICE_OWNER:
         virtual_ips.release(call, tx, current)
         return
+    _refuse_gateway(current)
     port = tx.ports.get(current["id"])
     if port.card.instance_uuid is not None:
         raise typed(Conflict(f"Port {port.card.uuid} is in use."), "PortInUse")

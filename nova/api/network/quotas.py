@@ -23,8 +23,8 @@ RESOURCES = {
     "rbac_policy": "rbac_policy", "subnetpool": "subnetpool",
 }
 #: What a project may have where nobody said otherwise; the configuration knows the others.
-_UNLIMITED = dict.fromkeys(("network", "subnet", "port", "rbac_policy"), -1) | {
-    "router": 1, "subnetpool": 0,
+_UNLIMITED = dict.fromkeys(("network", "subnet", "port", "rbac_policy", "subnetpool"), -1) | {
+    "router": 1,
 }
 
 _ATTRIBUTES = {
@@ -58,7 +58,8 @@ def _used(tx: Transaction, project_id: str) -> dict[str, int]:
         "security_group_rule": max((len(group.rules) for group in groups), default=0),
         "network": sum(row.segment_uuid is None for row in owned),
         "subnet": sum((row.cidr is not None) + (row.cidr_v6 is not None) for row in owned),
-        "port": tx.ports.count_of(project_id), "router": 1, "subnetpool": 0,
+        "port": tx.ports.count_of(project_id), "router": 1,
+        "subnetpool": sum(each.project_id == project_id for each in tx.subnet_pools.every()),
         "rbac_policy": sum(len((row.facts or {}).get("rbac", ())) for row in owned),
     }
 
@@ -124,8 +125,8 @@ def update(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
         raw = {name: value for name, value in raw.items() if name not in ("check_limit", "force")}
     wanted = read_values(_ATTRIBUTES, raw, singular="quota", creating=True)
     wanted.pop("tenant_id", None)
-    if wanted.get("router", 1) != 1 or wanted.get("subnetpool", 0) != 0:
-        raise BadRequest("Every project has one router and no subnet pools here.")
+    if wanted.get("router", 1) != 1:
+        raise BadRequest("Every project has one router here.")
     with call.cloud.db.write() as tx:
         tx.quotas.set(
             path["project"], {RESOURCES[name]: limit for name, limit in wanted.items()}

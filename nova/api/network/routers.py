@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/routers``: the one router that every project has without asking: the bridges' own gateways.
+"""``/routers``: the one router of every project: the bridges' own gateways.
 
-Every subnet has a gateway on its bridge, and floating addresses lead through it. There is nothing to make or
-to remove; what a client asks for is answered where it is so already, and refused where it cannot be.
+Every subnet has a gateway on its bridge, and floating addresses lead through it, whether or not anybody made
+a router. A project that makes one gives that router a name and says which subnets are on it; what the
+bridges cannot do is refused.
 """
 
 from __future__ import annotations
@@ -11,43 +12,64 @@ from typing import Any
 
 import falcon
 
+from nova.api.network import router_interfaces as interfaces
 from nova.api.network import subnets
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
 from nova.api.network.networks import owner_of
-from nova.api.network.pools import derived_uuid, pools
-from nova.api.network.resource import Call, Resource, Shown, keys, standard
+from nova.api.network.pools import pools
+from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
+from nova.api.network.router_interfaces import gateway_port_uuid, router_uuid
 from nova.api.network.routing import Handler
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
-from nova.errors import BadRequest, Conflict, NotFound, NovaError
+from nova.errors import BadRequest, Conflict, InvalidInput, NetworkNotFound, NotFound, NovaError
 from nova.http.app import read_json
+from nova.objects.network import ProjectRouter
 
 _NAME = "gateway"
+_TEXT = "The gateways of the project's networks."
+_FACTS = ("description", "tags", "external_gateway_info")
 
 
-def shown(project: str, external: str | None) -> Shown:
-    """A project's router."""
+def shown(project: str, made: ProjectRouter | None, externals: list[str]) -> Shown:
+    """A project's router, made or not."""
+    facts: dict[str, Any] = {"description": _TEXT}
+    external = externals[0] if externals else None
+    if made is not None:
+        facts = dict(made.facts or {})
+        external = (facts.get("external_gateway_info") or {}).get("network_id")
+        if external not in externals:
+            external = None
     return {
-        "id": derived_uuid("router", project), "name": _NAME,
-        **standard({"description": "The gateways of the project's networks."}, project, 0, None,
-                   None),
+        "id": router_uuid(project), "name": made.name if made else _NAME,
+        **standard(
+            facts, project, made.revision if made else 0, made.created_at if made else None,
+            made.updated_at if made else None,
+        ),
         "admin_state_up": True, "status": "ACTIVE",
         "external_gateway_info": None if external is None else {
             "network_id": external, "enable_snat": True, "external_fixed_ips": [],
         },
-        "routes": [], "distributed": True, "ha": False, "availability_zones": ["nova"],
+        "routes": [], "distributed": False, "ha": False, "availability_zones": ["nova"],
         "availability_zone_hints": [], "flavor_id": None,
     }
 
 
 def list_routers(call: Call, tx: Transaction) -> list[Shown]:
     """The router of the caller's project; for administrators, of all projects with networks."""
-    external = next((pool.uuid for pool in pools(tx)), None)
-    projects = {call.caller.project_id}
+    externals = [pool.uuid for pool in pools(tx)]
+    made = {
+        each.project_id: each
+        for each in tx.routers.every(None if call.is_admin else call.caller.project_id)
+    }
+    projects = {call.caller.project_id, *made}
     if call.is_admin:
         projects |= {row.project_id for row in tx.networks.every() if row.project_id}
-    return [shown(project, external) for project in sorted(each for each in projects if each)]
+    return [
+        shown(project, made.get(project), externals)
+        for project in sorted(each for each in projects if each)
+    ]
 
 
 def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
@@ -55,59 +77,67 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
     return next((each for each in list_routers(call, tx) if each["id"] == identifier), None)
 
 
-def add_interface(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
-    """Confirm that a subnet of the project is connected: every one is."""
-    with call.cloud.db.read() as tx:
-        router = find(call, tx, path["id"])
-        if router is None:
-            raise ROUTERS.missing(path["id"])
-        subnet = _subnet(call, tx, req)
-    return {
-        "id": router["id"], "tenant_id": router["tenant_id"], "project_id": router["tenant_id"],
-        "port_id": derived_uuid("gateway", subnet["id"]), "network_id": subnet["network_id"],
-        "subnet_id": subnet["id"], "subnet_ids": [subnet["id"]],
-    }
+def _made(tx: Transaction, project: str) -> ProjectRouter | None:
+    return next(iter(tx.routers.every(project)), None)
 
 
-def _subnet(call: Call, tx: Transaction, req: falcon.Request) -> Shown:
-    body = read_json(req)
-    identifier = body.get("subnet_id") if isinstance(body, dict) else None
-    if not isinstance(identifier, str):
-        raise BadRequest("The gateway of a subnet is its interface: name a subnet_id.")
-    place = subnets.place_of(tx, identifier)
-    found = subnets.find(call, tx, identifier)
-    if found is None or place is None or not (
-        call.owns(owner_of(place[0])) or place[0].project_id is None
-    ):
-        raise typed(NotFound(f"Subnet {identifier[:64]} could not be found."), "SubnetNotFound")
+def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
+    """Make the router of a project; there is one for each."""
+    project = call.project_of(values)
+    if _made(tx, project) is not None:
+        raise typed(
+            Conflict("Quota exceeded for resources: ['router']. Every project has one router here: "
+                     "the gateways of its networks."),
+            "OverQuota",
+        )
+    _check_honoured(tx, values)
+    tx.routers.create(project, values.get("name", ""), merged({}, values, _FACTS))
+    found = find(call, tx, router_uuid(project))
+    if found is None:
+        found = shown(project, _made(tx, project), [pool.uuid for pool in pools(tx)])
     return found
 
 
-def remove_interface(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
-    """Refuse: a subnet always has its gateway."""
-    with call.cloud.db.read() as tx:
-        if find(call, tx, path["id"]) is None:
-            raise ROUTERS.missing(path["id"])
-        subnet = _subnet(call, tx, req)
-    raise typed(
-        Conflict(f"Subnet {subnet['id']} has its gateway on the bridge as long as it is there; "
-                 "delete the subnet instead."),
-        "RouterInterfaceInUse",
-    )
+def _check_honoured(tx: Transaction, values: dict[str, Any]) -> None:
+    """Refuse what the gateways of bridges cannot do."""
+    if values.get("admin_state_up") is False:
+        raise InvalidInput("admin_state_up", "The gateways of networks cannot be switched off.")
+    for name, reason in (
+        ("ha", "A network's gateway is on each of its hosts."),
+        ("distributed", "Whether each host is a gateway is set for all networks: multi_host."),
+        ("routes", "The gateways keep no routes of projects; give a subnet host_routes."),
+    ):
+        if values.get(name):
+            raise InvalidInput(name, reason)
+    gateway = values.get("external_gateway_info")
+    if gateway:
+        network = gateway.get("network_id")
+        if not any(pool.uuid == network for pool in pools(tx)):
+            raise NetworkNotFound(str(network)[:64])
+        if gateway.get("enable_snat") is False or gateway.get("external_fixed_ips"):
+            raise InvalidInput(
+                "external_gateway_info",
+                "Hosts forward with their own addresses: enable_snat stays true, and there are no "
+                "external_fixed_ips to choose.",
+            )
 
 
-def create(_call: Call, _tx: Transaction, _values: dict[str, Any]) -> Shown:
-    """Refuse: there is one."""
-    raise _refusal()
-
-
-def update(
-    _call: Call, _tx: Transaction, current: Shown, values: dict[str, Any]
-) -> Shown:
-    """Answer a change to what is so already; refuse others."""
-    if all(_is_so(current.get(name), value) for name, value in values.items()):
-        return current
-    raise _refusal()
+def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) -> Shown:
+    """Change a router that was made; for another, answer what is so already and refuse the rest."""
+    project = current["project_id"]
+    made = _made(tx, project)
+    if made is None:
+        if all(_is_so(current.get(name), value) for name, value in values.items()):
+            return current
+        raise _refusal()
+    _check_honoured(tx, values)
+    columns: dict[str, Any] = {"facts": merged(made.facts, values, _FACTS)}
+    if "name" in values:
+        columns["name"] = values["name"]
+    tx.routers.update(project, columns)
+    found = find(call, tx, current["id"])
+    assert found is not None
+    return found
 
 
 def _is_so(present: Any, wanted: Any) -> bool:
@@ -116,19 +146,109 @@ def _is_so(present: Any, wanted: Any) -> bool:
     return bool(present == wanted)
 
 
-def delete(_call: Call, _tx: Transaction, _current: Shown) -> None:
-    """Refuse: it is there as long as the networks are."""
-    raise _refusal()
+def delete(_call: Call, tx: Transaction, current: Shown) -> None:
+    """Forget a router that was made and has no subnets; the gateways are there as before."""
+    made = _made(tx, current["project_id"])
+    if made is None:
+        raise _refusal()
+    if interfaces.subnets_of(tx, made):
+        raise typed(
+            Conflict(f"Router {current['id']} still has ports"), "RouterInUse"
+        )
+    tx.routers.delete(current["project_id"])
 
 
 def _refusal() -> NovaError:
     return typed(
         Conflict(
-            "Every project has one router here, the gateways of its networks: it cannot be made, "
-            "changed or removed. Floating IPs work without another."
+            "This router is the gateways of the project's networks, and is there without being made: "
+            "make one to give it a name. Floating IPs work without."
         ),
-        "OverQuota",
+        "RouterInUse",
     )
+
+
+# -- interfaces ------------------------------------------------------------------------------------
+
+
+def add_interface(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
+    """Put a subnet of the project on its router."""
+
+    def write(tx: Transaction) -> Any:
+        router, subnet = _pair(call, tx, req, path["id"])
+        made = _made(tx, router["project_id"])
+        if made is not None:
+            present = interfaces.subnets_of(tx, made)
+            if subnet["id"] in present:
+                raise typed(
+                    BadRequest(f"Bad router request: Router already has a port on subnet {subnet['id']}."),
+                    "BadRequest",
+                )
+            _note(tx, made, [*present, subnet["id"]])
+        return _interface(router, subnet)
+
+    return call.cloud.db.run(write)
+
+
+def remove_interface(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
+    """Take a subnet off a router that was made; its gateway stays on the bridge."""
+
+    def write(tx: Transaction) -> Any:
+        router, subnet = _pair(call, tx, req, path["id"])
+        made = _made(tx, router["project_id"])
+        if made is None:
+            raise typed(
+                Conflict(f"Subnet {subnet['id']} has its gateway on the bridge as long as it is there; "
+                         "delete the subnet instead."),
+                "RouterInterfaceInUse",
+            )
+        present = interfaces.subnets_of(tx, made)
+        if subnet["id"] not in present:
+            raise typed(
+                NotFound(f"Router {router['id']} has no interface on subnet {subnet['id']}"),
+                "RouterInterfaceNotFoundForSubnet",
+            )
+        _note(tx, made, [each for each in present if each != subnet["id"]])
+        return _interface(router, subnet)
+
+    return call.cloud.db.run(write)
+
+
+def _note(tx: Transaction, made: ProjectRouter, subnets_: list[str]) -> None:
+    tx.routers.update(made.project_id, {"facts": {**(made.facts or {}), "interfaces": subnets_}})
+
+
+def _interface(router: Shown, subnet: Shown) -> Shown:
+    return {
+        "id": router["id"], "tenant_id": router["tenant_id"], "project_id": router["tenant_id"],
+        "port_id": gateway_port_uuid(subnet["id"]), "network_id": subnet["network_id"],
+        "subnet_id": subnet["id"], "subnet_ids": [subnet["id"]],
+    }
+
+
+def _pair(call: Call, tx: Transaction, req: falcon.Request, identifier: str) -> tuple[Shown, Shown]:
+    router = find(call, tx, identifier)
+    if router is None:
+        raise ROUTERS.missing(identifier)
+    body = read_json(req)
+    if not isinstance(body, dict):
+        raise BadRequest("Either subnet_id or port_id must be specified")
+    wanted = body.get("subnet_id")
+    if wanted is None and isinstance(body.get("port_id"), str):
+        wanted = interfaces.subnet_of_port(tx, body["port_id"])
+        if wanted is None:
+            raise BadRequest(
+                "The gateway of a subnet is its interface, and no other port can be: name a subnet_id."
+            )
+    if not isinstance(wanted, str):
+        raise BadRequest("Either subnet_id or port_id must be specified")
+    place = subnets.place_of(tx, wanted)
+    found = subnets.find(call, tx, wanted)
+    if found is None or place is None or not (
+        call.owns(owner_of(place[0])) or place[0].project_id is None
+    ):
+        raise typed(NotFound(f"Subnet {wanted[:64]} could not be found."), "SubnetNotFound")
+    return router, found
 
 
 ROUTERS = Resource(
@@ -136,7 +256,7 @@ ROUTERS = Resource(
     attributes=read.table(
         read.NAME, read.DESCRIPTION, read.PROJECT, read.TAGS,
         Attribute("admin_state_up", read.boolean),
-        Attribute("external_gateway_info", read.document),
+        Attribute("external_gateway_info", read.nullable(read.document)),
         Attribute("distributed", read.boolean),
         Attribute("ha", read.boolean),
         Attribute("routes", read.list_of(read.document)),

@@ -17,6 +17,7 @@ from nova.api.network.resource import Call, Resource, Shown, keys, merged, stand
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
+from nova.network.filter_refreshes import group_changed
 from nova.network.security_groups import DEFAULT
 from nova.objects.network import SecurityGroup, SecurityGroupRule
 
@@ -46,7 +47,7 @@ def shown(group: SecurityGroup, rule: SecurityGroupRule) -> Shown:
     return _view(
         group, rule.uuid, rule.direction, ethertype_of(rule),
         protocol=rule.protocol, low=None if low == -1 else low, high=None if high == -1 else high,
-        cidr=rule.cidr, source=rule.source_group_uuid,
+        cidr=None if (rule.facts or {}).get("anywhere") else rule.cidr, source=rule.source_group_uuid,
         common=standard(rule.facts, group.project_id, rule.revision, rule.created_at,
                         rule.updated_at),
     )
@@ -113,6 +114,7 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Add a rule to a group, within the quota of rules in one group."""
+    tx.quotas.hold(_group(call, tx, values["security_group_id"]).project_id)
     group = _group(call, tx, values["security_group_id"])
     source = None
     if values.get("remote_group_id") is not None:
@@ -135,15 +137,17 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     )
     if 0 <= limit <= len(group.rules):
         raise QuotaExceeded("Quota exceeded for resources: ['security_group_rule'].")
-    if direction == "egress":
-        kept = cidr
-    else:
-        kept = cidr if source is None else None
+    kept = cidr if direction == "egress" or source is None else None
+    facts = merged(None, values, ("description", "tags"))
+    if kept is not None and values.get("remote_ip_prefix") is None:
+        # Said by nobody, so it is shown to nobody.
+        facts["anywhere"] = True
     rule = tx.security_groups.add_rule(
         group.id, protocol=protocol, from_port=low, to_port=high, cidr=kept,
         source_group_id=None if source is None else source.id, direction=direction,
-        ethertype=ethertype, facts=merged(None, values, ("description", "tags")) or None,
+        ethertype=ethertype, facts=facts or None,
     )
+    group_changed(call.cloud.networks.refreshes, tx, group.id)
     tx.after_commit(call.cloud.events.security_groups_changed)
     return shown(group, rule)
 
@@ -181,7 +185,11 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
     if number in _ICMP:
         for name, value in (("port_range_min", low), ("port_range_max", high)):
             if value is not None and value > 255:
-                raise read.wrong(name, "Types and codes of ICMP are 0 through 255.")
+                part = "type" if name == "port_range_min" else "code"
+                raise typed(
+                    BadRequest(f"Invalid value for ICMP {part} ({name}) {value}. It must be 0 to 255."),
+                    "SecurityGroupInvalidIcmpValue",
+                )
         if high is not None and low is None:
             raise typed(
                 BadRequest(f"ICMP code (port-range-max) {high} is provided but ICMP type "
@@ -233,6 +241,7 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
             "SecurityGroupRuleInUse",
         )
     tx.security_groups.delete_rule(rule.id)
+    group_changed(call.cloud.networks.refreshes, tx, rule.group_id)
     tx.after_commit(call.cloud.events.security_groups_changed)
 
 
@@ -266,7 +275,12 @@ def _prefix(name: str, value: Any) -> str | None:
 def _port(name: str, value: Any) -> int | None:
     if value in (None, "", -1, "-1"):
         return None
-    found: int | None = read.integer(0, 65535)(name, value)
+    try:
+        found: int | None = read.integer(0, 65535)(name, value)
+    except BadRequest:
+        raise typed(
+            BadRequest(f"Invalid value for port {str(value)[:40]}"), "SecurityGroupInvalidPortValue"
+        ) from None
     return found
 
 
@@ -279,7 +293,7 @@ ATTRIBUTES = read.table(
     Attribute("port_range_min", _port),
     Attribute("port_range_max", _port),
     Attribute("remote_ip_prefix", _prefix),
-    Attribute("remote_group_id", read.nullable(read.uuid)),
+    Attribute("remote_group_id", read.nullable(read.text(64))),
 )
 
 SECURITY_GROUP_RULES = Resource(

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from nova.api.network import subnet_pools
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
 from nova.api.network.networks import by_network, owner_of, rows_of, sees
@@ -17,6 +18,7 @@ from nova.api.network.resource import Call, Resource, Shown, keys, merged, stand
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, Forbidden, InvalidInput, NetworkNotFound
+from nova.network.ranges import RangeTaken
 from nova.network.segments import SubnetRequest, add_subnet
 from nova.objects.network import Network
 
@@ -48,7 +50,7 @@ def shown(first: Network, row: Network, version: int, given_pools: list[dict[str
         ],
         "host_routes": facts.get("host_routes", []),
         "ipv6_address_mode": None if four else "slaac", "ipv6_ra_mode": None if four else "slaac",
-        "subnetpool_id": None, "service_types": facts.get("service_types", []),
+        "subnetpool_id": facts.get("subnetpool_id"), "service_types": facts.get("service_types", []),
         "segment_id": None, "router:external": False,
     }
 
@@ -104,14 +106,15 @@ def _of_rows(tx: Transaction, groups: Sequence[list[Network]]) -> list[Shown]:
 
 
 def list_subnets(call: Call, tx: Transaction) -> list[Shown]:
-    """The subnets of all networks that the caller sees."""
+    """The subnets of all networks that the caller sees; those of pools are the administrators'."""
     groups = [rows for rows in by_network(tx.networks.every()).values() if sees(call, rows[0])]
     wanted = call.values_of("network_id")
     if wanted is not None:
         groups = [rows for rows in groups if rows[0].uuid in wanted]
-    return _of_rows(tx, groups) + [
-        shown_subnet(pool, each) for pool in pools(tx) for each in pool.subnets
-    ]
+    found = _of_rows(tx, groups)
+    if call.is_admin:
+        found += [shown_subnet(pool, each) for pool in pools(tx) for each in pool.subnets]
+    return found
 
 
 def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
@@ -123,7 +126,7 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
             return None
         given = _pools6(row) if version == 6 else allocation_pools(tx, [row]).get(row.id, [])
         return shown(first, row, version, given)
-    for pool in pools(tx):
+    for pool in pools(tx) if call.is_admin else ():
         for each in pool.subnets:
             if each["id"] == identifier:
                 return shown_subnet(pool, each)
@@ -143,6 +146,8 @@ def place_of(tx: Transaction, identifier: str) -> tuple[Network, Network, int] |
 
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Make a subnet of a network, or of a pool of floating addresses."""
+    if values.get("subnetpool_id") or values.get("use_default_subnetpool"):
+        values = subnet_pools.cut(call, tx, values)
     range_ = ipaddress.ip_network(_cidr(values))
     version = values.get("ip_version", range_.version)
     if version != range_.version:
@@ -166,16 +171,23 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     )
     check_room(call, tx, "subnet", owner, used)
     _check_honoured(values, version)
-    made = add_subnet(
-        tx, [*rows[1:], first],
-        SubnetRequest(
-            cidr=str(range_), gateway=values.get("gateway_ip"), pools=_pools_of(values, version),
-            dns=tuple(values.get("dns_nameservers", ())),
-            enable_dhcp=values.get("enable_dhcp", True),
-        ),
-        call.cloud.config.network,
-    )
-    part = merged({"name": ""}, values, _FACTS)
+    try:
+        made = add_subnet(
+            tx, [*rows[1:], first],
+            SubnetRequest(
+                cidr=str(range_), gateway=values.get("gateway_ip"),
+                pools=_pools_of(values, version), dns=tuple(values.get("dns_nameservers", ())),
+                enable_dhcp=values.get("enable_dhcp", True),
+            ),
+            call.cloud.config.network,
+        )
+    except RangeTaken as error:
+        raise typed(
+            BadRequest(f"Invalid input for operation: Requested subnet with cidr: {range_} for network: "
+                       f"{first.uuid} overlaps with another subnet. {error.message}"),
+            "InvalidInput",
+        ) from None
+    part = merged({"name": ""}, values, (*_FACTS, "subnetpool_id"))
     tx.networks.change(made.id, {"facts": {**(made.facts or {}), f"subnet{version}": part}})
     tx.after_commit(call.cloud.events.networks_changed)
     fresh = tx.networks.get(made.uuid)
@@ -186,8 +198,6 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
 
 
 def _cidr(values: dict[str, Any]) -> str:
-    if values.get("subnetpool_id") or values.get("use_default_subnetpool"):
-        raise BadRequest("There are no subnet pools here: give the subnet a cidr.")
     if not values.get("cidr"):
         raise BadRequest("Failed to parse request. Required attribute 'cidr' not specified")
     return str(values["cidr"])

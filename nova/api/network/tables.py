@@ -12,12 +12,13 @@ from nova.api.network.resource import Resource
 from nova.api.network.routers import ROUTERS
 from nova.api.network.security_group_rules import SECURITY_GROUP_RULES
 from nova.api.network.security_groups import SECURITY_GROUPS
+from nova.api.network.subnet_pools import SUBNET_POOLS
 from nova.api.network.subnets import SUBNETS
 from nova.api.network.views import AGENTS, AVAILABILITIES, ZONES
 from nova.policy import Rule
 
 RESOURCES: tuple[Resource, ...] = (
     NETWORKS, SUBNETS, PORTS, FLOATING_IPS, SECURITY_GROUPS, SECURITY_GROUP_RULES, ROUTERS,
-    RBAC_POLICIES, AGENTS, AVAILABILITIES, ZONES,
+    SUBNET_POOLS, RBAC_POLICIES, AGENTS, AVAILABILITIES, ZONES,
 )
 RULES: tuple[Rule, ...] = rules_of(RESOURCES)

@@ -8,7 +8,8 @@ what ``undo`` was told when it fails. A step may be run again after an interrupt
     resize   place (conductor) -> migrate_out (source) -> migrate_in (destination)
     confirm  forget (source);  revert  destroy (destination) -> revert (source)
     live     place (conductor) -> live_migrate (source) -> arrive (destination) -> leave (source)
-    a failed move    -> back (source);  delete  destroy -> clean (each other host with a guest)
+    a failed move    -> back (source) -> drop (destination of a live one)
+    delete   destroy -> clean (each other host with a guest)
     others   run (the instance's host)
 """
 
@@ -59,5 +60,6 @@ STEPS: dict[tuple[str, str], StepFunction] = {
     ("live_migrate", "arrive"): moves.arrive,
     ("live_migrate", "leave"): moves.forget,
     ("live_migrate", "back"): moves.take_back,
+    ("live_migrate", "drop"): moves.drop,
     ("evacuate", "spawn"): build.spawn,
 }

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
-from nova.compute.flows.host import FlowHost, guest_spec
+from nova.compute.flows.host import FlowHost, guest_spec, placed
 from nova.compute.undo import Undo
 from nova.objects.operation import StepResult, StepTask
 
 
 def spawn(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Create the guest of a boot, an unshelve or an evacuation."""
-    undo.add(host.driver.destroy, task.instance)
-    spec = guest_spec(host, task, root_image=task.instance.system_metadata.get("shelved_image_id"))
+    undo.add(host.driver.destroy, task.instance.uuid)
+    host.prepare_network(task.instance)
+    spec = guest_spec(
+        host, task, instance=placed(task),
+        root_image=task.instance.system_metadata.get("shelved_image_id"),
+    )
     return StepResult(power_state=host.driver.spawn(spec))
 
 
 def destroy(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Remove the guest and its disks."""
-    host.driver.destroy(task.instance)
+    host.driver.destroy(task.instance.uuid)
     return StepResult(power_state=0)

@@ -8,10 +8,14 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from nova.compute.conductor_client import ConductorClient
+from nova.compute.host_network import HostNetworking
 from nova.compute.undo import Undo
 from nova.objects.instance import Instance
 from nova.objects.operation import StepResult, StepTask
+from nova.objects.topology import GuestTopology
 from nova.virt.driver import Driver, GuestSpec, SourceImage
 
 
@@ -24,6 +28,10 @@ class HostImages(Protocol):
         """
         ...
 
+    def to_cache(self, image_id: str) -> SourceImage:
+        """An image that an administrator asked to be cached here; ``ImageNotFound`` as above."""
+        ...
+
     def upload(self, task: StepTask, image_id: str, chunks: Iterable[bytes]) -> None:
         """Store the data of an image that the operation made."""
         ...
@@ -31,16 +39,33 @@ class HostImages(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FlowHost:
-    """One compute host. ``aborts`` holds the operations whose live migration is to stop."""
+    """One compute host. ``aborts`` holds the operations whose live migration is to stop; ``network`` is None
+    where hosts do not set up their networks.
+    """
 
     name: str
     driver: Driver
     conductor: ConductorClient
     images: HostImages
     aborts: set[int]
+    network: HostNetworking | None = None
+
+    def prepare_network(self, instance: Instance) -> None:
+        """See that the networks of an instance are on this host; ``NetworkNotReady`` where they cannot be.
+        """
+        if self.network is not None:
+            self.network.prepare(instance.network_info)
 
 
 StepFunction = Callable[[FlowHost, StepTask, Undo], StepResult]
+
+
+def placed(task: StepTask, key: str = "topology") -> Instance:
+    """The instance with the place on its host that the operation has for it, where it has one."""
+    if key not in task.payload:
+        return task.instance
+    topology = msgspec.convert(task.payload[key], GuestTopology | None)
+    return msgspec.structs.replace(task.instance, topology=topology)
 
 
 def guest_spec(

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import time
+
 import msgspec
 
-from nova.compute.flows.host import FlowHost, guest_spec
+from nova.compute.flows.host import FlowHost, guest_spec, placed
 from nova.compute.undo import Undo
+from nova.errors import GuestNotFound, NovaError
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
+from nova.objects.migration import MigrationProgress
 from nova.objects.operation import StepResult, StepTask
+
+LOG = logging.getLogger(__name__)
 
 
 def in_size(instance: Instance, flavor: Flavor) -> Instance:
@@ -33,8 +41,9 @@ def migrate_out(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 def migrate_in(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the destination: make the guest in its new size."""
     if task.payload["source"] != host.name:
-        undo.add(host.driver.destroy, task.instance)
-    spec = guest_spec(host, task, instance=in_size(task.instance, _flavor(task, "new_flavor")))
+        undo.add(host.driver.destroy, task.instance.uuid)
+    host.prepare_network(task.instance)
+    spec = guest_spec(host, task, instance=in_size(placed(task), _flavor(task, "new_flavor")))
     return StepResult(power_state=host.driver.migrate_in(spec, task.payload["source"]))
 
 
@@ -52,13 +61,25 @@ def forget(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
 def drop_arrived(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the destination, reverted: remove the guest that arrived."""
     if task.payload["source"] != host.name:
-        host.driver.destroy(task.instance)
+        host.driver.destroy(task.instance.uuid)
+    return StepResult()
+
+
+def _stand_still(host: FlowHost, instance: Instance) -> None:
+    with contextlib.suppress(GuestNotFound):
+        host.driver.power_off(instance)
+
+
+def drop(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """On the destination of a live migration that failed, the source having the guest again: remove it."""
+    host.driver.destroy(task.instance.uuid)
     return StepResult()
 
 
 def revert(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the source, reverted: bring the kept guest back."""
-    spec = guest_spec(host, task, instance=in_size(task.instance, _flavor(task, "old_flavor")))
+    before = in_size(placed(task, "old_topology"), _flavor(task, "old_flavor"))
+    spec = guest_spec(host, task, instance=before)
     return StepResult(power_state=host.driver.revert_outgoing(spec))
 
 
@@ -66,17 +87,45 @@ def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the source: copy the running guest; stops early when asked to."""
     try:
         host.driver.live_migrate(
-            task.instance, task.payload["dest"],
-            lambda _done, _total: not (
-                task.operation_id in host.aborts or task.payload.get("aborted")
-            ),
+            placed(task), task.payload["dest"], ProgressWatch(host, task).note
         )
     finally:
         host.aborts.discard(task.operation_id)
     return StepResult()
 
 
+class ProgressWatch:
+    """Tells the conductor how far a live migration is, at most once in ``EVERY`` seconds."""
+
+    EVERY = 1.0
+
+    def __init__(self, host: FlowHost, task: StepTask) -> None:
+        self._host = host
+        self._task = task
+        self._due = 0.0
+
+    def note(self, progress: MigrationProgress) -> bool:
+        """Whether the migration is to go on."""
+        task = self._task
+        if task.operation_id in self._host.aborts or task.payload.get("aborted"):
+            return False
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self.EVERY
+            try:
+                self._host.conductor.migration_progress(task.operation_id, progress)
+            except NovaError as error:
+                LOG.info("%s: the progress of a live migration is not told: %s",
+                         task.request_id, error.message)
+        return True
+
+
 def arrive(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
-    """On the destination: take the guest over; where that fails, the source takes it back (``back``)."""
-    undo.add(host.driver.destroy, task.instance)
-    return StepResult(power_state=host.driver.live_migrated_in(guest_spec(host, task)))
+    """On the destination: take the guest over.
+
+    Where that fails it stands still here, whole, until the source has taken it back (``back``), and
+    is removed only then (``drop``).
+    """
+    undo.add(_stand_still, host, task.instance)
+    host.prepare_network(task.instance)
+    spec = guest_spec(host, task, instance=placed(task))
+    return StepResult(power_state=host.driver.live_migrated_in(spec))

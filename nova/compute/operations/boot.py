@@ -19,6 +19,9 @@ from nova.compute.operations.limits import check_injected_files, check_metadata
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import BadRequest, FlavorNotFound, ImageNotFound, QuotaExceeded
+from nova.network.card_limits import check_cards
+from nova.network.external import KEPT
+from nova.network.outside import OutsidePlan
 from nova.network.security_groups import group_names, resolve
 from nova.objects.boot import Booted, BootRequest
 from nova.objects.context import RequestContext
@@ -28,6 +31,9 @@ from nova.objects.keypair import Keypair
 from nova.objects.quota import ProjectUsage
 from nova.objects.server_group import ServerGroup
 from nova.objects.states import BUILDING, SCHEDULING
+from nova.objects.topology import TopologyRequest
+from nova.topology.devices import parse_aliases
+from nova.topology.requests import topology_request
 
 _RESERVATION = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -41,6 +47,8 @@ class _Checked(msgspec.Struct, kw_only=True):
     group: ServerGroup | None = None
     security_groups: list[str] = []
     security_group_ids: list[int] = []
+    automatic_cards: int = 0
+    plan: OutsidePlan | None = None
 
 
 def boot(
@@ -56,24 +64,38 @@ def boot(
     checked = _Checked(
         flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
     )
-    _check_sizes(checked.flavor, checked.image)
+    check_sizes(checked.flavor, checked.image)
+    facts = None if checked.image is None else image_properties(checked.image)
+    check_topology(core, checked.flavor, facts)
     _refuse_volumes(request)
     _check_local_disks(request, checked.flavor)
     all_limits = core.limits.all(context.project_id, context.user_id)
     limits = all_limits.effective
     check_metadata(limits, request.metadata)
     check_injected_files(limits, request.personality)
+    if core.networks.outside is not None and _with_nics(request):
+        checked.plan = core.networks.outside.check(
+            context.project_id, request.networks, request.security_groups, request.max_count
+        )
+        checked.security_groups = list(checked.plan.group_names)
     password = request.admin_password or new_password(core.config.default.password_length)
     reservation = request.reservation_id or _reservation_id()
 
     def write(tx: Transaction) -> list[dict[str, Any]]:
         _check_references(core, tx, context, request, checked)
         count = _reserve(tx, context, request, checked.flavor, all_limits)
+        if core.networks.outside is None:
+            check_cards(
+                tx, context.project_id, limits, count * _cards(checked, request),
+                lambda: len(core.networks.check(tx, context.project_id, None)),
+            )
         rows = [
             _row(context, request, checked, reservation, index, count) for index in range(count)
         ]
         tx.instances.create(rows)
         uuids_ = [row["uuid"] for row in rows]
+        if any(each.port_id is not None for each in request.networks or ()):
+            _reserve_ports(core, tx, uuids_[0], request)
         if checked.security_group_ids:
             tx.security_groups.add_members(
                 [(group_id, uuid) for group_id in checked.security_group_ids for uuid in uuids_]
@@ -83,6 +105,8 @@ def boot(
                 checked.group.uuid, uuids_, limit=limits["server_group_members"]
             )
         payload = _payload(request, password)
+        if core.networks.outside is not None:
+            payload["network_plan"] = msgspec.to_builtins(checked.plan or OutsidePlan(()))
         operation_ids = tx.operations.create_many(
             context, ACTIONS["create"].public, "create", "place",
             dict.fromkeys(uuids_, payload),
@@ -122,7 +146,7 @@ def _image(core: OperationsCore, context: RequestContext, request: BootRequest) 
     return image
 
 
-def _check_sizes(flavor: Flavor, image: Image | None) -> None:
+def check_sizes(flavor: Flavor, image: Image | None) -> None:
     """The image's own demands (image service: ``min_ram``, ``min_disk``, virtual size)."""
     if image is None:
         return
@@ -139,6 +163,13 @@ def _check_sizes(flavor: Flavor, image: Image | None) -> None:
             f"Flavor's disk is too small for requested image. Flavor disk is {flavor.root_gb} GB, "
             f"image is {size} bytes with a minimum of {image.min_disk} GB."
         )
+
+
+def check_topology(
+    core: OperationsCore, flavor: Flavor, properties: Mapping[str, Any] | None
+) -> TopologyRequest | None:
+    """What flavor and image ask of the host's CPUs, memory and devices; ``BadRequest`` for nonsense."""
+    return topology_request(flavor, properties, lambda: parse_aliases(core.config.pci.alias))
 
 
 def _refuse_volumes(request: BootRequest) -> None:
@@ -192,11 +223,12 @@ def _check_references(
         checked.keypair = tx.keypairs.find(context.user_id, request.key_name)
         if checked.keypair is None:
             raise BadRequest(f"Invalid key_name provided: {request.key_name} is not there.")
-    with_nics = request.networks is None or bool(request.networks)
+    with_nics = _with_nics(request)
     if with_nics:
-        core.networks.check(tx, context.project_id, request.networks)
+        found = core.networks.check(tx, context.project_id, request.networks)
+        checked.automatic_cards = len(found) if request.networks is None else 0
     _check_zone(core, tx, request)
-    if with_nics or request.security_groups:
+    if core.networks.outside is None and (with_nics or request.security_groups):
         names = _group_names(tx, context, request)
         ids = resolve(tx, context.project_id, names, context.user_id)
         if with_nics:
@@ -209,6 +241,27 @@ def _check_references(
         if group is None or (group.project_id != context.project_id and not context.is_admin):
             raise BadRequest(f"Instance group {uuid} could not be found.")
         checked.group = group
+
+
+def _reserve_ports(
+    core: OperationsCore, tx: Transaction, uuid: str, request: BootRequest
+) -> None:
+    """Of two boots with one port, the second is refused; it is one server where there is a port."""
+    instance = tx.instances.get(uuid)
+    if instance is not None and core.networks.outside is None:
+        vifs = core.networks.reserve_ports(tx, instance, request.networks)
+        tx.instances.update(uuid, {"network_info": vifs})
+
+
+def _with_nics(request: BootRequest) -> bool:
+    return request.networks is None or bool(request.networks)
+
+
+def _cards(checked: _Checked, request: BootRequest) -> int:
+    """How many new cards each server gets."""
+    if request.networks is None:
+        return checked.automatic_cards
+    return sum(each.port_id is None for each in request.networks)
 
 
 def _group_names(
@@ -338,7 +391,9 @@ def _row(
         "locked_by": None, "locked_reason": None,
         "disk_config": "AUTO" if str(disk_config).lower() in ("auto", "true", "1") else "MANUAL",
         "root_device_name": str(image_facts.get("root_device_name") or "/dev/vda"),
-        "metadata": dict(request.metadata), "system_metadata": {},
+        "metadata": dict(request.metadata),
+        "system_metadata": {KEPT: checked.plan.ports}
+        if checked.plan is not None and checked.plan.ports else {},
         "tags": sorted(set(request.tags)), "network_info": (),
         "security_groups": checked.security_groups, "block_devices": request.block_devices,
         "scheduler_hints": request.scheduler_hints or None,

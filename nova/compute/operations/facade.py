@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from nova.compute.operations import boot as _boot
+from nova.compute.operations import consoles as _consoles
 from nova.compute.operations import deletion as _deletion
 from nova.compute.operations import facts as _facts
 from nova.compute.operations import moves as _moves
@@ -56,11 +57,14 @@ class Operations(OperationsCore):
     set_metadata = _facts.set_metadata
     set_tags = _facts.set_tags
     console_output = _facts.console_output
+    open_console = _consoles.open_console
+    console_of_token = _consoles.console_of_token
     diagnostics = _facts.diagnostics
     attach_interface = _facts.attach_interface
     detach_interface = _facts.detach_interface
     add_fixed_ip = _facts.add_fixed_ip
     remove_fixed_ip = _facts.remove_fixed_ip
     refresh_addresses = _facts.refresh_addresses
+    refresh_from_outside = _facts.refresh_from_outside
     add_security_group = _facts.add_security_group
     remove_security_group = _facts.remove_security_group

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.compute.operations import outside_interfaces
 from nova.compute.operations.core import (
     OperationsCore,
     check_lock,
@@ -22,6 +23,8 @@ from nova.conductor.release import counted
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import Conflict, InstanceNotFound, NotFound
+from nova.network.card_limits import check_cards
+from nova.network.filter_refreshes import members_changed
 from nova.network.security_groups import group_names
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, RequestedNetwork, Vif
@@ -113,7 +116,7 @@ def reset_state(
         tx.instances.transition(
             fresh.uuid,
             {"vm_state": state, "task_state": None, "launched_at": fresh.launched_at or now(),
-             "system_metadata": without_resize(fresh), "deleted_at": None},
+             "system_metadata": without_resize(fresh), "deleted_at": None, "progress": 0},
         )
         record(tx, context, instance, "reset_state")
 
@@ -156,15 +159,21 @@ def attach_interface(
     """Give a server another NIC; it is plugged when this returns."""
     prepare(context, instance, "attach_interface")
     host = _host(instance)
+    if core.networks.outside is not None:
+        return outside_interfaces.attach(
+            core, core.networks.outside, context, instance, host, wanted
+        )
     with core.db.write() as tx:
         present = {vif.id for vif in instance.network_info}
         if wanted.port_id is not None:
             vifs = core.networks.attach_port(tx, instance, wanted.port_id, wanted.tag)
             instance = join_groups(tx, instance, wanted.port_id)
+            members_changed(core.networks.refreshes, tx, [instance.uuid])
         else:
             network_id = wanted.network_id
             if network_id is None:
                 network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
+            _check_card(core, tx, instance)
             vifs = core.networks.add_fixed_ip(
                 tx, instance, network_id, wanted.address, wanted.tag
             )
@@ -194,9 +203,20 @@ def detach_interface(
     if vif is None:
         raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
     core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
+    if core.networks.outside is not None:
+        outside_interfaces.detach(core, core.networks.outside, context, instance, vif.id, keep=keep)
+        return
     with core.db.write() as tx:
         _write_vifs(tx, instance, core.networks.detach(tx, instance, vif.id, keep=keep))
         record(tx, context, instance, "detach_interface")
+
+
+def _check_card(core: OperationsCore, tx: Transaction, instance: Instance) -> None:
+    """Raise ``QuotaExceeded`` where the project may have no further card."""
+    check_cards(
+        tx, instance.project_id, core.limits.get(instance.project_id, instance.user_id), 1,
+        lambda: len(core.networks.check(tx, instance.project_id, None)),
+    )
 
 
 def join_groups(tx: Transaction, instance: Instance, port_id: str) -> Instance:
@@ -219,7 +239,12 @@ def add_fixed_ip(
 ) -> None:
     """Give a server another address in a network."""
     check_lock(context, instance)
+    if core.networks.outside is not None:
+        core.networks.outside.add_address(instance, network_id)
+        outside_interfaces.refresh(core, core.networks.outside, [instance.uuid])
+        return
     with core.db.write() as tx:
+        _check_card(core, tx, instance)
         _write_vifs(tx, instance, core.networks.add_fixed_ip(tx, instance, network_id))
 
 
@@ -228,6 +253,10 @@ def remove_fixed_ip(
 ) -> None:
     """Take an address from a server."""
     check_lock(context, instance)
+    if core.networks.outside is not None:
+        core.networks.outside.remove_address(instance, address)
+        outside_interfaces.refresh(core, core.networks.outside, [instance.uuid])
+        return
     with core.db.write() as tx:
         _write_vifs(tx, instance, core.networks.remove_fixed_ip(tx, instance, address))
 
@@ -238,6 +267,13 @@ def refresh_addresses(
     """Write the addresses that views show from the network tables, after floating IPs changed."""
     for uuid, vifs in core.networks.vifs_of(tx, instance_uuids).items():
         tx.instances.update(uuid, {"network_info": vifs})
+    members_changed(core.networks.refreshes, tx, instance_uuids)
+
+
+def refresh_from_outside(core: OperationsCore, instance_uuids: Sequence[str]) -> None:
+    """Read the cards of servers anew from an external network service, where there is one."""
+    if core.networks.outside is not None:
+        outside_interfaces.refresh(core, core.networks.outside, instance_uuids)
 
 
 def _write_vifs(tx: Transaction, instance: Instance, vifs: tuple[Vif, ...]) -> None:
@@ -249,6 +285,10 @@ def add_security_group(
 ) -> None:
     """Put a server into a security group."""
     check_lock(context, instance)
+    if core.networks.outside is not None:
+        group_name = core.networks.outside.change_groups(instance, add=name)
+        outside_interfaces.note_groups(core, instance, add=group_name)
+        return
     with core.db.write() as tx:
         name = group_names(tx, instance.project_id, [name])[0]
         group = tx.security_groups.find(instance.project_id, name)
@@ -264,6 +304,7 @@ def add_security_group(
         tx.instances.update(
             instance.uuid, {"security_groups": [*instance.security_groups, name]}
         )
+        members_changed(core.networks.refreshes, tx, [instance.uuid])
 
 
 def remove_security_group(
@@ -271,6 +312,10 @@ def remove_security_group(
 ) -> None:
     """Take a server out of a security group."""
     check_lock(context, instance)
+    if core.networks.outside is not None:
+        group_name = core.networks.outside.change_groups(instance, remove=name)
+        outside_interfaces.note_groups(core, instance, remove=group_name)
+        return
     with core.db.write() as tx:
         name = group_names(tx, instance.project_id, [name])[0]
         group = tx.security_groups.find(instance.project_id, name)
@@ -286,5 +331,6 @@ def remove_security_group(
             instance.uuid,
             {"security_groups": [each for each in instance.security_groups if each != name]},
         )
+        members_changed(core.networks.refreshes, tx, [instance.uuid], [group.id])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import Action
+from nova.compute.operations.boot import check_topology
 from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
 from nova.conductor.ending import abandon_all
 from nova.db.engine import Transaction
@@ -51,6 +52,7 @@ def resize(
         raise BadRequest("When resizing, instances must change flavor!")
     if flavor.root_gb < instance.root_gb and flavor.root_gb == 0 and instance.image_ref:
         raise BadRequest("Resize to zero disk flavor is not allowed.")
+    check_topology(core, flavor, instance.image_properties)
     grown = {
         "cores": max(0, flavor.vcpus - instance.vcpus),
         "ram": max(0, flavor.memory_mb - instance.memory_mb),
@@ -156,6 +158,7 @@ def _end_resize(
             "source_node": migration.source_node, "dest": migration.dest_compute,
             "old_flavor": msgspec.to_builtins(migration.old_flavor),
             "old_vm_state": migration.old_vm_state,
+            "old_topology": instance.system_metadata.get("old_topology"),
             "power_on": migration.old_vm_state != STOPPED,
         }
         changed = tx.migrations.update(migration.id, status, from_statuses=["finished"])
@@ -177,6 +180,14 @@ def live_migrate(
 ) -> None:
     """Move a running server to another host."""
     action = prepare(context, instance, "live_migrate")
+    if instance.topology is not None and not all(
+        device.live_migratable for device in instance.topology.devices
+    ):
+        raise BadRequest(
+            "Migration pre-check error: Compute driver on source/dest host does not support PCI "
+            "migration or non-VIF related PCI requests for instance: "
+            f"{instance.uuid}"
+        )
 
     def write(tx: Transaction) -> None:
         if host is not None:

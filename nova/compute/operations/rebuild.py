@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from nova.compute.operations.boot import _check_sizes, image_properties
+from nova.compute.operations.boot import check_sizes, check_topology, image_properties
 from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
 from nova.compute.operations.limits import check_injected_files, check_metadata
 from nova.errors import BadRequest, ImageNotFound
@@ -24,7 +24,8 @@ def rebuild(
     """Replace a server's root disk by an image; returns the administrator's password."""
     action = prepare(context, instance, "rebuild")
     image = _find_image(core, context, request.image_ref)
-    _check_sizes(instance.flavor, image)
+    check_sizes(instance.flavor, image)
+    _check_topology_stays(core, instance, image)
     limits = core.limits.get(context.project_id, context.user_id)
     if request.metadata is not None:
         check_metadata(limits, request.metadata)
@@ -52,6 +53,17 @@ def rebuild(
         if request.metadata is not None:
             tx.instances.set_metadata(instance.uuid, request.metadata)
     return password
+
+
+def _check_topology_stays(core: OperationsCore, instance: Instance, image: Image) -> None:
+    """A rebuild keeps the place on the host, so that the new image must not ask for another."""
+    before = check_topology(core, instance.flavor, instance.image_properties)
+    after = check_topology(core, instance.flavor, image_properties(image))
+    if before != after:
+        raise BadRequest(
+            "An instance's NUMA topology cannot be changed as part of a rebuild. The image provided is "
+            "invalid for this instance."
+        )
 
 
 def _find_image(core: OperationsCore, context: RequestContext, image_ref: str) -> Image:

@@ -10,6 +10,7 @@ from nova.db.schema import (
     identity,
     image,
     network,
+    network_tasks,
     operations,
 )
 from nova.db.schema.base import metadata
@@ -24,5 +25,6 @@ __all__ = [
     "image",
     "metadata",
     "network",
+    "network_tasks",
     "operations",
 ]

@@ -27,6 +27,7 @@ from nova.db.schema.base import (
 )
 from nova.objects.flavor import Flavor
 from nova.objects.instance import BlockDevice, Fault, Vif
+from nova.objects.topology import GuestTopology
 
 # One row is all that a view of a server needs: metadata, tags, addresses and flavor are kept in the row
 # as documents, so that listing is one statement. `instance_metadata` and `instance_tags` repeat two of
@@ -89,6 +90,7 @@ instances = Table(
     Column("terminated_at", Timestamp),
     Column("deleted_at", Timestamp),
     Column("deleted", Integer, nullable=False, default=0),
+    Column("topology", TypedDocument(GuestTopology)),
     Index("ix_instances_project_listing", "project_id", "deleted", "created_at", "id"),
     Index("ix_instances_listing", "deleted", "created_at", "id"),
     Index("ix_instances_host", "host", "deleted"),
@@ -203,7 +205,6 @@ project_usages = Table(
     Column("cores", Integer, nullable=False, default=0),
     Column("ram", BigInteger, nullable=False, default=0),
     Column("floating_ips", Integer, nullable=False, default=0),
-    Column("fixed_ips", Integer, nullable=False, default=0),
     Column("security_groups", Integer, nullable=False, default=0),
     Column("server_groups", Integer, nullable=False, default=0),
 )

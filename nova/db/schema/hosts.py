@@ -15,7 +15,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from nova.db.schema.base import Document, Timestamp, created_updated, metadata
+from nova.db.schema.base import Document, Timestamp, TypedDocument, created_updated, metadata
+from nova.objects.topology import GuestTopology
 
 services = Table(
     "services",
@@ -35,7 +36,10 @@ services = Table(
 )
 
 # Ratios are doubles: MariaDB's FLOAT would round 1.1 and let a claim over or under the limit.
-# The *_used columns are the sum of the node's claims; only the claim store writes them.
+# The *_used columns are the sum of the node's claims; only the claim store writes them. pcpus are the CPUs
+# kept apart for pinned guests. topology_generation grows with every change of topology (what the host has)
+# and topology_used (what guests with a topology hold of it); it stands before them because MariaDB assigns
+# from left to right.
 compute_nodes = Table(
     "compute_nodes",
     metadata,
@@ -67,11 +71,16 @@ compute_nodes = Table(
     Column("running_vms", Integer, nullable=False, default=0),
     Column("uptime", String(255)),
     *created_updated(),
+    Column("pcpus", Integer, nullable=False, default=0),
+    Column("pcpus_used", Integer, nullable=False, default=0),
+    Column("topology_generation", Integer, nullable=False, default=0),
+    Column("topology", Document),
+    Column("topology_used", Document),
     UniqueConstraint("host", "hypervisor_hostname"),
 )
 
 # kind: "instance" for where it runs, "incoming" for where a move is taking it, "outgoing" for the
-# side that a resize holds until it is confirmed.
+# side that a resize holds until it is confirmed. topology says which cells, CPUs, pages and PCI devices.
 claims = Table(
     "claims",
     metadata,
@@ -82,6 +91,8 @@ claims = Table(
     Column("memory_mb", Integer, nullable=False),
     Column("disk_gb", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),
+    Column("pcpus", Integer, nullable=False, default=0),
+    Column("topology", TypedDocument(GuestTopology)),
 )
 
 aggregates = Table(

@@ -164,6 +164,29 @@ floating_ip_pools = Table(
     *_described(),
 )
 
+# What a project calls the gateways of its networks, once it made a router; at most one each.
+project_routers = Table(
+    "project_routers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("project_id", String(64), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    *created_updated(),
+    *_described(),
+)
+
+# Ranges that subnets are cut from; the ranges themselves are facts.
+subnet_pools = Table(
+    "subnet_pools",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String(36), nullable=False, unique=True),
+    Column("project_id", String(64), index=True),
+    Column("name", String(255), nullable=False),
+    *created_updated(),
+    *_described(),
+)
+
 security_groups = Table(
     "security_groups",
     metadata,

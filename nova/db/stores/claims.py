@@ -5,19 +5,24 @@ A claim is one conditional UPDATE of the node's row: the database itself refuses
 so any number of schedulers and conductors may claim at once. The row in ``claims`` remembers what
 is held, and a release gives back exactly that. Whoever writes several nodes in one transaction
 takes them by id, so that two transactions never wait for each other.
+
+A claim with a topology also says which CPUs, pages and devices it takes. It was fitted to the node as it
+was at one ``topology_generation``; the same UPDATE demands that generation, raises it, and writes what is
+used from now on. So of two claims that were fitted to the same state one is refused, and fits again.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Update,
+    and_,
     bindparam,
     delete,
     func,
@@ -28,24 +33,19 @@ from sqlalchemy import (
 )
 
 from nova.db.schema.base import now
-from nova.db.schema.compute import instances, server_group_members, server_groups
+from nova.db.schema.compute import server_group_members, server_groups
 from nova.db.schema.hosts import claims, compute_nodes
+from nova.db.stores.claim_audit import ClaimAudit
 from nova.errors import StateChanged
-from nova.objects.host import Claim, ClaimLimits, ClaimRepairs, ClaimRequest
+from nova.objects.host import Claim, ClaimLimits, ClaimRepairs, ClaimRequest, NodeTopology
+from nova.objects.topology import HostTopology, HostUsage
+from nova.topology.usage import without_guest
 
 _CHUNK = 500
 _COLUMNS = tuple(claims.c[name] for name in Claim.__struct_fields__)
 _SELECT = select(*_COLUMNS)
 
 _node = compute_nodes.c
-
-# What the claims of a node add up to, as scalar subqueries of one node's row.
-_SUMS = {
-    "vcpus_used": func.coalesce(func.sum(claims.c.vcpus), 0),
-    "memory_mb_used": func.coalesce(func.sum(claims.c.memory_mb), 0),
-    "local_gb_used": func.coalesce(func.sum(claims.c.disk_gb), 0),
-    "instances_used": func.count(claims.c.instance_uuid),
-}
 
 _GIVE_BACK = (
     update(compute_nodes)
@@ -55,16 +55,23 @@ _GIVE_BACK = (
         memory_mb_used=_node.memory_mb_used - bindparam("of_memory_mb"),
         local_gb_used=_node.local_gb_used - bindparam("of_disk_gb"),
         instances_used=_node.instances_used - bindparam("of_count"),
+        pcpus_used=_node.pcpus_used - bindparam("of_pcpus"),
+        topology_generation=_node.topology_generation + bindparam("of_topologies"),
     )
+)
+_TOPOLOGIES = select(
+    _node.id, _node.topology_generation, _node.topology, _node.topology_used,
+    _node.cpu_allocation_ratio, _node.ram_allocation_ratio, _node.pcpus,
 )
 
 
 @functools.cache
 def _take(
-    cpu_ratio: bool, ram_ratio: bool, disk_ratio: bool, vcpus: bool, memory: bool, disk: bool
+    cpu_ratio: bool, ram_ratio: bool, disk_ratio: bool, vcpus: bool, memory: bool, disk: bool,
+    pcpus: bool, topology: bool,
 ) -> Update:
-    """The conditional UPDATE: which ratios are given from outside, and which resources are
-    limited.
+    """The conditional UPDATE: which ratios are given from outside, which resources are limited, whether
+    CPUs kept apart for pinned guests are taken, and whether a place on the host is.
     """
 
     def within(
@@ -84,7 +91,7 @@ def _take(
         fits = within(_node.vcpus_used, "of_vcpus", _node.vcpus, ratio, _node.reserved_vcpus)
         # A driver that cannot count its CPUs reports none; then they are no limit (as in the
         # filter).
-        conditions.append(or_(_node.vcpus == 0, fits))
+        conditions.append(or_(and_(_node.vcpus == 0, _node.pcpus == 0), fits))
     if memory:
         ratio = _node.ram_allocation_ratio
         if ram_ratio:
@@ -99,16 +106,21 @@ def _take(
         conditions.append(
             within(_node.local_gb_used, "of_disk_gb", _node.local_gb, ratio, _node.reserved_disk_gb)
         )
-    return (
-        update(compute_nodes)
-        .where(*conditions)
-        .values(
-            vcpus_used=_node.vcpus_used + bindparam("of_vcpus"),
-            memory_mb_used=_node.memory_mb_used + bindparam("of_memory_mb"),
-            local_gb_used=_node.local_gb_used + bindparam("of_disk_gb"),
-            instances_used=_node.instances_used + bindparam("of_count"),
-        )
-    )
+    values: dict[str, Any] = {
+        "vcpus_used": _node.vcpus_used + bindparam("of_vcpus"),
+        "memory_mb_used": _node.memory_mb_used + bindparam("of_memory_mb"),
+        "local_gb_used": _node.local_gb_used + bindparam("of_disk_gb"),
+        "instances_used": _node.instances_used + bindparam("of_count"),
+    }
+    if pcpus:
+        values["pcpus_used"] = _node.pcpus_used + bindparam("of_pcpus")
+        if vcpus:
+            conditions.append(_node.pcpus_used + bindparam("of_pcpus") <= _node.pcpus)
+    if topology:
+        conditions.append(_node.topology_generation == bindparam("of_generation"))
+        values["topology_generation"] = _node.topology_generation + 1
+        values["topology_used"] = bindparam("of_topology_used", type_=_node.topology_used.type)
+    return update(compute_nodes).where(*conditions).values(values)
 
 
 class ClaimStore:
@@ -177,6 +189,20 @@ class ClaimStore:
             bool(answer) and first[claim.instance_uuid, claim.kind]
             for claim, answer in zip(wanted, answers, strict=True)
         ]
+
+    def topologies(self, node_ids: Iterable[int]) -> dict[int, NodeTopology]:
+        """What claims with a topology are fitted to: the nodes that say what they have, as they are now."""
+        rows = self._connection.execute(_TOPOLOGIES.where(_node.id.in_(list(node_ids))))
+        return {
+            row.id: NodeTopology(
+                node_id=row.id, generation=row.topology_generation,
+                topology=msgspec.convert(row.topology, HostTopology),
+                used=msgspec.convert(row.topology_used or {}, HostUsage),
+                cpu_allocation_ratio=row.cpu_allocation_ratio,
+                ram_allocation_ratio=row.ram_allocation_ratio, pcpus=row.pcpus,
+            )
+            for row in rows if row.topology is not None
+        }
 
     def release(self, instance_uuid: str, kind: str | None = None) -> list[Claim]:
         """Give back what the instance holds, of one kind or all; repeating it changes nothing."""
@@ -253,21 +279,8 @@ class ClaimStore:
         return count < most if policy == "anti-affinity" else count == 0
 
     def audit(self, settle_seconds: float = 60.0) -> ClaimRepairs:
-        """Compare claims with instances and nodes with claims; put right what differs.
-
-        A claim is an orphan if its instance was never there or has been deleted for
-        ``settle_seconds``, the time in which whoever deletes it may still give back the claim.
-        """
-        cutoff = now() - datetime.timedelta(seconds=settle_seconds)
-        live = select(instances.c.uuid).where(
-            instances.c.uuid == claims.c.instance_uuid,
-            or_(instances.c.deleted == 0, instances.c.deleted_at > cutoff),
-        )
-        orphans = self._select(~live.exists(), claims.c.created_at <= cutoff)
-        released: list[Claim] = []
-        for orphan in orphans:
-            released += self.release(orphan.instance_uuid, orphan.kind)
-        return ClaimRepairs(tuple(released), tuple(self._repair_sums()))
+        """Compare claims with instances and nodes with claims; put right what differs."""
+        return ClaimAudit(self._connection, self.release).run(settle_seconds)
 
     def _held(self, instance_uuids: set[str]) -> dict[tuple[str, str], int]:
         held: dict[tuple[str, str], int] = {}
@@ -280,13 +293,18 @@ class ClaimStore:
     def _take_on_node(self, wanted: Sequence[ClaimRequest]) -> list[bool]:
         limits = wanted[0].limits
         if len(wanted) > 1:
-            if all(claim.limits == limits for claim in wanted) and self._take(wanted, limits):
+            together = all(
+                claim.limits == limits and claim.topology is None for claim in wanted
+            )
+            if together and self._take(wanted, limits):
                 return [True] * len(wanted)
             return [self._take([claim], claim.limits) for claim in wanted]
         return [self._take(wanted, limits)]
 
     def _take(self, wanted: Sequence[ClaimRequest], limits: ClaimLimits) -> bool:
         limited = not limits.unlimited
+        pcpus = sum(claim.pcpus for claim in wanted)
+        first = wanted[0]
         statement = _take(
             limits.cpu_allocation_ratio is not None,
             limits.ram_allocation_ratio is not None,
@@ -294,14 +312,21 @@ class ClaimStore:
             limited and limits.limit_vcpus,
             limited and limits.limit_memory,
             limited and limits.limit_disk,
+            pcpus > 0,
+            first.topology is not None,
         )
         values: dict[str, Any] = {
-            "of_node": wanted[0].node_id,
+            "of_node": first.node_id,
             "of_count": len(wanted),
             "of_vcpus": sum(claim.vcpus for claim in wanted),
             "of_memory_mb": sum(claim.memory_mb for claim in wanted),
             "of_disk_gb": sum(claim.disk_gb for claim in wanted),
         }
+        if pcpus:
+            values["of_pcpus"] = pcpus
+        if first.topology is not None:
+            values["of_generation"] = first.generation
+            values["of_topology_used"] = first.topology_used
         if limited:
             if limits.limit_vcpus and limits.cpu_allocation_ratio is not None:
                 values["cpu_ratio"] = limits.cpu_allocation_ratio
@@ -326,6 +351,8 @@ class ClaimStore:
                     "memory_mb": claim.memory_mb,
                     "disk_gb": claim.disk_gb,
                     "created_at": moment,
+                    "pcpus": claim.pcpus,
+                    "topology": claim.topology,
                 }
                 for claim in taken
             ],
@@ -344,50 +371,45 @@ class ClaimStore:
 
     def _give_back(self, released: Iterable[Claim]) -> None:
         sums: dict[int, list[int]] = {}
+        pinned: dict[int, list[Claim]] = {}
         for claim in released:
-            total = sums.setdefault(claim.node_id, [0, 0, 0, 0])
+            total = sums.setdefault(claim.node_id, [0, 0, 0, 0, 0, 0])
             total[0] += claim.vcpus
             total[1] += claim.memory_mb
             total[2] += claim.disk_gb
             total[3] += 1
+            total[4] += claim.pcpus
+            if claim.topology is not None:
+                total[5] = 1
+                pinned.setdefault(claim.node_id, []).append(claim)
         if sums:
             self._connection.execute(
                 _GIVE_BACK,
                 [
                     {
                         "of_node": node_id,
-                        "of_vcpus": vcpus,
-                        "of_memory_mb": memory_mb,
-                        "of_disk_gb": disk_gb,
-                        "of_count": count,
+                        "of_vcpus": total[0],
+                        "of_memory_mb": total[1],
+                        "of_disk_gb": total[2],
+                        "of_count": total[3],
+                        "of_pcpus": total[4],
+                        "of_topologies": total[5],
                     }
-                    for node_id, (vcpus, memory_mb, disk_gb, count) in sorted(sums.items())
+                    for node_id, total in sorted(sums.items())
                 ],
             )
-
-    def _repair_sums(self) -> list[int]:
-        differs = or_(*(_node[name] != value for name, value in _SUMS.items()))
-        wrong = self._connection.scalars(
-            select(_node.id)
-            .select_from(compute_nodes.outerjoin(claims, claims.c.node_id == _node.id))
-            .group_by(_node.id, *(_node[name] for name in _SUMS))
-            .having(differs)
-            .order_by(_node.id)
-        ).all()
-        for node_id in wrong:
-            # With the row locked nobody else's claim on it can be half done.
-            self._connection.execute(select(_node.id).where(_node.id == node_id).with_for_update())
-            self._connection.execute(
-                update(compute_nodes)
-                .where(_node.id == node_id)
-                .values(
-                    {
-                        name: select(value).where(claims.c.node_id == node_id).scalar_subquery()
-                        for name, value in _SUMS.items()
-                    }
-                )
+        for node_id, gone in pinned.items():
+            # The row is locked by the statement above: what is read now is nobody else's to change.
+            used = msgspec.convert(
+                self._connection.scalar(select(_node.topology_used).where(_node.id == node_id)) or {},
+                HostUsage,
             )
-        return list(wrong)
+            for claim in gone:
+                assert claim.topology is not None
+                used = without_guest(used, claim.topology)
+            self._connection.execute(
+                update(compute_nodes).where(_node.id == node_id).values(topology_used=used)
+            )
 
     def _select(self, *conditions: ColumnElement[bool]) -> list[Claim]:
         return [Claim(*row) for row in self._connection.execute(_SELECT.where(*conditions))]

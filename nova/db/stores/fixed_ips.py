@@ -346,15 +346,20 @@ class FixedIPStore:
         )
         return self.get_by_id(found.id)
 
+    def of_host(self, network_id: int, host: str) -> FixedIP | None:
+        """The address that a host itself uses in a network, if it has one."""
+        mine = select(fixed_ips).where(_fixed.network_id == network_id, _fixed.host == host)
+        row = self._connection.execute(mine).one_or_none()
+        return FixedIP(*row) if row is not None else None
+
     def take_for_host(self, network_id: int, host: str) -> FixedIP | None:
         """The address that a host itself uses in a network: the one it has, or the next free one.
 
         It is reserved with role ``dhcp``. None where the network has no free address left.
         """
-        mine = select(fixed_ips).where(_fixed.network_id == network_id, _fixed.host == host)
-        row = self._connection.execute(mine).one_or_none()
-        if row is not None:
-            return FixedIP(*row)
+        mine = self.of_host(network_id, host)
+        if mine is not None:
+            return mine
         free = self.next_free(network_id, 1)
         if not free:
             return None

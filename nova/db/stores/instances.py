@@ -137,6 +137,31 @@ class InstanceStore:
         )
         return [Instance(*row) for row in rows]
 
+    def on_hosts(self) -> list[Instance]:
+        """All live, placed servers."""
+        rows = self._connection.execute(
+            select(instances).where(instances.c.host.is_not(None), instances.c.deleted == 0)
+        )
+        return [Instance(*row) for row in rows]
+
+    def flavors_on_hosts(self) -> list[tuple[str, str]]:
+        """(host, flavor id) of what runs, each pair once."""
+        rows = self._connection.execute(
+            select(instances.c.host, instances.c.flavorid)
+            .where(instances.c.host.is_not(None), instances.c.deleted == 0)
+            .distinct()
+        )
+        return [(row.host, row.flavorid) for row in rows]
+
+    def image_properties_on_hosts(self) -> list[tuple[str, dict[str, Any] | None]]:
+        """(host, properties of the image) of each live, placed server."""
+        rows = self._connection.execute(
+            select(instances.c.host, instances.c.image_properties).where(
+                instances.c.host.is_not(None), instances.c.deleted == 0
+            )
+        )
+        return [(row.host, row.image_properties) for row in rows]
+
     def hosts_of(self, uuids: Collection[str]) -> dict[str, str]:
         """The host of each live, placed server named."""
         if not uuids:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -52,7 +53,10 @@ _USAGE = select(
     compute_nodes.c.memory_mb_used,
     compute_nodes.c.local_gb_used,
     compute_nodes.c.instances_used,
+    compute_nodes.c.pcpus_used,
+    compute_nodes.c.topology_generation,
 )
+_USAGE_MEASURED = _USAGE.add_columns(type_coerce(compute_nodes.c.metrics, Text))
 _REPORTED = tuple(
     name
     for name in HostReport.__struct_fields__
@@ -61,7 +65,21 @@ _REPORTED = tuple(
 _UPDATE = (
     update(compute_nodes)
     .where(compute_nodes.c.id == bindparam("node_id"))
-    .values({name: bindparam(name) for name in (*_REPORTED, "updated_at")})
+    .values(
+        {
+            **{name: bindparam(name) for name in (*_REPORTED, "updated_at")},
+            # What was fitted to the host as it was does not fit by itself to what it is now.
+            "topology_generation": compute_nodes.c.topology_generation
+            + case(
+                (
+                    func.coalesce(compute_nodes.c.topology, "")
+                    == func.coalesce(bindparam("as_reported", type_=compute_nodes.c.topology.type), ""),
+                    0,
+                ),
+                else_=1,
+            ),
+        }
+    )
 )
 
 
@@ -72,6 +90,8 @@ def _nodes(rows: Iterable[Sequence[Any]]) -> list[ComputeNode]:
         values = list(row)
         for place in _DOCUMENTS:
             text = values[place]
+            if text is None:
+                continue
             document = shared.get(text)
             if document is None:
                 document = shared[text] = msgspec.json.decode(text)
@@ -116,7 +136,12 @@ class NodeStore:
             values = {name: getattr(report, name) for name in _REPORTED}
             key = (report.host, report.hypervisor_hostname)
             if key in known:
-                changed.append({**values, "node_id": known[key], "updated_at": moment})
+                changed.append(
+                    {
+                        **values, "node_id": known[key], "updated_at": moment,
+                        "as_reported": report.topology,
+                    }
+                )
             else:
                 added[key] = {
                     **values,
@@ -141,9 +166,25 @@ class NodeStore:
         query = _SELECT.where(compute_nodes.c.id > after).order_by(compute_nodes.c.id)
         return _nodes(self._connection.execute(query.limit(limit)))
 
-    def usage(self) -> Usages:
-        """What is claimed on every node: the light read that keeps a scheduler's table true."""
-        return [NodeUsage(*row) for row in self._connection.execute(_USAGE)]
+    def usage(self, *, measured: bool = False) -> Usages:
+        """What is claimed on every node: the light read that keeps a scheduler's table true.
+
+        With ``measured`` also what the hosts measured last.
+        """
+        if not measured:
+            return [NodeUsage(*row) for row in self._connection.execute(_USAGE)]
+        decode = msgspec.json.decode
+        return [
+            NodeUsage(*(*row[:7], decode(row[7])))
+            for row in self._connection.execute(_USAGE_MEASURED)
+        ]
+
+    def get_many(self, node_ids: Sequence[int]) -> Nodes:
+        """Those of the nodes that are there."""
+        found: Nodes = []
+        for start in range(0, len(node_ids), _CHUNK):
+            found += self._select(compute_nodes.c.id.in_(node_ids[start : start + _CHUNK]))
+        return found
 
     def get(self, node_id: int) -> ComputeNode:
         """The node of this internal id, or ``NotFound``."""
@@ -177,10 +218,10 @@ class NodeStore:
         memory_used = node.memory_mb_used + node.reserved_memory_mb
         disk_used = node.local_gb_used + node.reserved_disk_gb
         sums = (
-            node.vcpus,
+            node.vcpus + node.pcpus,
             node.memory_mb,
             node.local_gb,
-            node.vcpus_used + node.reserved_vcpus,
+            node.vcpus_used + node.pcpus_used + node.reserved_vcpus,
             memory_used,
             disk_used,
             node.memory_mb - memory_used,

@@ -27,6 +27,9 @@ _IS_OPEN = or_(operations.c.state == QUEUED, operations.c.state == RUNNING)
 _INSERT = insert(operations)
 _GET = select(operations).where(operations.c.id == bindparam("the_id"))
 _GET_LOCKED = _GET.with_for_update()
+_BACKLOG = select(func.count(), func.min(operations.c.started_at)).where(
+    operations.c.state.in_(_OPEN)
+)
 
 
 class OperationStore:
@@ -182,6 +185,10 @@ class OperationStore:
             )
         rows = self._connection.execute(statement.order_by(operations.c.id))
         return [Operation(*row) for row in rows]
+
+    def backlog(self) -> tuple[int, datetime.datetime | None]:
+        """How many operations are open, and since when the oldest of them is."""
+        return tuple(self._connection.execute(_BACKLOG).one())
 
     def open_for(self, instance_uuid: str) -> list[Operation]:
         """Open operations of one server, oldest first."""

@@ -196,10 +196,14 @@ class PortStore:
     def bind(
         self, port: PortRecord, instance_uuid: str, tag: str | None, host: str | None
     ) -> bool:
-        """Give a port to a server, as its newest card; false where somebody else was faster."""
+        """Give a port to a server, as its newest card; false where somebody else was faster.
+
+        One that was reserved for it goes to the end of its cards.
+        """
         taken = self._connection.execute(
             delete(virtual_interfaces).where(
-                _vif.uuid == port.card.uuid, _vif.instance_uuid.is_(None)
+                _vif.uuid == port.card.uuid,
+                or_(_vif.instance_uuid.is_(None), _vif.instance_uuid == instance_uuid),
             )
         ).rowcount
         if not taken:

@@ -7,7 +7,7 @@ requests can never exceed a limit; the row stays locked until the caller's trans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
     null,
@@ -37,10 +38,16 @@ from nova.db.schema.compute import (
     quotas,
     server_groups,
 )
-from nova.db.schema.network import fixed_ips, floating_ips, security_groups
+from nova.db.schema.network import (
+    fixed_ips,
+    floating_ips,
+    security_groups,
+    virtual_interfaces,
+)
+from nova.db.schema.operations import operations
 from nova.errors import QuotaExceeded
-from nova.objects.quota import COUNTED, LimitRecord, ProjectUsage
-from nova.objects.states import RESIZED, RESTORING, SOFT_DELETED
+from nova.objects.quota import COUNTED, CardUsage, LimitRecord, ProjectUsage
+from nova.objects.states import BUILDING, RESIZED, RESTORING, SOFT_DELETED
 
 DEFAULT_CLASS = "default"
 
@@ -78,6 +85,28 @@ _RESIZED = select(
     instances.c.project_id == bindparam("the_project"),
     instances.c.deleted == 0,
     instances.c.vm_state == RESIZED,
+)
+_ADDRESSES = (
+    select(func.count())
+    .select_from(
+        fixed_ips.join(
+            virtual_interfaces, virtual_interfaces.c.uuid == fixed_ips.c.virtual_interface_uuid
+        )
+    )
+    .where(virtual_interfaces.c.project_id == bindparam("the_project"), fixed_ips.c.allocated == true())
+)
+# What the boots of a project ask for whose servers have no cards yet.
+_WAITING = (
+    select(operations.c.payload)
+    .select_from(operations.join(instances, instances.c.uuid == operations.c.instance_uuid))
+    .where(
+        instances.c.project_id == bindparam("the_project"),
+        instances.c.deleted == 0,
+        instances.c.vm_state == BUILDING,
+        operations.c.flow == "create",
+        operations.c.finished_at.is_(None),
+        ~exists().where(virtual_interfaces.c.instance_uuid == instances.c.uuid),
+    )
 )
 
 
@@ -271,18 +300,11 @@ class QuotaStore:
 
         The usage row is held meanwhile, so that no request is counted twice or lost.
         """
-        self._ensure_row(project_id)
-        self._connection.execute(_USAGE_LOCKED, {"the_project": project_id}).first()
-        addresses = self._connection.execute(
-            select(func.count())
-            .select_from(fixed_ips.join(instances, instances.c.uuid == fixed_ips.c.instance_uuid))
-            .where(instances.c.project_id == project_id, fixed_ips.c.allocated == true())
-        ).scalar_one()
+        self.hold(project_id)
         usage = ProjectUsage(
             project_id,
             *self._count_servers(project_id),
             floating_ips=self._count(floating_ips, project_id),
-            fixed_ips=addresses,
             security_groups=self._count(security_groups, project_id),
             server_groups=self._count(server_groups, project_id),
         )
@@ -292,6 +314,31 @@ class QuotaStore:
             .values({resource: getattr(usage, resource) for resource in COUNTED})
         )
         return usage
+
+    def hold(self, project_id: str) -> None:
+        """Let other requests of the project that are counted wait until this transaction ends."""
+        self._ensure_row(project_id)
+        self._connection.execute(_USAGE_LOCKED, {"the_project": project_id}).first()
+
+    def addresses(self, project_id: str) -> int:
+        """How many fixed addresses the cards of a project have."""
+        return int(
+            self._connection.execute(_ADDRESSES, {"the_project": project_id}).scalar_one()
+        )
+
+    def cards(self, project_id: str, automatic: Callable[[], int]) -> CardUsage:
+        """The cards and addresses of a project; ``automatic`` as ``check_cards`` has it."""
+        waiting = self._connection.execute(_WAITING, {"the_project": project_id}).scalars().all()
+        asked = [payload.get("networks") for payload in waiting]
+        unnamed = sum(networks is None for networks in asked)
+        to_come = sum(
+            network.get("port_id") is None for networks in asked for network in networks or ()
+        )
+        return CardUsage(
+            cards=self._count(virtual_interfaces, project_id),
+            addresses=self.addresses(project_id),
+            to_come=to_come + (unnamed * automatic() if unnamed else 0),
+        )
 
     def _count_servers(self, project_id: str, user_id: str | None = None) -> tuple[int, int, int]:
         """Servers, virtual CPUs and memory; soft-deleted servers are not counted."""

@@ -20,14 +20,18 @@ class Surroundings:
     """What filters and weighers may need besides the table and the request.
 
     ``flavors_by_host`` answers the flavor ids that the servers on each host have,
-    ``instances_of_host`` the servers on one host; both are optional and asked only by filters that
-    cannot do without.
+    ``instances_of_host`` the servers on one host, ``image_properties_by_host`` how many servers on each
+    host come from images with a (property, value). All are optional and asked only by filters and
+    weighers that cannot do without.
     """
 
     section: SchedulerSection
     default_zone: str = "nova"
     flavors_by_host: Callable[[], Mapping[str, Collection[str]]] | None = None
     instances_of_host: Callable[[str], Collection[Any]] | None = None
+    image_properties_by_host: (
+        Callable[[], Mapping[str, Mapping[tuple[str, str], int]]] | None
+    ) = None
 
 
 @dataclasses.dataclass
@@ -70,6 +74,18 @@ class Filter:
     def reason(self, table: HostTable, spec: RequestSpec, left: Mask) -> str:
         """Why the rows in ``left`` were removed, for the user; may be empty."""
         return ""
+
+
+class LateFilter(Filter):
+    """A filter whose look at a host is dear: the scheduler asks it about those it would choose only."""
+
+    def possible(self, table: HostTable, spec: RequestSpec) -> Mask:
+        """Rows that are not known to fail; cheap."""
+        raise NotImplementedError
+
+    def passes(self, table: HostTable, spec: RequestSpec, row: int) -> bool:
+        """Whether a row passes; a row that does not is not ``possible`` any more."""
+        raise NotImplementedError
 
 
 class AllHostsFilter(Filter):

@@ -54,9 +54,23 @@ class RamFilter(_Room):
 
 
 class CoreFilter(_Room):
-    """Enough virtual CPUs, by the node's own ratio; a node that cannot count its CPUs passes."""
+    """Enough virtual CPUs, by the node's own ratio; a node that cannot count its CPUs passes.
+
+    On a node that keeps CPUs for pinned guests apart, vCPUs that are to be pinned need those.
+    """
 
     unit = "virtual CPUs"
+
+    def mask(self, table: HostTable, spec: RequestSpec, attempt: Attempt) -> Mask:
+        """Rows with enough of both kinds left."""
+        request = spec.topology
+        if request is None or not request.dedicated:
+            return super().mask(table, spec, attempt)
+        free = self.free(table)
+        apart = (free >= request.shared) & (table.pcpus - table.pcpus_used >= request.dedicated)
+        together = free >= request.shared + request.dedicated
+        mask: Mask = np.where(table.pcpus > 0, apart, together)
+        return mask
 
     def wanted(self, spec: RequestSpec) -> int:
         """Virtual CPUs."""
@@ -98,7 +112,7 @@ class AggregateCoreFilter(CoreFilter):
         """Virtual CPUs."""
         ratio = number_by_aggregates(table, "cpu_allocation_ratio", table.cpu_ratio)
         free = table.vcpus * ratio - table.reserved_vcpus - table.vcpus_used
-        return np.where(table.vcpus == 0, np.inf, free)
+        return np.where((table.vcpus == 0) & (table.pcpus == 0), np.inf, free)
 
 
 class AggregateDiskFilter(DiskFilter):

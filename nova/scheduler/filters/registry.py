@@ -43,6 +43,7 @@ from nova.scheduler.filters.service import (
     NumInstancesFilter,
     RetryFilter,
 )
+from nova.scheduler.filters.topology import NUMATopologyFilter, PciPassthroughFilter
 from nova.scheduler.filters.zones import AvailabilityZoneFilter
 from nova.scheduler.plugins import HostFilterAdapter, load_class
 
@@ -73,7 +74,9 @@ BUILT_IN: dict[str, type[Filter]] = {
         IsolatedHostsFilter,
         JsonFilter,
         MetricsFilter,
+        NUMATopologyFilter,
         NumInstancesFilter,
+        PciPassthroughFilter,
         RamFilter,
         RetryFilter,
         SameHostFilter,

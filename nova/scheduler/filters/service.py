@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nova.conf.scheduler import SchedulerSection
@@ -14,13 +16,18 @@ from nova.scheduler.table import HostTable, Mask
 
 def metric_ratios(section: SchedulerSection) -> dict[str, float]:
     """The metrics of ``metrics_weight_setting`` with their ratios. Raises ``ValueError``."""
+    return ratios_of(section.metrics_weight_setting, "metrics_weight_setting")
+
+
+def ratios_of(parts: Sequence[str], option: str) -> dict[str, float]:
+    """What an option of name=ratio says. Raises ``ValueError``."""
     ratios: dict[str, float] = {}
-    for part in section.metrics_weight_setting:
+    for part in parts:
         name, _, ratio = part.partition("=")
         try:
             ratios[name.strip()] = float(ratio)
         except ValueError as error:
-            raise ValueError(f"metrics_weight_setting: {part} is not name=ratio") from error
+            raise ValueError(f"{option}: {part} is not name=ratio") from error
     return ratios
 
 

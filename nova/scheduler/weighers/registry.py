@@ -23,8 +23,10 @@ from nova.scheduler.weighers.capacity import (
     NumInstancesWeigher,
     RAMWeigher,
 )
+from nova.scheduler.weighers.image import ImagePropertiesWeigher
 from nova.scheduler.weighers.load_and_hash import LoadAndHashWeigher
 from nova.scheduler.weighers.metrics import MetricsWeigher
+from nova.scheduler.weighers.pci import PCIWeigher
 
 #: The weighers that ``nova.scheduler.weights.all_weighers`` stands for.
 ORIGINAL: dict[str, type[Weigher]] = {
@@ -34,9 +36,11 @@ ORIGINAL: dict[str, type[Weigher]] = {
         CPUWeigher,
         DiskWeigher,
         HypervisorVersionWeigher,
+        ImagePropertiesWeigher,
         IoOpsWeigher,
         MetricsWeigher,
         NumInstancesWeigher,
+        PCIWeigher,
         RAMWeigher,
         ServerGroupSoftAffinityWeigher,
         ServerGroupSoftAntiAffinityWeigher,

@@ -10,6 +10,15 @@ import dataclasses
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from nova.virt.libvirt.topology_xml import (
+    PlaceConfig,
+    add_pins,
+    guest_numa,
+    host_device,
+    memory_backing,
+    numa_tune,
+)
+
 #: Namespace of the facts that Kilo writes about a server.
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.0"
 
@@ -37,12 +46,14 @@ class DiskConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NicConfig:
     """One NIC. ``bridge`` None is QEMU's user-mode network. ``bandwidth`` maps (direction, name)
-    to kilobytes, as libvirt's ``bandwidth`` element wants them.
+    to kilobytes, as libvirt's ``bandwidth`` element wants them. ``ovs_port`` is the id by which Open
+    vSwitch knows it, where the bridge is one of its own.
     """
 
     mac: str
     bridge: str | None
     target: str
+    ovs_port: str | None = None
     model: str | None = "virtio"
     driver: str | None = None
     queues: int | None = None
@@ -102,7 +113,9 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DomainConfig:
-    """A whole guest. Memory is KiB. ``root_directory`` is a container's file tree."""
+    """A whole guest. Memory is KiB. ``root_directory`` is a container's file tree. ``serial`` is the
+    address and port of a serial console that can be typed into.
+    """
 
     virt_type: str
     uuid: str
@@ -114,6 +127,7 @@ class DomainConfig:
     cpu: CpuConfig = CpuConfig()
     cpuset: str | None = None
     cpu_tuning: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    place: PlaceConfig = dataclasses.field(default_factory=PlaceConfig)
     disks: tuple[DiskConfig, ...] = ()
     nics: tuple[NicConfig, ...] = ()
     root_directory: str | None = None
@@ -121,6 +135,8 @@ class DomainConfig:
     console_log: str
     host_uuid: str = ""
     vnc_listen: str | None = None
+    spice_listen: str | None = None
+    serial: tuple[str, int] | None = None
     video: str | None = None
     rng: RngConfig | None = None
     watchdog: str | None = None
@@ -135,13 +151,16 @@ def domain_xml(guest: DomainConfig) -> str:
     _text(domain, "name", guest.name)
     _metadata(domain, guest.facts)
     _text(domain, "memory", str(guest.memory_kib))
+    _add(domain, memory_backing(guest.place))
     vcpu = _text(domain, "vcpu", str(guest.vcpus))
     if guest.cpuset:
         vcpu.set("cpuset", guest.cpuset)
-    if guest.cpu_tuning:
+    if guest.cpu_tuning or guest.place.pins:
         tune = SubElement(domain, "cputune")
         for name, value in guest.cpu_tuning.items():
             _text(tune, name, str(value))
+        add_pins(tune, guest.place)
+    _add(domain, numa_tune(guest.place))
     machine = guest.virt_type in ("kvm", "qemu")
     if machine:
         _system_information(domain, guest)
@@ -150,7 +169,7 @@ def domain_xml(guest: DomainConfig) -> str:
         features = SubElement(domain, "features")
         SubElement(features, "acpi")
         SubElement(features, "apic")
-    _cpu(domain, guest.cpu)
+    _cpu(domain, guest.cpu, guest.place)
     _clock(domain, guest.virt_type)
     if machine:
         # A reboot from inside restarts the guest; switching off from inside stops it.
@@ -230,7 +249,12 @@ def _boot(domain: Element, guest: DomainConfig) -> None:
         SubElement(os, "smbios", mode="sysinfo")
 
 
-def _cpu(domain: Element, cpu: CpuConfig) -> None:
+def _add(parent: Element, element: Element | None) -> None:
+    if element is not None:
+        parent.append(element)
+
+
+def _cpu(domain: Element, cpu: CpuConfig, place: PlaceConfig) -> None:
     if cpu.mode is None and cpu.topology is None:
         return
     element = SubElement(domain, "cpu")
@@ -244,6 +268,7 @@ def _cpu(domain: Element, cpu: CpuConfig) -> None:
         SubElement(
             element, "topology", sockets=str(sockets), cores=str(cores), threads=str(threads)
         )
+    _add(element, guest_numa(place))
 
 
 def _clock(domain: Element, virt_type: str) -> None:
@@ -267,6 +292,8 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
         SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     for nic in guest.nics:
         devices.append(nic_element(nic))
+    for address, managed in guest.place.devices:
+        devices.append(host_device(address, managed))
     _consoles(devices, guest, machine=machine)
     if guest.rng is not None:
         rng = SubElement(devices, "rng", model="virtio")
@@ -284,7 +311,9 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
 
 def _consoles(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     """The serial console, whose log goes on from boot to boot, and the screen."""
-    console = SubElement(devices, "serial" if machine else "console", type="pty")
+    console = _serial(devices, guest.serial) if machine and guest.serial else SubElement(
+        devices, "serial" if machine else "console", type="pty"
+    )
     if guest.virt_type != "lxc":
         # Not append='off': a start, and the target of a migration, would empty the log.
         SubElement(console, "log", file=guest.console_log, append="on")
@@ -294,12 +323,24 @@ def _consoles(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     if guest.vnc_listen:
         if machine:
             SubElement(devices, "input", type="tablet", bus="usb")
-        graphics = SubElement(
-            devices, "graphics", type="vnc", port="-1", autoport="yes", listen=guest.vnc_listen
-        )
-        SubElement(graphics, "listen", type="address", address=guest.vnc_listen)
+        _graphics(devices, "vnc", guest.vnc_listen)
+    if guest.spice_listen and machine:
+        _graphics(devices, "spice", guest.spice_listen)
     if guest.video:
         SubElement(SubElement(devices, "video"), "model", type=guest.video)
+
+
+def _serial(devices: Element, where: tuple[str, int]) -> Element:
+    """A serial line that QEMU offers on a port."""
+    console = SubElement(devices, "serial", type="tcp")
+    SubElement(console, "source", mode="bind", host=where[0], service=str(where[1]))
+    SubElement(console, "protocol", type="raw")
+    return console
+
+
+def _graphics(devices: Element, kind: str, address: str) -> None:
+    graphics = SubElement(devices, "graphics", type=kind, port="-1", autoport="yes", listen=address)
+    SubElement(graphics, "listen", type="address", address=address)
 
 
 def disk_element(disk: DiskConfig) -> Element:
@@ -329,6 +370,9 @@ def nic_element(nic: NicConfig) -> Element:
     SubElement(element, "mac", address=nic.mac)
     if nic.bridge:
         SubElement(element, "source", bridge=nic.bridge)
+        if nic.ovs_port:
+            port = SubElement(element, "virtualport", type="openvswitch")
+            SubElement(port, "parameters", interfaceid=nic.ovs_port)
         SubElement(element, "target", dev=nic.target)
     if nic.model:
         SubElement(element, "model", type=nic.model)

@@ -16,11 +16,23 @@ from nova.conf import Config
 from nova.errors import NovaError
 from nova.objects.host import HostReport
 from nova.objects.states import RUNNING
+from nova.objects.topology import HostTopology, PciDevice
+from nova.topology.cpus import format_cpus
+from nova.topology.devices import offered, parse_device_specs
 from nova.virt.driver import Capabilities
 from nova.virt.libvirt import statistics
+from nova.virt.libvirt.console_endpoints import GuestConsoles, console_options
 from nova.virt.libvirt.files import HostFiles
 from nova.virt.libvirt.guest_config import GuestHost
 from nova.virt.libvirt.host import HypervisorConnection, power_state
+from nova.virt.libvirt.host_topology import (
+    cpus_in_cells,
+    host_cells,
+    host_cpus,
+    known_topology,
+    pci_device,
+    reserved_pages,
+)
 from nova.virt.libvirt.image_cache import ImageCache
 from nova.virt.libvirt.maintenance import GuestMaintenance
 from nova.virt.libvirt.moves import GuestMoves
@@ -54,7 +66,7 @@ class HostNotUsable(NovaError):
     """Guests cannot run on this host as it is set up."""
 
 
-class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
+class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
     """One compute host with libvirt."""
 
     def __init__(self, config: Config) -> None:
@@ -97,17 +109,20 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
                 f"[libvirt] virt_type is {section.virt_type}, but {self._connection.uri} runs only "
                 f"{offered}. Choose one of these, or make {section.virt_type} available."
             )
-        pinned = config.compute_host.vcpu_pin_set
-        self._cpus = len(statistics.cpus_of(pinned)) if pinned else int(connection.getInfo()[2])
+        self._read_topology(int(connection.getInfo()[2]))
         self._parts = DriverParts(
             host=config.default.host, section=section, options=config.compute_host,
             connection=self._connection,
             storage=GuestStorage(
                 self._files,
                 ImageCache(self._files, force_raw=config.compute_host.force_raw_images),
-                StorageOptions(section, config.compute_host, config.network.dhcp_domain),
+                StorageOptions(
+                    section, config.compute_host, config.network.dhcp_domain, config.api,
+                    config.default.default_availability_zone,
+                ),
             ),
             guest_host=self._guest_host(), nic_host=self._nic_host(),
+            consoles=console_options(config),
         )
         LOG.info("%s: %s", self._connection.uri, self.describe())
 
@@ -142,7 +157,8 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
         return [
             HostReport(
                 host=default.host, hypervisor_hostname=name, host_ip=default.my_ip,
-                hypervisor_type=connection.getType(), hypervisor_version=version, vcpus=self._cpus,
+                hypervisor_type=connection.getType(), hypervisor_version=version,
+                vcpus=len(self._cpus.shared), pcpus=self._cpus.apart, topology=self._topology,
                 memory_mb=memory, local_gb=disk,
                 reserved_memory_mb=default.reserved_host_memory_mb,
                 reserved_disk_gb=-(-default.reserved_host_disk_mb // 1024),
@@ -177,19 +193,52 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
         """As the ``uptime`` command tells it."""
         return statistics.uptime_text()
 
+    def _read_topology(self, count: int) -> None:
+        """The host's CPUs by use, its NUMA cells and the PCI devices that guests may have."""
+        config = self._config
+        host, compute = config.compute_host, config.compute_cpus
+        self._cpus = host_cpus(
+            cpus_in_cells(self._capabilities_xml) or range(count), host.vcpu_pin_set,
+            compute.cpu_dedicated_set, compute.cpu_shared_set,
+        )
+        self._topology: HostTopology | None = None
+        if config.libvirt.virt_type not in ("kvm", "qemu"):
+            # The others cannot be pinned: what is not told of is not asked for.
+            return
+        cells = host_cells(
+            self._capabilities_xml, self._cpus, reserved_pages(host.reserved_huge_pages)
+        )
+        self._topology = known_topology(cells, self._pci_devices())
+
+    def _pci_devices(self) -> tuple[PciDevice, ...]:
+        specs = parse_device_specs(self._config.pci.device_spec)
+        if not specs:
+            return ()
+        with self._connection.translated():
+            texts = [
+                device.XMLDesc()
+                for device in self._connection.get().listAllDevices(
+                    libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV
+                )
+            ]
+        return offered(filter(None, map(pci_device, texts)), specs)
+
     # --- what guests depend on -------------------------------------------------------------------
 
     def _guest_host(self) -> GuestHost:
-        section, host = self._config.libvirt, self._config.compute_host
+        config = self._config
+        section, host = config.libvirt, config.compute_host
         arch = statistics.host_arch(self._capabilities_xml)
-        pinned = host.vcpu_pin_set
+        bounded = host.vcpu_pin_set or self._config.compute_cpus.cpu_shared_set
+        shared = format_cpus(self._cpus.shared) or None
         machines = dict(text.partition("=")[::2] for text in section.hw_machine_type)
         return GuestHost(
             virt_type=section.virt_type, arch=arch,
             host_uuid=statistics.host_uuid(self._capabilities_xml),
-            cpuset=_cpu_list(statistics.cpus_of(pinned)) if pinned else None,
+            cpuset=shared if bounded else None, shared_cpus=shared,
             cpu_mode=section.cpu_mode, cpu_model=section.cpu_model, machine=machines.get(arch),
             vnc_listen=host.vncserver_listen if host.vnc_enabled else None,
+            spice_listen=config.spice.server_listen if config.spice.enabled else None,
             rng_source=section.rng_dev_path, balloon_period=section.mem_stats_period_seconds,
         )
 
@@ -206,10 +255,6 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves):
 
 def _version(number: int) -> str:
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
-
-
-def _cpu_list(cpus: set[int]) -> str:
-    return ",".join(str(cpu) for cpu in sorted(cpus))
 
 
 def require_passable(directory: Path) -> None:

@@ -23,19 +23,23 @@ from nova.virt.libvirt.domain_xml import (
     NicConfig,
     RngConfig,
 )
+from nova.virt.libvirt.topology_xml import PlaceConfig, place_config
 
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 #: Image properties that ask for something this driver does not give.
 _REFUSED_PROPERTIES = (
-    "hw_numa_nodes", "hw_tpm_model", "hw_tpm_version", "hw_cpu_thread_policy", "hw_viommu_model",
-    "hw_virtio_packed_ring", "hw_locked_memory", "hw_maxphysaddr_mode",
+    "hw_tpm_model", "hw_tpm_version", "hw_viommu_model", "hw_virtio_packed_ring",
+    "hw_maxphysaddr_mode",
 )
 #: Extra specs that do.
 _REFUSED_SPECS = re.compile(
-    r"hw:(?:numa_\w+(?:\.\d+)?|pmem|tpm_\w+|cpu_realtime\w*|cpu_thread_policy|emulator_threads_policy"
-    r"|cpu_dedicated_mask|viommu_model|locked_memory|maxphysaddr_\w+|pci_numa_affinity_policy)"
-    r"|pci_passthrough:alias|accel:device_profile"
+    r"hw:(?:pmem|tpm_\w+|cpu_realtime\w*|viommu_model|maxphysaddr_\w+)|accel:device_profile"
+)
+#: What is given by the place on the host that the scheduler chose, and cannot be without one.
+_NEEDS_PLACE = re.compile(
+    r"hw[:_](?:numa_\w+(?:\.\d+)?|cpu_thread_policy|emulator_threads_policy|cpu_dedicated_mask"
+    r"|locked_memory|pci_numa_affinity_policy)|pci_passthrough:alias"
 )
 _WATCHDOG = frozenset({"disabled", "reset", "poweroff", "pause", "none"})
 _CPU_TUNING = {
@@ -58,10 +62,12 @@ class GuestHost:
     host_uuid: str = ""
     emulator: str | None = None
     cpuset: str | None = None
+    shared_cpus: str | None = None
     cpu_mode: str | None = None
     cpu_model: str | None = None
     machine: str | None = None
     vnc_listen: str | None = None
+    spice_listen: str | None = None
     rng_source: str = "/dev/urandom"
     balloon_period: int = 0
 
@@ -73,27 +79,30 @@ def domain_config(
     disks: tuple[DiskConfig, ...],
     nics: tuple[NicConfig, ...],
     console_log: str,
+    serial: tuple[str, int] | None = None,
     kernel: str | None = None,
     ramdisk: str | None = None,
     root_directory: str | None = None,
 ) -> DomainConfig:
     """The whole description of a guest; ``VirtError`` names what cannot be given."""
-    refuse_unsupported(instance, host.arch)
+    machine = host.virt_type in ("kvm", "qemu")
+    refuse_unsupported(instance, host.arch, with_place=machine and instance.topology is not None)
     properties = instance.image_properties or {}
     specs = instance.flavor.extra_specs
-    machine = host.virt_type in ("kvm", "qemu")
     return DomainConfig(
         virt_type=host.virt_type, uuid=instance.uuid, name=instance.internal_name,
         memory_kib=instance.memory_mb * 1024, vcpus=instance.vcpus, facts=_facts(instance),
         boot=_boot(instance, host, kernel, ramdisk), cpu=_cpu(instance, host),
-        cpuset=host.cpuset,
+        cpuset=None if instance.topology is not None and instance.topology.cells else host.cpuset,
+        place=place_of(instance, host) if machine else PlaceConfig(),
         cpu_tuning={
             element: _whole(key, specs[key]) for key, element in _CPU_TUNING.items() if key in specs
         },
         disks=disks, nics=nics, root_directory=root_directory, emulator=host.emulator,
         console_log=console_log, host_uuid=host.host_uuid,
         vnc_listen=host.vnc_listen if host.virt_type != "lxc" else None,
-        video=_video(properties) if machine and host.vnc_listen else None,
+        spice_listen=host.spice_listen if machine else None, serial=serial if machine else None,
+        video=_video(properties) if machine and (host.vnc_listen or host.spice_listen) else None,
         rng=_rng(properties, specs, host) if machine else None,
         watchdog=_watchdog(properties, specs) if machine else None,
         agent=machine and _true(properties.get("hw_qemu_guest_agent")),
@@ -101,20 +110,28 @@ def domain_config(
     )
 
 
-def refuse_unsupported(instance: Instance, arch: str) -> None:
-    """``VirtError`` for a property or extra spec that requires what is not given."""
+def place_of(instance: Instance, host: GuestHost) -> PlaceConfig:
+    """Where on its host the guest goes."""
+    if instance.topology is None:
+        return PlaceConfig()
+    properties = instance.image_properties or {}
+    locked = instance.flavor.extra_specs.get(
+        "hw:locked_memory", properties.get("hw_locked_memory", "")
+    )
+    return place_config(instance.topology, shared=host.shared_cpus, locked=_true(locked))
+
+
+def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = False) -> None:
+    """``VirtError`` for a property or extra spec that requires what is not given.
+
+    ``with_place`` is for a guest that the scheduler gave a place on the host.
+    """
     properties = instance.image_properties or {}
     specs = instance.flavor.extra_specs
     refused = [f"image property {name}" for name in _REFUSED_PROPERTIES if name in properties]
     refused += [f"extra spec {name}" for name in specs if _REFUSED_SPECS.fullmatch(name)]
-    for name, source in (("image property hw_cpu_policy", properties.get("hw_cpu_policy")),
-                         ("extra spec hw:cpu_policy", specs.get("hw:cpu_policy"))):
-        if source not in (None, "shared"):
-            refused.append(f"{name}={source}")
-    for name, size in (("image property hw_mem_page_size", properties.get("hw_mem_page_size")),
-                       ("extra spec hw:mem_page_size", specs.get("hw:mem_page_size"))):
-        if size not in (None, "small", "any"):
-            refused.append(f"{name}={size}")
+    if not with_place:
+        refused += _refused_without_place(properties, specs)
     for name, value in (("image property hw_mem_encryption", properties.get("hw_mem_encryption")),
                         ("extra spec hw:mem_encryption", specs.get("hw:mem_encryption"))):
         if _true(value):
@@ -126,6 +143,22 @@ def refuse_unsupported(instance: Instance, arch: str) -> None:
         refused.append(f"architecture {wanted}")
     if refused:
         raise VirtError(f"The libvirt driver does not give: {', '.join(refused)}.")
+
+
+def _refused_without_place(
+    properties: Mapping[str, Any], specs: Mapping[str, str]
+) -> list[str]:
+    refused = [f"image property {name}" for name in properties if _NEEDS_PLACE.fullmatch(name)]
+    refused += [f"extra spec {name}" for name in specs if _NEEDS_PLACE.fullmatch(name)]
+    for name, source in (("image property hw_cpu_policy", properties.get("hw_cpu_policy")),
+                         ("extra spec hw:cpu_policy", specs.get("hw:cpu_policy"))):
+        if source not in (None, "shared"):
+            refused.append(f"{name}={source}")
+    for name, size in (("image property hw_mem_page_size", properties.get("hw_mem_page_size")),
+                       ("extra spec hw:mem_page_size", specs.get("hw:mem_page_size"))):
+        if size not in (None, "small", "any"):
+            refused.append(f"{name}={size}")
+    return refused
 
 
 def disk_tuning(instance: Instance) -> dict[str, int]:

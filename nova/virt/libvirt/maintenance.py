@@ -28,6 +28,7 @@ from nova.virt.driver import (
     GuestSpec,
     NicDiagnostics,
     SnapshotData,
+    SourceImage,
 )
 from nova.virt.libvirt import console, snapshots
 from nova.virt.libvirt.containers import read_console
@@ -102,6 +103,10 @@ class GuestMaintenance:
         domain = self._parts.connection.domain(instance.uuid)
         with self._parts.connection.translated():
             domain.injectNMI(0)
+
+    def cache_image(self, image: SourceImage) -> None:
+        """Fetch an image ahead of need; it is kept as long as any other that no guest uses."""
+        self._parts.storage.cache_image(image)
 
     def console_output(self, instance: Instance) -> bytes:
         """The end of the console log, over all boots."""

@@ -6,17 +6,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import libvirt
 
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance
+from nova.objects.migration import MigrationProgress
 from nova.objects.states import SHUTDOWN
 from nova.virt.driver import GuestSpec
+from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
 from nova.virt.libvirt.host import power_state
 from nova.virt.libvirt.remote_disks import drop_sent, fetch_kept, other_host, send_disks
+from nova.virt.libvirt.topology_xml import place_config, repinned
 
 if TYPE_CHECKING:
     from nova.virt.libvirt.parts import DriverParts
@@ -86,9 +89,11 @@ class GuestMoves:
         return parts.start(domain) if spec.power_on else SHUTDOWN
 
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[int, int], bool]
+        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
     ) -> None:
         """Copy the running guest; its disks go along unless both hosts share them.
+
+        The instance's topology is the place that it will have there.
 
         A try after an interruption finds the guest here, or there and nothing left to do.
         """
@@ -117,7 +122,7 @@ class GuestMoves:
         domain: Any,
         destination: str,
         shared: bool,
-        progress: Callable[[int, int], bool],
+        progress: Callable[[MigrationProgress], bool],
     ) -> None:
         section = self._parts.section
         flags = (
@@ -137,6 +142,17 @@ class GuestMoves:
             parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
                 each.target for each in self._parts.storage.disks(instance) if not each.read_only
             ]
+        if instance.topology is not None:
+            # The guest goes to other CPUs and cells than it has here.
+            with self._parts.connection.translated():
+                text = domain.XMLDesc(
+                    libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+                )
+            there = repinned(
+                text, place_config(instance.topology), namespaces={"nova": NOVA_NAMESPACE}
+            )
+            parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = there
+            parameters[libvirt.VIR_MIGRATE_PARAM_PERSIST_XML] = there
         failure: list[libvirt.libvirtError] = []
 
         def run() -> None:
@@ -159,7 +175,7 @@ class GuestMoves:
         instance: Instance,
         domain: Any,
         thread: threading.Thread,
-        progress: Callable[[int, int], bool],
+        progress: Callable[[MigrationProgress], bool],
     ) -> bool:
         """Tell how far the copy is until it ends; whether it was asked to stop."""
         aborted, tuned = 0.0, False
@@ -175,9 +191,7 @@ class GuestMoves:
                 if instance.uuid in self._hurried:
                     self._hurried.discard(instance.uuid)
                     domain.suspend()
-                wanted = progress(
-                    int(stats.get("data_processed", 0)), int(stats.get("data_total", 0))
-                )
+                wanted = progress(progress_of(stats))
                 if not wanted and not aborted:
                     aborted = time.monotonic()
                     domain.abortJob()
@@ -208,6 +222,17 @@ class GuestMoves:
             if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
             return power_state(domain)
+
+
+def progress_of(stats: Mapping[str, Any]) -> MigrationProgress:
+    """What libvirt's job statistics say of a migration (virDomainGetJobStats)."""
+    return MigrationProgress(
+        **{
+            f"{what}_{part}": int(stats.get(f"{what}_{part}", 0))
+            for what in ("memory", "disk")
+            for part in ("total", "processed", "remaining")
+        }
+    )
 
 
 def _runs(connection: Any, uuid: str) -> bool:

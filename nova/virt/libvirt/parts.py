@@ -16,6 +16,7 @@ from nova.conf.libvirt import LibvirtSection
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance, Vif
 from nova.objects.states import RUNNING
+from nova.virt.libvirt.console_endpoints import ConsoleOptions, SerialPorts
 from nova.virt.libvirt.containers import mount_root, unmount_root
 from nova.virt.libvirt.domain_xml import NicConfig, domain_xml
 from nova.virt.libvirt.guest_config import GuestHost, domain_config
@@ -40,12 +41,15 @@ class DriverParts:
     storage: GuestStorage
     guest_host: GuestHost
     nic_host: NicHost
+    consoles: ConsoleOptions = dataclasses.field(default_factory=ConsoleOptions)
+    serial_ports: SerialPorts = dataclasses.field(default_factory=SerialPorts)
 
     # --- from instance to domain -----------------------------------------------------------------
 
     def nic(self, instance: Instance, vif: Vif) -> NicConfig:
         """The NIC of a virtual interface on this host."""
-        has_bridge = vif.bridge is not None and bridge_exists(vif.bridge)
+        # libvirt hands the tap to Open vSwitch, whose bridges the kernel does not call bridges.
+        has_bridge = vif.bridge is not None and (vif.kind == "ovs" or bridge_exists(vif.bridge))
         if not has_bridge and self.nic_host.user_network:
             LOG.warning(
                 "guest %s gets a user-mode NIC: there is no bridge %s on this host and fake_network "
@@ -63,10 +67,19 @@ class DriverParts:
                 instance, self.guest_host,
                 disks=() if container else self.storage.disks(instance),
                 nics=tuple(self.nic(instance, vif) for vif in instance.network_info),
-                console_log=str(directory.console_log), kernel=kernel, ramdisk=ramdisk,
+                console_log=str(directory.console_log), serial=self.serial(instance),
+                kernel=kernel, ramdisk=ramdisk,
                 root_directory=str(directory.file("rootfs")) if container else None,
             )
         )
+
+    def serial(self, instance: Instance) -> tuple[str, int] | None:
+        """The address and port of a guest's serial console, where guests have one."""
+        if self.consoles.serial_ports is None or self.section.virt_type not in ("kvm", "qemu"):
+            return None
+        with self.connection.translated():
+            port = self.serial_ports.choose(instance.uuid, self.consoles, self.connection.get())
+        return None if port is None else (self.consoles.serial_address, port)
 
     def define(self, instance: Instance) -> Any:
         """Write a guest's description down in libvirt; returns the domain."""

@@ -34,10 +34,10 @@ class GuestPower:
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
 
-    def destroy(self, instance: Instance) -> None:
+    def destroy(self, uuid: str) -> None:
         """Remove the guest, its description and its disks."""
-        self._parts.undefine(instance.uuid)
-        self._parts.storage.remove(instance.uuid)
+        self._parts.undefine(uuid)
+        self._parts.storage.remove(uuid)
 
     def power_on(self, instance: Instance) -> int:
         """Start, described anew: bridges and options may have changed since."""

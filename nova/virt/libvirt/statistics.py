@@ -9,31 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from nova.errors import VirtError
-
 _KIB_PER_MIB = 1024
-
-
-def cpus_of(text: str) -> set[int]:
-    """The CPUs that a set names: ``4-12,^8,15``. ``VirtError`` for one that cannot be read."""
-    chosen: set[int] = set()
-    excluded: set[int] = set()
-    for part in text.split(","):
-        piece = part.strip()
-        if not piece:
-            continue
-        target = excluded if piece.startswith("^") else chosen
-        first, dash, last = piece.lstrip("^").partition("-")
-        try:
-            numbers = range(int(first), int(last if dash else first) + 1)
-        except ValueError:
-            raise VirtError(f"vcpu_pin_set: {piece} is neither a CPU nor a range of CPUs.") from None
-        if not numbers:
-            raise VirtError(f"vcpu_pin_set: {piece} is an empty range.")
-        target.update(numbers)
-    if not chosen - excluded:
-        raise VirtError(f"vcpu_pin_set: {text} leaves no CPU.")
-    return chosen - excluded
 
 
 def cpu_info(capabilities: str) -> dict[str, Any]:

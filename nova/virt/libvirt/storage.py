@@ -17,10 +17,11 @@ from pathlib import Path
 
 from nova.conf.compute_host import ComputeHostSection
 from nova.conf.libvirt import LibvirtSection
+from nova.conf.metadata import ApiMetadataSection
 from nova.errors import VirtError
 from nova.objects.instance import Instance
 from nova.virt.config_drive import drive_files
-from nova.virt.driver import GuestSpec
+from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt import qemu_img
 from nova.virt.libvirt.domain_xml import DiskConfig
 from nova.virt.libvirt.files import GuestDirectory, HostFiles, supports_direct_io
@@ -40,11 +41,13 @@ _MAKERS = {"ext2": ("mkfs.ext2", "-q", "-F", "-L"), "ext3": ("mkfs.ext3", "-q", 
 
 @dataclasses.dataclass(frozen=True)
 class StorageOptions:
-    """The options that disks depend on, and ``domain``, the domain of host names."""
+    """The options that disks depend on; ``domain`` is that of host names, ``zone`` of guests in none."""
 
     section: LibvirtSection
     host: ComputeHostSection
     domain: str
+    metadata: ApiMetadataSection = dataclasses.field(default_factory=ApiMetadataSection)
+    zone: str = "nova"
 
     @property
     def disk_format(self) -> str:
@@ -158,7 +161,9 @@ class GuestStorage:
         if "disk.config" in directory.formats():
             return
         with tempfile.TemporaryDirectory(dir=directory.path, prefix="config-drive-") as tree:
-            for name, content in drive_files(spec, self._options.domain).items():
+            options = self._options
+            files = drive_files(spec, options.domain, options.metadata, options.zone)
+            for name, content in files.items():
                 path = Path(tree, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
@@ -276,6 +281,10 @@ class GuestStorage:
         GuestDirectory(self.files.instances / f"{uuid}_new").remove()
         self.files.moved(uuid).remove()
         self.drop_kept(uuid)
+
+    def cache_image(self, image: SourceImage) -> None:
+        """Fetch an image into the cache."""
+        self._cache.fetch(image.id, lambda _id: image, 0)
 
     def remove_unused_images(self) -> None:
         """Remove cached images that no disk is based on, once they are old enough."""

@@ -94,6 +94,7 @@ def nic_config(
     return NicConfig(
         mac=vif.mac, bridge=bridge, target=tap_name(vif), model=model, driver=driver,
         queues=queues, mtu=vif.mtu,
+        ovs_port=vif.id if vif.kind == "ovs" and bridge is not None else None,
         bandwidth=_bandwidth(instance.flavor.extra_specs) if bridge else {},
     )
 

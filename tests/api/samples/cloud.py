@@ -72,6 +72,7 @@ class SampleCloud:
             for manager in self.managers[:-1]:
                 tx.aggregates.add_host(aggregate.id, manager.name)
         self.control.hosts.refresh(force=True)
+        self.control.conductor.placer.start()
         self.control.conductor.start()
         self.cloud = wiring.build_cloud(
             self.control, wiring.build_policy(self.config, directory)
@@ -115,6 +116,7 @@ class SampleCloud:
     def stop(self) -> None:
         """End all threads."""
         self.transport.close()
+        self.control.conductor.placer.stop()
         self.control.conductor.stop()
         for manager in self.managers:
             manager.stop()

@@ -182,6 +182,11 @@ _SERVERS: tuple[Case, ...] = (
             ("os-shelve/os-unshelve", server_cases.shelved),
         )
     ),
+    *(
+        Case(f"os-consoles/get-{kind}-console-post-resp", "POST", _ACTION, server_cases.running,
+             request=f"os-consoles/get-{kind}-console-post-req")
+        for kind in ("vnc", "spice", "serial")
+    ),
     Case("os-console-output/console-output-post-resp", "POST", _ACTION, server_cases.running,
          request="os-console-output/console-output-post-req"),
     *(

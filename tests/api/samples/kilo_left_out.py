@@ -6,32 +6,7 @@ from __future__ import annotations
 from tests.api.samples import server_cases
 from tests.api.samples.stage import Case
 
-_VOLUMES = "needs a volume service"
-_CONSOLES = "needs a console proxy"
-
 LEFT_OUT: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "os-assisted-volume-snapshots/snapshot-create-assisted-req",
-            "os-assisted-volume-snapshots/snapshot-create-assisted-resp",
-            "os-volumes/attach-volume-to-server-resp",
-            "os-volumes/os-volumes-detail-resp", "os-volumes/os-volumes-get-resp",
-            "os-volumes/os-volumes-index-resp", "os-volumes/os-volumes-post-req",
-            "os-volumes/os-volumes-post-resp", "os-volumes/snapshot-create-req",
-            "os-volumes/snapshot-create-resp", "os-volumes/snapshots-detail-resp",
-            "os-volumes/snapshots-list-resp", "os-volumes/snapshots-show-resp",
-        ),
-        _VOLUMES,
-    ),
-    **dict.fromkeys(
-        (
-            "os-consoles/get-serial-console-post-req", "os-consoles/get-serial-console-post-resp",
-            "os-consoles/get-spice-console-post-req", "os-consoles/get-spice-console-post-resp",
-            "os-consoles/get-vnc-console-post-req", "os-consoles/get-vnc-console-post-resp",
-            "os-console-auth-tokens/get-console-connect-info-get-resp",
-        ),
-        _CONSOLES,
-    ),
     "os-attach-interfaces/attach-interfaces-create-resp":
         "names a port that a network service made",
     "os-evacuate/server-evacuate-req":
@@ -73,6 +48,41 @@ REFUSED: dict[str, Case] = {
         "os-baremetal-ext-status/baremetal-node-add-interface-req",
         "os-baremetal-ext-status/baremetal-node-add-interface-resp",
         "os-baremetal-ext-status/baremetal-node-remove-interface-req",
+    ),
+    # The proxies to a volume service, where there is none.
+    **_refused(501, "GET", "/os-volumes/detail", "os-volumes/os-volumes-detail-resp"),
+    **_refused(501, "GET", "/os-volumes/1", "os-volumes/os-volumes-get-resp"),
+    **_refused(501, "GET", "/os-volumes", "os-volumes/os-volumes-index-resp"),
+    **_refused(501, "GET", "/os-snapshots/detail", "os-volumes/snapshots-detail-resp"),
+    **_refused(501, "GET", "/os-snapshots", "os-volumes/snapshots-list-resp"),
+    **_refused(501, "GET", "/os-snapshots/1", "os-volumes/snapshots-show-resp"),
+    **{
+        f"os-volumes/{name}": Case(
+            None, "POST", path, status=501, request=f"os-volumes/{request}", by="member"
+        )
+        for name, path, request in (
+            ("os-volumes-post-req", "/os-volumes", "os-volumes-post-req"),
+            ("os-volumes-post-resp", "/os-volumes", "os-volumes-post-req"),
+            ("snapshot-create-req", "/os-snapshots", "snapshot-create-req"),
+            ("snapshot-create-resp", "/os-snapshots", "snapshot-create-req"),
+        )
+    },
+    # No server has the volume.
+    **{
+        f"os-assisted-volume-snapshots/snapshot-create-assisted-{part}": Case(
+            None, "POST", "/os-assisted-volume-snapshots", status=400, by="service",
+            request="os-assisted-volume-snapshots/snapshot-create-assisted-req",
+        )
+        for part in ("req", "resp")
+    },
+    "os-volumes/attach-volume-to-server-resp": Case(
+        None, "POST", "/servers/{server}/os-volume_attachments", server_cases.with_volumes,
+        request="os-volumes/attach-volume-to-server-req", status=404, by="member",
+    ),
+    # Only tokens of RDP consoles could be asked for in v2; the drivers that had them are gone.
+    **_refused(
+        400, "GET", "/os-console-auth-tokens/1",
+        "os-console-auth-tokens/get-console-connect-info-get-resp",
     ),
     # The request is understood, and what it names is not there.
     **{

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -60,11 +61,12 @@ class Player:
     """Plays the samples of one API by its table, and counts those that match."""
 
     def __init__(
-        self, api: str, cases: tuple[Case, ...], left_out: dict[str, str], clouds: Clouds
+        self, api: str, cases: tuple[Case, ...], unsent: Mapping[str, object], clouds: Clouds
     ) -> None:
+        """``unsent`` names requests that are left out or refused: an answer follows a mended one."""
         self._api = api
         self._cases = cases
-        self._left_out = left_out
+        self._unsent = unsent
         self._clouds = clouds
         self.matching = 0
         self.refused = 0
@@ -94,7 +96,9 @@ class Player:
         stage = Stage(self._clouds[case.cloud], self._api, sample.minor)
         case.setup(stage)
         path = case.path.format(**stage.names)
-        body = case.body if case.request is None else stage.told(sample)
+        body = case.body
+        if case.request is not None:
+            body = stage.told(nearest(self._api, case.request, sample.minor))
         result = stage.call(case.method, path, body, by=case.by)
         assert result.status_code == case.status, _said(result)
         self.refused += 1
@@ -111,11 +115,16 @@ class Player:
         body = case.body
         if case.request is not None:
             sent = nearest(self._api, case.request, stage.minor) if is_answer else sample
-            mended = is_answer and reason_of(sent, self._left_out) is not None
+            mended = is_answer and (repr(sent) in self._unsent or sent.name in self._unsent)
             body = case.body(stage) if mended else stage.told(sent)
         by = "member" if sample.minor in case.members else case.by
         path = case.path_for(sample.minor).format(**stage.names)
         return stage.call(case.method, path, body, by=by)
+
+
+def refusal_of(sample: Sample, refused: dict[str, Case]) -> Case | None:
+    """How a sample, or all of its name, is refused."""
+    return refused.get(repr(sample)) or refused.get(sample.name)
 
 
 def reason_of(sample: Sample, left_out: dict[str, str]) -> str | None:

@@ -169,9 +169,20 @@ def pair(stage: Stage) -> None:
     stage.must("PUT", f"/servers/{server}/tags", {"tags": ["tag1", "tag2"]})
 
 
+def with_token(stage: Stage) -> None:
+    """A token of a server's console."""
+    running(stage)
+    kind = ("spice", "spice-direct") if stage.minor >= 99 else ("serial", "serial")
+    made = stage.must("POST", f"/servers/{stage.names['server']}/remote-consoles", {
+        "remote_console": {"protocol": kind[0], "type": kind[1]},
+    }, at=99)
+    stage.names["token"] = made["remote_console"]["url"].rpartition("token=")[2]
+
+
 stopped = after(({"os-stop": None}, "SHUTOFF"))
 
 _ACTION = "/servers/{server}/action"
+_CONSOLES = "/servers/{server}/remote-consoles"
 _MEMBER = (90, 94, 96, 98, 100)
 
 CASES: tuple[Case, ...] = (
@@ -260,6 +271,24 @@ CASES: tuple[Case, ...] = (
          request="os-create-backup/create-backup-req", status=202),
     Case("os-console-output/console-output-post-resp", "POST", _ACTION, running,
          request="os-console-output/console-output-post-req"),
+    *(
+        Case(f"os-remote-consoles/get-{kind}-console-post-resp", "POST", _ACTION, running,
+             request=f"os-remote-consoles/get-{kind}-console-post-req")
+        for kind in ("vnc", "spice", "serial")
+    ),
+    *(
+        Case(f"os-remote-consoles/create-{kind}-console-resp", "POST", _CONSOLES, running,
+             request=f"os-remote-consoles/create-{kind}-console-req")
+        for kind in ("vnc", "mks", "spice-direct")
+    ),
+    *(
+        Case(None, "POST", _CONSOLES, running,
+             request=f"os-console-auth-tokens/create-{kind}-console-req")
+        for kind in ("serial", "spice-direct")
+    ),
+    # The simulated consoles have no path, as those of VMware's guests have.
+    Case("os-console-auth-tokens/get-console-connect-info-get-resp", "GET",
+         "/os-console-auth-tokens/{token}", with_token, free=frozenset({"internal_access_path"})),
     Case("os-rescue/server-rescue", "POST", _ACTION, running,
          request="os-rescue/server-rescue-req"),
     Case("os-rescue/server-rescue", "POST", _ACTION, running,

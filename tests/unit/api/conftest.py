@@ -47,6 +47,7 @@ CALLERS = {
     "reader": _caller("reader", PROJECT, "reader"),
     "manager": _caller("manager", PROJECT, "manager", "member", "reader"),
     "other": _caller("other", OTHER_PROJECT, "member", "reader"),
+    "service": _caller("service", PROJECT, "service", "member", "reader"),
 }
 
 

@@ -11,6 +11,7 @@ from falcon.testing import TestClient
 
 from nova.api.compute.app import make_compute_app
 from nova.api.compute.cloud import Cloud
+from nova.api.network.pools import pools
 from nova.compute.limit_cache import LimitCache
 from nova.db.engine import Database
 from nova.network import floating
@@ -67,6 +68,16 @@ def test_take_and_give_back(api: Api, db: Database, at: int | str) -> None:
     assert (answer.status_code, answer.content) == (202, b"")
     assert _used(db) == 2
     assert api.get(path, at=at).status_code == 404
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_pool_is_named_by_the_uuid_of_its_network_too(api: Api, db: Database) -> None:
+    with db.read() as tx:
+        identifier = next(each.uuid for each in pools(tx) if each.name == "pööl")
+    made = api.post(ROOT, {"pool": identifier}, token="member")
+    assert made.json["floating_ip"]["pool"] == "pööl"
+    unknown = {"pool": "00000000-0000-4000-8000-000000000000"}
+    assert api.post(ROOT, unknown, token="member").status_code == 404
 
 
 @pytest.mark.usefixtures("pool")

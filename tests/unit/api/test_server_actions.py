@@ -304,18 +304,27 @@ def test_rebuild_bodies(
     assert answer.status_code == status, answer.text
 
 
-def test_no_console_proxy_is_there(server_api: Api, db: Database, uuid: str) -> None:
+def test_consoles_by_version(
+    server_api: Api, operations: OperationsProbe, uuid: str
+) -> None:
+    operations.answers["open_console"] = "http://proxy"
     body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
     path = f"/servers/{uuid}/remote-consoles"
     assert server_api.post(path, body, at=5).status_code == 404
     answer = server_api.post(path, body, at=6)
-    assert (answer.status_code, message(answer)) == (400, "Unavailable console type novnc.")
+    assert answer.status_code == 200
+    assert answer.json["remote_console"]["url"] == "http://proxy"
     webmks = {"remote_console": {"protocol": "mks", "type": "webmks"}}
     assert "no such protocol" in message(server_api.post(path, webmks, at=7))
-    assert "Unavailable" in message(server_api.post(path, webmks, at=8))
-    (homeless,) = add_servers(db, server_row(host=None))
-    answer = server_api.post(f"/servers/{homeless}/remote-consoles", body, at=6)
-    assert answer.status_code == 409
+    assert server_api.post(path, webmks, at=8).status_code == 200
+    direct = {"remote_console": {"protocol": "spice", "type": "spice-direct"}}
+    assert "is of type" in message(server_api.post(path, direct, at=98))
+    assert server_api.post(path, direct, at=99).status_code == 200
+    old = {"os-getVNCConsole": {"type": "novnc"}}
+    assert act(server_api, uuid, old, at=5).json == {
+        "console": {"type": "novnc", "url": "http://proxy"}
+    }
+    assert act(server_api, uuid, old, at=6).status_code == 404
 
 
 def test_kilos_network_reset(

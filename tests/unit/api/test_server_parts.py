@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from nova import errors
 from nova.db.engine import Database
 from nova.objects.instance import Address, BlockDevice, Vif
 from nova.objects.migration import Migration, MigrationProgress
+from nova.objects.topology import GuestCell, GuestTopology
 from nova.virt.driver import Diagnostics, DiskDiagnostics, NicDiagnostics
 from tests.unit.api.conftest import OTHER_PROJECT, Api, message, same_shape, sample
 from tests.unit.api.server_rows import OperationsProbe, add_servers, server_row
@@ -323,17 +325,20 @@ def test_the_password_that_a_guest_left(server_api: Api, db: Database) -> None:
 
 
 def test_numa_topology(server_api: Api, db: Database) -> None:
-    node = {
-        "vcpu_set": [0], "siblings": [], "memory_mb": 5, "host_node": 1, "cpu_pinning": {"0": 3},
-    }
-    (uuid,) = add_servers(
-        db, server_row(system_metadata={"numa_topology": {"nodes": [node], "pagesize_kb": 4}})
+    cell = GuestCell(
+        cpus=(0,), host_cell=1, memory_mb=5, pool_kb=4, page_kb=4, pinning=((0, 3),), siblings=((0,),)
     )
+    (uuid,) = add_servers(db, server_row(topology=GuestTopology(cells=(cell,), pinned=(3,))))
     shown = server_api.get(f"/servers/{uuid}/topology", at=78).json
     assert shown["pagesize_kb"] == 4
     assert "host_node" not in shown["nodes"][0]
     whole = server_api.get(f"/servers/{uuid}/topology", at=78, token="admin").json
-    assert whole["nodes"][0]["cpu_pinning"] == {"0": 3}
+    assert whole["nodes"] == [
+        {"vcpu_set": [0], "siblings": [[0]], "memory_mb": 5, "host_node": 1, "cpu_pinning": {"0": 3}}
+    ]
+    (plain,) = add_servers(db, server_row())
+    none = {"nodes": [], "pagesize_kb": None}
+    assert server_api.get(f"/servers/{plain}/topology", at=78).json == none
 
 
 def test_events_from_outside(
@@ -382,7 +387,8 @@ def test_bad_events(server_api: Api, body: dict[str, Any]) -> None:
     assert answer.status_code == 400
 
 
-def test_console_tokens(server_api: Api) -> None:
+def test_console_tokens(server_api: Api, operations: OperationsProbe) -> None:
+    operations.answers["console_of_token"] = errors.NotFound("Token not found")
     path = "/os-console-auth-tokens/x"
     assert server_api.get(path).status_code == 403
     assert server_api.get(path, at=30, token="admin").status_code == 400

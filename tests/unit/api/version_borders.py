@@ -387,7 +387,13 @@ ANSWERS: tuple[Answer, ...] = (
         26: ({"tags"}, {"status 404"}),
     }),
     Answer("/servers/{server}/topology", {
-        78: ({"nodes", "nodes empty", "pagesize_kb"}, {"status 404"}),
+        78: (
+            {
+                "nodes", "nodes.cpu_pinning", "nodes.host_node", "nodes.memory_mb", "nodes.siblings",
+                "nodes.vcpu_set", "pagesize_kb",
+            },
+            {"status 404"},
+        ),
     }),
     Answer("/servers/{server}/shares", {
         97: ({"shares", "shares empty"}, {"status 404"}),

@@ -174,9 +174,15 @@ def check(world: Random) -> None:
                 ) else not each.floating
     servers = {port["device_id"] for port in ports} - {""}
     assert servers <= set(world.servers)
-    held = {each["ip_address"] for port in ports for each in port["fixed_ips"]}
+    vips = {
+        port["fixed_ips"][0]["ip_address"] for port in ports
+        if port["device_owner"] == "nova:virtual_ip"
+    }
+    held = {each["ip_address"] for port in ports for each in port["fixed_ips"]} - vips
     with world.api.cloud.db.read() as tx:
         rows = [row for each in tx.networks.every() for row in tx.fixed_ips.of_network(each.id)]
+    assert {row.address for row in rows if row.vip_project_id is not None} == vips
+    rows = [row for row in rows if row.vip_project_id is None]
     assert {row.address for row in rows if row.allocated} == {
         each for each in held if ":" not in each
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nova.network import floating
 from nova.objects.instance import RequestedNetwork
-from tests.unit.api_network.conftest import NetworkApi
+from tests.unit.api_network.conftest import PROJECT, NetworkApi
 
 
 def test_an_external_network_is_a_pool(api: NetworkApi) -> None:
@@ -17,7 +17,9 @@ def test_an_external_network_is_a_pool(api: NetworkApi) -> None:
     assert [each["id"] for each in api.ok("GET", "/networks?router:external=True")] == [
         external["id"]
     ]
-    (subnet,) = api.ok("GET", f"/subnets?network_id={external['id']}")
+    assert api.ok("GET", f"/subnets?network_id={external['id']}") == []
+    (subnet,) = api.ok("GET", f"/subnets?network_id={external['id']}", token="admin")
+    api.refused(404, "SubnetNotFound", "GET", f"/subnets/{subnet['id']}")
     assert subnet["gateway_ip"] == "203.0.113.1"
     assert subnet["allocation_pools"] == [{"start": "203.0.113.2", "end": "203.0.113.6"}]
     api.refused(403, "PolicyNotAuthorized", "POST", "/networks",
@@ -32,10 +34,11 @@ def test_pools_that_were_filled_otherwise_are_shown_too(api: NetworkApi) -> None
         floating.create_range(tx, "198.51.100.16/29", "old")
     (network,) = api.ok("GET", "/networks")
     assert (network["name"], network["router:external"]) == ("old", True)
-    (subnet,) = api.ok("GET", "/subnets")
+    (subnet,) = api.ok("GET", "/subnets", token="admin")
     assert subnet["cidr"] == "198.51.100.16/29"
     assert subnet["allocation_pools"] == [{"start": "198.51.100.17", "end": "198.51.100.22"}]
-    assert api.ok("GET", f"/subnets/{subnet['id']}")["network_id"] == network["id"]
+    path = f"/subnets/{subnet['id']}"
+    assert api.ok("GET", path, token="admin")["network_id"] == network["id"]
     # Described, it is still the same network.
     changed = api.ok(
         "PUT", f"/networks/{network['id']}", {"network": {"description": "d"}}, token="admin"
@@ -109,3 +112,12 @@ def test_a_floating_ip_of_an_unbound_port_follows_it_to_its_server(api: NetworkA
     with api.cloud.db.write() as tx:
         api.cloud.networks.release(tx, [server])
     assert api.ok("GET", f"/floatingips/{taken['id']}")["port_id"] == port["id"]
+
+
+def test_a_pool_goes_with_the_addresses_that_lead_nowhere(api: NetworkApi) -> None:
+    external = api.external()
+    api.make("floatingip", floating_network_id=external["id"])
+    api.ok("DELETE", f"/networks/{external['id']}", token="admin")
+    assert api.ok("GET", "/floatingips") == []
+    used = api.ok("GET", f"/quotas/{PROJECT}/details", token="admin")["floatingip"]["used"]
+    assert used == 0

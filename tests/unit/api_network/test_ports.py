@@ -160,7 +160,6 @@ def test_what_the_bridges_do_not_filter_is_kept_and_shown(api: NetworkApi) -> No
 @pytest.mark.parametrize(
     "values",
     [
-        {"admin_state_up": False},
         {"binding:vnic_type": "direct"},
         {"mac_address": "01:00:5e:00:00:01"},
         {"mac_address": "x"},
@@ -254,3 +253,16 @@ def test_a_virtual_ip_is_a_port_that_is_claimed_and_released(api: NetworkApi) ->
     api.ok("DELETE", f"/ports/{vip['id']}")
     assert api.ok("GET", f"/floatingips/{floating['id']}")["port_id"] is None
     assert [each["id"] for each in api.ok("GET", "/ports")] == [named["id"]]
+
+
+def test_a_port_that_is_switched_off_gets_no_server(api: NetworkApi) -> None:
+    network = api.network()
+    port = api.make("port", network_id=network["id"], admin_state_up=False)
+    assert port["admin_state_up"] is False
+    _server, refused = api.boot(RequestedNetwork(port_id=port["id"]))
+    assert "switched off" in refused.message
+    path = f"/ports/{port['id']}"
+    api.ok("PUT", path, {"port": {"admin_state_up": True}})
+    _server, given = api.boot(RequestedNetwork(port_id=port["id"]))
+    assert given[0].id == port["id"]
+    api.refused(400, "HTTPBadRequest", "PUT", path, {"port": {"admin_state_up": False}})

@@ -45,7 +45,13 @@ def test_a_group_lives_with_its_rules(api: NetworkApi) -> None:
     assert rule(api, group["id"], protocol="icmp")["port_range_min"] is None
     six = rule(api, group["id"], protocol="tcp", ethertype="ipv6", port_range_min=22,
                port_range_max=22)
-    assert (six["ethertype"], six["remote_ip_prefix"]) == ("IPv6", "::/0")
+    assert (six["ethertype"], six["remote_ip_prefix"]) == ("IPv6", None)
+    anywhere = {"protocol": "udp", "port_range_min": 9, "port_range_max": 9}
+    said = rule(api, group["id"], remote_ip_prefix="0.0.0.0/0", **anywhere)
+    assert said["remote_ip_prefix"] == "0.0.0.0/0"
+    api.refused(409, "SecurityGroupRuleExists", "POST", "/security-group-rules", {
+        "security_group_rule": {"security_group_id": group["id"], "direction": "ingress", **anywhere}})
+    api.ok("DELETE", f"/security-group-rules/{said['id']}")
     itself = rule(api, group["id"], remote_group_id=group["id"])
     assert (itself["protocol"], itself["remote_group_id"]) == (None, group["id"])
     out = rule(api, group["id"], direction="egress", protocol="udp", port_range_min=53,
@@ -92,8 +98,8 @@ def test_rules_of_the_older_api_are_shown_in_neutrons_words(api: NetworkApi) -> 
         ({"port_range_min": 1, "port_range_max": 2}, 400, "SecurityGroupProtocolRequiredWithPorts"),
         ({"protocol": "tcp", "port_range_min": 3, "port_range_max": 2}, 400,
          "SecurityGroupInvalidPortRange"),
-        ({"protocol": "tcp", "port_range_min": 70000}, 400, "HTTPBadRequest"),
-        ({"protocol": "icmp", "port_range_min": 256}, 400, "HTTPBadRequest"),
+        ({"protocol": "tcp", "port_range_min": 70000}, 400, "SecurityGroupInvalidPortValue"),
+        ({"protocol": "icmp", "port_range_min": 256}, 400, "SecurityGroupInvalidIcmpValue"),
         ({"protocol": "icmp", "port_range_max": 0}, 400, "SecurityGroupMissingIcmpType"),
         ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
         ({"remote_ip_prefix": "x"}, 400, "HTTPBadRequest"),

@@ -121,6 +121,7 @@ class SmallCloud:
         for manager in self.managers.values():
             manager.start()
         self.control.hosts.refresh(force=True)
+        self.control.conductor.placer.start()
         self.control.conductor.start()
         self.operations = wiring.build_cloud(
             self.control, Policy((), str(directory / "policy.yaml"))
@@ -129,6 +130,7 @@ class SmallCloud:
 
     def stop(self) -> None:
         self.transport.close()
+        self.control.conductor.placer.stop()
         self.control.conductor.stop()
         for manager in self.managers.values():
             manager.stop()

@@ -157,4 +157,5 @@ def test_only_what_is_switched_on_is_looked_for(make: Make) -> None:
     }
     assert tasks == {
         "follow-claims": 10, "claims-audit": 600, "confirm": 5, "unrescue": 60,
+        "console-tokens": 600, "host-messages": 60,
     }

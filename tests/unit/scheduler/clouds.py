@@ -17,6 +17,7 @@ from nova.objects.host import Aggregate, ComputeNode, Service
 from nova.objects.request_spec import RequestSpec
 from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.table import HostTable
+from tests.unit.topology.hosts import random_room
 
 NOW = datetime.datetime(2026, 1, 1)
 
@@ -92,6 +93,7 @@ def make_scheduler(table: HostTable, **options: Any) -> Scheduler:
 def random_nodes(chance: random.Random, count: int) -> list[ComputeNode]:
     """Nodes of differing sizes, use and facts; some small, some full, some odd."""
     nodes = []
+    places = random.Random(chance.random())
     for number in range(1, count + 1):
         vcpus = chance.choice([0, 4, 8, 64])
         memory = chance.choice([1024, 8192, 262144])
@@ -122,9 +124,24 @@ def random_nodes(chance: random.Random, count: int) -> list[ComputeNode]:
                 memory_mb_used=chance.randrange(0, memory + 1, 256),
                 local_gb_used=chance.randrange(0, disk + 1),
                 instances_used=chance.randrange(0, 60),
+                **random_topology(places),
             )
         )  # fmt: skip
     return nodes
+
+
+def random_topology(chance: random.Random) -> dict[str, Any]:
+    """The facts of a node that tells of its NUMA cells and PCI devices, or of one that does not."""
+    if chance.random() < 0.2:
+        return {}
+    room = random_room(chance)
+    dedicated = {cpu for cell in room.host.cells for cpu in cell.dedicated}
+    apart = all(cell.shared != cell.dedicated for cell in room.host.cells)
+    pcpus = len(dedicated) if apart else 0
+    return {
+        "topology": msgspec.to_builtins(room.host), "topology_used": msgspec.to_builtins(room.usage),
+        "pcpus": pcpus, "pcpus_used": len(room.usage.pinned) if pcpus else 0,
+    }  # fmt: skip
 
 
 def random_aggregates(chance: random.Random, nodes: Sequence[ComputeNode]) -> list[Aggregate]:

@@ -10,15 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from nova.conf.scheduler import SchedulerSection
 from nova.objects.host import Aggregate, ComputeNode
 from nova.objects.request_spec import RequestSpec
+from nova.objects.topology import HostTopology, HostUsage
 from nova.scheduler.filters.base import Attempt, Surroundings
 from nova.scheduler.filters.extra_specs import matches
 from nova.scheduler.filters.registry import BUILT_IN
 from nova.scheduler.table import HostTable
+from nova.topology.fitting import Room
 from tests.unit.scheduler.clouds import (
     make_flavor,
     make_service,
@@ -27,6 +30,7 @@ from tests.unit.scheduler.clouds import (
     random_aggregates,
     random_nodes,
 )
+from tests.unit.topology.hosts import plainly_fits, random_request
 
 SECTION = SchedulerSection(
     max_io_ops_per_host=3,
@@ -76,9 +80,16 @@ def ram(host: Host, spec: RequestSpec, ratio: float | None = None) -> bool:
 
 def core(host: Host, spec: RequestSpec, ratio: float | None = None) -> bool:
     node = host.node
-    if node.vcpus == 0:
+    shared, dedicated = spec.flavor.vcpus, 0
+    if spec.topology is not None and spec.topology.dedicated:
+        shared, dedicated = spec.topology.shared, spec.topology.dedicated
+    if dedicated and node.pcpus and node.pcpus - node.pcpus_used < dedicated:
+        return False
+    if not node.pcpus:
+        shared += dedicated
+    if node.vcpus == 0 and node.pcpus == 0:
         return True
-    return node.vcpus * (ratio or node.cpu_allocation_ratio) - node.vcpus_used >= spec.flavor.vcpus
+    return node.vcpus * (ratio or node.cpu_allocation_ratio) - node.vcpus_used >= shared
 
 
 def disk(host: Host, spec: RequestSpec, ratio: float | None = None) -> bool:
@@ -162,7 +173,7 @@ def query(host: Host, spec: RequestSpec) -> bool:
         return True
     node = host.node
     free = node.memory_mb - node.reserved_memory_mb - node.memory_mb_used
-    return free >= 4096 or (node.hypervisor_type == "xen" and not node.vcpus > 8)
+    return free >= 4096 or (node.hypervisor_type == "xen" and not node.vcpus + node.pcpus > 8)
 
 
 def cidr(host: Host, spec: RequestSpec) -> bool:
@@ -180,7 +191,32 @@ def anti_affinity(host: Host, spec: RequestSpec) -> bool:
     return spec.group_hosts.count(host.node.host) < most
 
 
+def numa(host: Host, spec: RequestSpec) -> bool:
+    request, node = spec.topology, host.node
+    if request is None or not request.cells:
+        return True
+    return node.topology is not None and plainly_fits(_room(node), request)
+
+
+def pci(host: Host, spec: RequestSpec) -> bool:
+    request, node = spec.topology, host.node
+    if request is None or not request.devices:
+        return True
+    alone = msgspec.structs.replace(request, cells=())
+    return node.topology is not None and plainly_fits(_room(node), alone)
+
+
+def _room(node: ComputeNode) -> Room:
+    return Room(
+        host=msgspec.convert(node.topology, HostTopology),
+        usage=msgspec.convert(node.topology_used, HostUsage), cpu_ratio=node.cpu_allocation_ratio,
+        ram_ratio=node.ram_allocation_ratio,
+    )
+
+
 REFERENCES: dict[str, Reference] = {
+    "NUMATopologyFilter": numa,
+    "PciPassthroughFilter": pci,
     "AllHostsFilter": lambda host, spec: True,
     "RamFilter": ram,
     "CoreFilter": core,
@@ -293,6 +329,7 @@ def random_spec(chance: random.Random) -> RequestSpec:
         group_policy=chance.choice([None, "affinity", "anti-affinity"]),
         group_rules=chance.choice([{}, {"max_server_per_host": 2}]),
         group_hosts=tuple(chance.choices(some, k=chance.randrange(4))),
+        topology=random_request(chance) if chance.random() < 0.5 else None,
     )
 
 

@@ -147,11 +147,12 @@ def test_zone_of_a_row() -> None:
 
 
 def plain_load(node: ComputeNode, parts: LoadParts, building: int) -> float:
-    vcpus = node.vcpus * node.cpu_allocation_ratio - node.reserved_vcpus
+    vcpus = node.vcpus * node.cpu_allocation_ratio - node.reserved_vcpus + node.pcpus
     memory = node.memory_mb * node.ram_allocation_ratio - node.reserved_memory_mb
     load = parts.building * building / parts.full_building + parts.measured * measured_load(node)
-    if node.vcpus and vcpus > 0:
-        load += (parts.vcpus * node.vcpus_used + parts.instances * node.instances_used) / vcpus
+    if (node.vcpus or node.pcpus) and vcpus > 0:
+        used = node.vcpus_used + node.pcpus_used
+        load += (parts.vcpus * used + parts.instances * node.instances_used) / vcpus
     if memory > 0:
         load += parts.memory * node.memory_mb_used / memory
     total = parts.vcpus + parts.memory + parts.instances + parts.building + parts.measured

@@ -32,8 +32,27 @@ from tests.unit.scheduler.clouds import (
 )
 
 SECTION = SchedulerSection(
-    metrics_weight_setting=("cpu_percent=-1.0", "t=2.5"), num_instances_weight_multiplier=-1.0
+    metrics_weight_setting=("cpu_percent=-1.0", "t=2.5"), num_instances_weight_multiplier=-1.0,
+    image_props_weight_multiplier=2.0, image_props_weight_setting=("os_distro=1.0", "os_type=-0.5"),
 )
+IMAGE = {"os_distro": "debian", "os_type": "linux", "hw_disk_bus": "scsi", "min_disk": 1}
+#: How many servers on every third host come from images like these.
+PROPERTIES = {
+    ("os_distro", "debian"): 3, ("os_distro", "suse"): 9, ("os_type", "linux"): 4,
+    ("hw_disk_bus", "scsi"): 7,
+}
+
+
+def properties_of(host: str) -> dict[tuple[str, str], int]:
+    number = int(host[1:])
+    return {pair: count * number for pair, count in PROPERTIES.items()} if number % 3 else {}
+
+
+def free_devices(node: ComputeNode) -> int:
+    if node.topology is None or node.topology_used is None:
+        return 0
+    used = node.topology_used.get("devices", ())
+    return sum(device["address"] not in used for device in node.topology.get("devices", ()))
 
 
 def plain_weight(name: str, node: ComputeNode, busy: tuple[int, int], spec: RequestSpec) -> float:
@@ -50,6 +69,11 @@ def plain_weight(name: str, node: ComputeNode, busy: tuple[int, int], spec: Requ
         "BuildFailureWeigher": -busy[1],
         "MetricsWeigher": (
             -1.0 * metrics["cpu_percent"] + 2.5 * metrics["t"] if len(metrics) == 2 else -10000.0
+        ),
+        "PCIWeigher": 100 - min(99, free_devices(node)),
+        "ImagePropertiesWeigher": (
+            1.0 * properties_of(node.host).get(("os_distro", "debian"), 0)
+            - 0.5 * properties_of(node.host).get(("os_type", "linux"), 0)
         ),
         "ServerGroupSoftAffinityWeigher": members,
         "ServerGroupSoftAntiAffinityWeigher": -members,
@@ -81,8 +105,13 @@ def test_scores_agree_with_the_plain_reference(name: str) -> None:
                 table.note_failed_build(node.id, True)
         policy = "soft-affinity" if "SoftAffinity" in name else "soft-anti-affinity"
         hosts = tuple(chance.choices([node.host for node in nodes], k=6))
-        spec = make_spec(group_policy=policy, group_hosts=hosts)
-        weigher = BUILT_IN[name](Surroundings(SECTION))
+        spec = make_spec(group_policy=policy, group_hosts=hosts, image={"id": "i", "properties": IMAGE})
+        weigher = BUILT_IN[name](
+            Surroundings(
+                SECTION,
+                image_properties_by_host=lambda: {f"h{n}": properties_of(f"h{n}") for n in range(20)},
+            )
+        )
         rows = np.array(sorted(chance.sample(range(15), chance.randrange(1, 16))))
         raw = [plain_weight(name, nodes[row], busy[row], spec) for row in rows]
         expected = plain_scale(raw, weigher.minval) if weigher.scaled else raw
@@ -242,8 +271,8 @@ def test_plug_in_weighers() -> None:
 
 
 def test_everything_built_in_is_listed() -> None:
-    assert len(all_filters()) == 32
-    assert len(all_weighers()) == 10
+    assert len(all_filters()) == 34
+    assert len(all_weighers()) == 12
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from nova.virt.config_drive import drive_files
 from nova.virt.driver import GuestSpec
 from nova.virt.libvirt import console, statistics
 from nova.virt.libvirt.files import HostFiles
+from nova.virt.libvirt.host_topology import host_cpus
 from tests.unit.virt.guests import UUID, VIF, instance
 
 
@@ -98,13 +99,13 @@ def test_the_console_is_read_from_its_end_over_the_rolled_part(tmp_path: Path) -
     ("text", "cpus"), [("4-6", {4, 5, 6}), ("4-12,^8,15", {4, 5, 6, 7, 9, 10, 11, 12, 15}), ("0, 2", {0, 2})]
 )
 def test_sets_of_cpus(text: str, cpus: set[int]) -> None:
-    assert statistics.cpus_of(text) == cpus
+    assert host_cpus(range(16), text, None, None) == (cpus, cpus)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1-", "3-1", "2,^2", "^1"])
+@pytest.mark.parametrize("text", ["99", "x", "1-", "3-1", "2,^2", "^1"])
 def test_sets_of_cpus_that_mean_nothing(text: str) -> None:
     with pytest.raises(VirtError, match="vcpu_pin_set"):
-        statistics.cpus_of(text)
+        host_cpus(range(16), text, None, None)
 
 
 def test_memory_that_can_be_given_back_is_not_used() -> None:

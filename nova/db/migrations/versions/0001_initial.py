@@ -73,12 +73,45 @@ def upgrade() -> None:
         sa.Column(
             "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
+        sa.Column("pcpus", sa.Integer(), nullable=False),
+        sa.Column("pcpus_used", sa.Integer(), nullable=False),
+        sa.Column("topology_generation", sa.Integer(), nullable=False),
+        sa.Column("topology", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.Column(
+            "topology_used", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_compute_nodes")),
         sa.UniqueConstraint(
             "host", "hypervisor_hostname", name=op.f("uq_compute_nodes_host_hypervisor_hostname")
         ),
         sa.UniqueConstraint("uuid", name=op.f("uq_compute_nodes_uuid")),
     )
+    op.create_table(
+        "console_tokens",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
+        sa.Column("compute_host", sa.String(length=255), nullable=False),
+        sa.Column("console_type", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=False),
+        sa.Column("tls_port", sa.Integer(), nullable=True),
+        sa.Column("internal_access_path", sa.String(length=255), nullable=True),
+        sa.Column("access_url_base", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "expires_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_console_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_console_tokens_token_hash")),
+    )
+    op.create_index("ix_console_tokens_expires", "console_tokens", ["expires_at"], unique=False)
     op.create_table(
         "deleted_images",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -164,6 +197,31 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_floating_ips_fixed_ip_id"), "floating_ips", ["fixed_ip_id"], unique=False)
     op.create_index(op.f("ix_floating_ips_project_id"), "floating_ips", ["project_id"], unique=False)
+    op.create_table(
+        "host_keys",
+        sa.Column("key_id", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "revoked_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_host_keys")),
+    )
+    op.create_index("ix_host_keys_host", "host_keys", ["host"], unique=False)
+    op.create_table(
+        "host_messages",
+        sa.Column("message_id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "acted_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_host_messages")),
+    )
+    op.create_index("ix_host_messages_acted_at", "host_messages", ["acted_at"], unique=False)
     op.create_table(
         "identity_projects",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -399,6 +457,7 @@ def upgrade() -> None:
             "deleted_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
         ),
         sa.Column("deleted", sa.Integer(), nullable=False),
+        sa.Column("topology", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
         sa.UniqueConstraint("uuid", name=op.f("uq_instances_uuid")),
     )
@@ -471,6 +530,25 @@ def upgrade() -> None:
     )
     op.create_index("ix_migrations_instance", "migrations", ["instance_uuid"], unique=False)
     op.create_index("ix_migrations_listing", "migrations", ["created_at", "id"], unique=False)
+    op.create_table(
+        "network_tasks",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column(
+            "due_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_tasks")),
+    )
+    op.create_index("ix_network_tasks_due", "network_tasks", ["due_at"], unique=False)
+    op.create_index(op.f("ix_network_tasks_instance_uuid"), "network_tasks", ["instance_uuid"], unique=False)
     op.create_table(
         "networks",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -562,13 +640,30 @@ def upgrade() -> None:
     op.create_index("ix_operations_instance", "operations", ["instance_uuid", "started_at"], unique=False)
     op.create_index("ix_operations_state", "operations", ["state", "lease_until"], unique=False)
     op.create_table(
+        "project_routers",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_project_routers")),
+        sa.UniqueConstraint("project_id", name=op.f("uq_project_routers_project_id")),
+    )
+    op.create_table(
         "project_usages",
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("instances", sa.Integer(), nullable=False),
         sa.Column("cores", sa.Integer(), nullable=False),
         sa.Column("ram", sa.BigInteger(), nullable=False),
         sa.Column("floating_ips", sa.Integer(), nullable=False),
-        sa.Column("fixed_ips", sa.Integer(), nullable=False),
         sa.Column("security_groups", sa.Integer(), nullable=False),
         sa.Column("server_groups", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_project_usages")),
@@ -687,6 +782,50 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_services_uuid")),
     )
     op.create_table(
+        "subnet_pools",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet_pools")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_subnet_pools_uuid")),
+    )
+    op.create_index(op.f("ix_subnet_pools_project_id"), "subnet_pools", ["project_id"], unique=False)
+    op.create_table(
+        "usage_audits",
+        sa.Column(
+            "period_beginning",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "period_ending",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("instances", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
+        sa.Column("message", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("period_beginning", "period_ending", "host", name=op.f("pk_usage_audits")),
+    )
+    op.create_table(
         "aggregate_hosts",
         sa.Column("aggregate_id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
@@ -712,6 +851,8 @@ def upgrade() -> None:
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
+        sa.Column("pcpus", sa.Integer(), nullable=False),
+        sa.Column("topology", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
         sa.ForeignKeyConstraint(["node_id"], ["compute_nodes.id"], name=op.f("fk_claims_node_id")),
         sa.PrimaryKeyConstraint("instance_uuid", "kind", name=op.f("pk_claims")),
     )
@@ -1251,6 +1392,8 @@ def downgrade() -> None:
     op.drop_table("fixed_ips")
     op.drop_table("claims")
     op.drop_table("aggregate_hosts")
+    op.drop_table("usage_audits")
+    op.drop_table("subnet_pools")
     op.drop_table("services")
     op.drop_table("server_groups")
     op.drop_table("seeds")
@@ -1259,8 +1402,10 @@ def downgrade() -> None:
     op.drop_table("quotas")
     op.drop_table("quota_classes")
     op.drop_table("project_usages")
+    op.drop_table("project_routers")
     op.drop_table("operations")
     op.drop_table("networks")
+    op.drop_table("network_tasks")
     op.drop_table("migrations")
     op.drop_table("keypairs")
     op.drop_table("instances")
@@ -1270,9 +1415,12 @@ def downgrade() -> None:
     op.drop_table("identity_revocations")
     op.drop_table("identity_regions")
     op.drop_table("identity_projects")
+    op.drop_table("host_messages")
+    op.drop_table("host_keys")
     op.drop_table("floating_ips")
     op.drop_table("floating_ip_pools")
     op.drop_table("flavors")
     op.drop_table("deleted_images")
+    op.drop_table("console_tokens")
     op.drop_table("compute_nodes")
     op.drop_table("aggregates")

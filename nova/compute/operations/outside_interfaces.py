@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NICs of running servers whose ports are an external network service's.
+
+Before the service is asked for a port, a row says so; whoever dies in between leaves the row, and the
+conductor gives up what the server does not know of. What the service has to be told later is a row as well.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from nova.compute.operations.core import OperationsCore, record
+from nova.db.engine import Transaction
+from nova.db.schema.base import now
+from nova.errors import InstanceNotFound, NovaError
+from nova.network.external import KEPT, kept_ports
+from nova.network.outside import OutsideNetworks
+from nova.objects.context import RequestContext
+from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.objects.network_task import ATTACH, DETACH
+from nova.rpc.calls import COMPUTE, CONDUCTOR
+
+LOG = logging.getLogger(__name__)
+
+#: Longer than any attach takes.
+_ATTACH_TIME = datetime.timedelta(minutes=5)
+
+
+def attach(
+    core: OperationsCore,
+    outside: OutsideNetworks,
+    context: RequestContext,
+    instance: Instance,
+    host: str,
+    wanted: RequestedNetwork,
+) -> Vif:
+    """Give a server another NIC; it is plugged when this returns."""
+    intent = core.db.run(lambda tx: _intend(tx, instance.uuid, wanted.port_id))
+    try:
+        added = outside.attach(instance, wanted)
+    except NovaError:
+        # Nobody knows what became of a request that was not answered.
+        core.db.run(lambda tx: tx.network_tasks.postpone(intent, now()))
+        _wake(core, intent)
+        raise
+    core.db.run(lambda tx: _know(tx, context, instance.uuid, added, intent))
+    try:
+        core.transport.call(COMPUTE, host, "plug_interface", instance, added)
+    except Exception:
+        _forget(core, outside, instance, added.id, keep=wanted.port_id is not None)
+        raise
+    return added
+
+
+def _intend(tx: Transaction, uuid: str, port_id: str | None) -> int:
+    instance = tx.instances.get(uuid, lock=True)
+    if instance is None:
+        raise InstanceNotFound(uuid)
+    if port_id is not None:
+        kept = list(dict.fromkeys((*kept_ports(instance), port_id)))
+        tx.instances.update(uuid, {"system_metadata": {**instance.system_metadata, KEPT: kept}})
+    return tx.network_tasks.add(uuid, ATTACH, {"port": port_id}, now() + _ATTACH_TIME)
+
+
+def _know(
+    tx: Transaction, context: RequestContext, uuid: str, added: Vif, intent: int
+) -> None:
+    instance = tx.instances.get(uuid, lock=True)
+    if instance is None:
+        # Deleted meanwhile: the intent stays, and the port is given up by it.
+        tx.network_tasks.postpone(intent, now())
+        raise InstanceNotFound(uuid)
+    others = tuple(vif for vif in instance.network_info if vif.id != added.id)
+    tx.instances.update(uuid, {"network_info": (*others, added)})
+    tx.network_tasks.remove(intent)
+    record(tx, context, instance, "attach_interface")
+
+
+def detach(
+    core: OperationsCore,
+    outside: OutsideNetworks,
+    context: RequestContext,
+    instance: Instance,
+    port_id: str,
+    *,
+    keep: bool,
+) -> None:
+    """The NIC is unplugged: forget the card, and tell the service, now or later."""
+    keep = keep and port_id in kept_ports(instance)
+    _forget(core, outside, instance, port_id, keep=keep)
+    with core.db.write() as tx:
+        record(tx, context, instance, "detach_interface")
+
+
+def _forget(
+    core: OperationsCore, outside: OutsideNetworks, instance: Instance, port_id: str, *, keep: bool
+) -> None:
+    def write(tx: Transaction) -> int:
+        fresh = tx.instances.get(instance.uuid, lock=True)
+        if fresh is not None:
+            rest = tuple(vif for vif in fresh.network_info if vif.id != port_id)
+            tx.instances.update(instance.uuid, {"network_info": rest})
+        # Due a little later: the usual case is that it is done right here.
+        return tx.network_tasks.add(
+            instance.uuid, DETACH, {"port": port_id, "keep": keep},
+            now() + datetime.timedelta(seconds=60),
+        )
+
+    task = core.db.run(write)
+    try:
+        outside.detach(instance.uuid, port_id, keep=keep)
+    except NovaError as error:
+        LOG.warning("port %s is given up later: %s", port_id, error.message)
+        core.db.run(lambda tx: tx.network_tasks.postpone(task, now()))
+        return
+    core.db.run(lambda tx: tx.network_tasks.remove(task))
+
+
+def _wake(core: OperationsCore, task: int) -> None:
+    core.transport.cast(CONDUCTOR, None, "network_tasks", [task])
+
+
+def refresh(
+    core: OperationsCore, outside: OutsideNetworks, instance_uuids: Sequence[str]
+) -> None:
+    """Read the known cards of servers anew; one whose port is gone is unplugged and forgotten."""
+    with core.db.read() as tx:
+        found = tx.instances.get_many(list(instance_uuids))
+    for instance in found.values():
+        if not instance.network_info:
+            continue
+        cards = {vif.id: vif for vif in outside.cards(instance)}
+        gone = core.db.run(partial(_renew, cards=cards, asked=instance))
+        for vif in gone:
+            _unplug(core, instance, vif)
+
+
+def _renew(
+    tx: Transaction, *, cards: dict[str, Vif], asked: Instance
+) -> list[Vif]:
+    """Write what was read; cards that came after it was asked stay as they are."""
+    fresh = tx.instances.get(asked.uuid, lock=True)
+    if fresh is None:
+        return []
+    known = {vif.id for vif in asked.network_info}
+    gone = [vif for vif in fresh.network_info if vif.id in known and vif.id not in cards]
+    info = tuple(
+        cards.get(vif.id, vif) for vif in fresh.network_info
+        if vif.id in cards or vif.id not in known
+    )
+    if info != fresh.network_info:
+        tx.instances.update(asked.uuid, {"network_info": info})
+    return gone
+
+
+def _unplug(core: OperationsCore, instance: Instance, vif: Vif) -> None:
+    if instance.host is None:
+        return
+    try:
+        core.transport.call(COMPUTE, instance.host, "unplug_interface", instance, vif)
+    except NovaError as error:
+        LOG.warning("the NIC %s of a port that is gone stays: %s", vif.id, error.message)
+
+
+def note_groups(
+    core: OperationsCore,
+    instance: Instance,
+    *,
+    add: str | None = None,
+    remove: str | None = None,
+) -> None:
+    """Let the server show the groups that its ports are in now."""
+
+    def write(tx: Transaction) -> None:
+        fresh = tx.instances.get(instance.uuid, lock=True)
+        if fresh is None:
+            return
+        names = [each for each in fresh.security_groups if each != remove]
+        if add is not None and add not in names:
+            names.append(add)
+        tx.instances.update(instance.uuid, {"security_groups": names})
+
+    core.db.run(write)

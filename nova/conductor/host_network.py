@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host's network service may ask: the networks of its own guests and those that it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nova.conductor.host_filters import filters_in
+from nova.conf.network import NetworkSection
+from nova.db.engine import Database, Transaction
+from nova.db.schema.base import now
+from nova.network.manager import manager_named
+from nova.objects.host_network import HostLease, HostNetwork, HostNetworkState, LeaseEvent
+from nova.objects.network import Network
+
+
+def network_state(
+    db: Database, section: NetworkSection, host: str, network_uuids: Sequence[str] | None = None
+) -> HostNetworkState:
+    """The networks of a host: all, or those named as far as they are the host's.
+
+    Networks may be named as clients know them or by the uuid of a row. A network that no host serves yet
+    becomes this host's when it asks for all.
+    """
+
+    def write(tx: Transaction) -> HostNetworkState | None:
+        if network_uuids is None:
+            tx.host_networks.take_unserved(host)
+        return _state(tx, section, host, network_uuids)
+
+    with db.read() as tx:
+        found = None
+        if network_uuids is not None or not tx.host_networks.unserved():
+            found = _state(tx, section, host, network_uuids, may_write=False)
+    if found is None:
+        found = db.run(write)
+        assert found is not None
+    return found
+
+
+def network_report(db: Database, host: str) -> None:
+    """The host's network service lives."""
+    with db.write() as tx:
+        tx.services.report_many([("nova-network", host, "network")], now())
+
+
+def lease_changed(db: Database, host: str, event: LeaseEvent) -> bool:
+    """Record what DHCP says of a lease; false where the address is not the host's business."""
+    with db.write() as tx:
+        return tx.host_networks.lease_seen(
+            host, event.mac.lower(), event.address, event.kind != "del"
+        )
+
+
+def _state(
+    tx: Transaction,
+    section: NetworkSection,
+    host: str,
+    network_uuids: Sequence[str] | None,
+    *,
+    may_write: bool = True,
+) -> HostNetworkState | None:
+    """The state; None where an address for the host has yet to be taken and it may not write."""
+    rows = tx.host_networks.of_host(host)
+    if network_uuids is not None:
+        wanted = set(network_uuids)
+        rows = [row for row in rows if row.uuid in wanted or row.network_uuid in wanted]
+    # Under the flat manager hosts are no gateways and give no addresses.
+    serving = manager_named(section.network_manager).dhcp
+    here = [row for row in rows if serving and row.multi_host]
+    all_of_it = [row for row in rows if serving and not row.multi_host and row.host == host]
+    served = {row.id for row in (*here, *all_of_it)}
+    leases = tx.host_networks.leases([row.id for row in here], host)
+    leases |= tx.host_networks.leases([row.id for row in all_of_it])
+    names: dict[int, list[HostLease]] = {}
+    if section.update_dns_entries:
+        names = tx.host_networks.leases([row.id for row in here])
+    networks = []
+    for row in rows:
+        address = None
+        if row.id in served:
+            address = _address_of(tx, section, row, host, may_write=may_write)
+            if address is None and row.cidr is not None and not may_write:
+                return None
+        neighbours = tuple((each.address, each.hostname) for each in names.get(row.id, ()))
+        described = _described(
+            row, section, address, leases.get(row.id, []), serves=row.id in served
+        )
+        networks.append(msgspec.structs.replace(described, neighbours=neighbours))
+    return HostNetworkState(
+        host=host, whole=network_uuids is None, networks=tuple(networks),
+        filters=filters_in(tx, section, host),
+    )
+
+
+def _shared(row: Network, section: NetworkSection) -> bool:
+    return not row.multi_host or row.share_address or section.share_dhcp_address
+
+
+def _address_of(
+    tx: Transaction, section: NetworkSection, row: Network, host: str, *, may_write: bool
+) -> str | None:
+    """The address that a host serves a network from: the network's, or in networks of many hosts that
+    share none, one of its own. None where there is none left, or where it must not be taken now.
+    """
+    if row.cidr is None:
+        return None
+    if _shared(row, section):
+        return row.dhcp_server or row.gateway
+    mine = tx.fixed_ips.of_host(row.id, host)
+    if mine is None and may_write:
+        mine = tx.fixed_ips.take_for_host(row.id, host)
+    return mine.address if mine is not None else None
+
+
+def _described(
+    row: Network,
+    section: NetworkSection,
+    address: str | None,
+    leases: Sequence[HostLease],
+    *,
+    serves: bool,
+) -> HostNetwork:
+    return HostNetwork(
+        uuid=row.uuid, network_uuid=row.network_uuid, label=row.label, bridge=row.bridge or "",
+        bridge_interface=row.bridge_interface, vlan=row.vlan,
+        mtu=row.mtu or section.network_device_mtu, cidr=row.cidr, broadcast=row.broadcast,
+        gateway=row.gateway if _shared(row, section) else address, host_address=address,
+        dhcp_start=row.dhcp_start, enable_dhcp=row.enable_dhcp, cidr_v6=row.cidr_v6,
+        gateway_v6=row.gateway_v6,
+        dns=tuple(each for each in (row.dns1, row.dns2) if each is not None),
+        project_id=row.project_id, multi_host=row.multi_host, share_address=_shared(row, section),
+        serves=serves, leases=tuple(leases) if serves else (),
+    )

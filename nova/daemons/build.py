@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the daemons of the control side, each in a process of its own.
+
+A daemon imports what it is made of and nothing else, which is most of its memory: hence the imports within.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nova.conf import Config
+from nova.control_health import make_health, watch_pool
+from nova.daemons.connect import control_transport, open_database, transport_health, wait_for_key
+from nova.daemons.process import Built
+from nova.daemons.unit import Unit, Units
+from nova.db.engine import Database
+from nova.external.build import (
+    external_authenticator,
+    external_health,
+    external_images,
+    identity_url_for_users,
+)
+from nova.http.auth import Authenticator
+from nova.http.health import with_health
+from nova.identity.authenticator import LocalAuthenticator
+from nova.identity.service import IdentityService
+from nova.image.app import make_image_app
+from nova.image.local import LocalImages
+from nova.image.relay import make_image_relay
+from nova.image.service import ImageService
+from nova.image.tickets import ImageTickets
+from nova.rpc.calls import CONDUCTOR, SCHEDULER
+from nova.rpc.rabbit import RabbitTransport
+
+if TYPE_CHECKING:
+    from nova.compute.images import Images
+    from nova.image.tickets import ImageTickets
+
+
+def build_api(config: Config, ending: threading.Event) -> Built:
+    """The compute API, and the network API where it is enabled."""
+    from nova import wiring
+    from nova.api.compute.app import make_compute_app
+    from nova.daemons.faces import PolicyUnit
+
+    db = open_database(config, ending)
+    transport = control_transport(config, db, ending)
+    control = wiring.build_control_side(config, db, transport, _images(config, db), frozenset())
+    cloud = wiring.build_cloud(control, wiring.build_policy(config, _policy_directory(config)))
+    wiring.serve_caches(control, cloud)
+    authenticator, identity_url = _authenticator(config, db), _identity_url(config)
+    apps = [("compute", make_compute_app(cloud, authenticator, identity_url),
+             config.default.osapi_compute_listen_port)]
+    if config.network_api.enabled and not config.network.external:
+        from nova.api.network.app import make_network_app
+
+        apps.append(("network", make_network_app(cloud, authenticator, identity_url),
+                     config.network_api.listen_port))
+    built = _built(config, db, transport, [PolicyUnit(cloud.policy)], apps, authenticator)
+    return Built(
+        built.units, built.drain, built.close, built.health, cloud.policy.reload_if_changed
+    )
+
+
+def build_conductor(config: Config, ending: threading.Event) -> Built:
+    """The hosts' way to the database, recovery and upkeep."""
+    from nova import wiring
+    from nova.conductor.image_access import ImageAccess, OwnImageService
+    from nova.daemons.control import ConductorUnit
+
+    db = open_database(config, ending)
+    transport = control_transport(config, db, ending)
+    images = _images(config, db)
+    control = wiring.build_control_side(config, db, transport, images, frozenset({CONDUCTOR}))
+    wiring.serve_caches(control)
+    address = config.image.host_url or f"http://{config.default.my_ip}:{config.image.listen_port}"
+    control.conductor.image_access = ImageAccess(
+        db, images, OwnImageService(_tickets(config, ending), address), (config.libvirt.rescue_image_id,)
+    )
+    operations = wiring.build_cloud(
+        control, wiring.build_policy(config, _policy_directory(config))
+    ).operations
+    unit = ConductorUnit(control, operations, config.default.host)
+    return _built(config, db, transport, [unit], recovery=control.conductor.recovery.last_run)
+
+
+def build_scheduler(config: Config, ending: threading.Event) -> Built:
+    """The placing of what waits."""
+    from nova import wiring
+    from nova.daemons.control import SchedulerUnit
+
+    db = open_database(config, ending)
+    transport = control_transport(config, db, ending)
+    control = wiring.build_control_side(
+        config, db, transport, _images(config, db), frozenset({SCHEDULER})
+    )
+    wiring.serve_caches(control)
+    return _built(
+        config, db, transport, [SchedulerUnit(control, config.default.host)]
+    )
+
+
+def build_identity(config: Config, ending: threading.Event) -> Built:
+    """The built-in identity service."""
+    from nova.identity.app import make_identity_app
+
+    db = open_database(config, ending)
+    app = make_identity_app(_identity(config, db))
+    return _built(config, db, None, [], [("identity", app, config.identity.listen_port)])
+
+
+def build_image(config: Config, ending: threading.Event) -> Built:
+    """The built-in image service; where there is a Glance, what passes its data on to compute hosts."""
+    db = open_database(config, ending)
+    glance = external_images(config)
+    if glance is not None:
+        relay = make_image_relay(glance, _tickets(config, ending))
+        return _built(config, db, None, [], [("image", relay, config.image.listen_port)])
+    service = ImageService(db, config.image, Path(config.default.state_path) / "images")
+    service.recover()
+    authenticator = _authenticator(config, db)
+    app = make_image_app(service, authenticator, _identity_url(config), _tickets(config, ending))
+    return _built(config, db, None, [], [("image", app, config.image.listen_port)], authenticator)
+
+
+def _built(
+    config: Config,
+    db: Database,
+    transport: RabbitTransport | None,
+    units: Sequence[Unit],
+    apps: Sequence[tuple[str, Any, int]] = (),
+    authenticator: Authenticator | None = None,
+    **facts: Any,
+) -> Built:
+    from nova.daemons.faces import FaceUnit
+
+    watch_pool(db)
+    health = make_health(
+        db=db, service_down_time=config.default.service_down_time,
+        transport=transport_health(transport) if transport else None,
+        recovery_interval=config.conductor.recovery_interval,
+        others=external_health(config, None),
+        disabled_by_file=config.metrics.healthcheck_disabled_by_file, **facts,
+    )
+    checker = authenticator or _authenticator(config, db)
+    faces = [
+        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port)
+        for name, app, port in apps
+    ]
+
+    def drain(seconds: float) -> None:
+        if transport is not None:
+            transport.stop_serving(seconds)
+
+    def close() -> None:
+        if transport is not None:
+            transport.close(1.0)
+        db.dispose()
+
+    return Built(Units([*units, *faces]), drain, close, health)
+
+
+def _images(config: Config, db: Database) -> Images:
+    from nova.image.service import ImageService
+
+    return external_images(config) or LocalImages(
+        ImageService(db, config.image, Path(config.default.state_path) / "images")
+    )
+
+
+def _identity(config: Config, db: Database) -> IdentityService:
+    return IdentityService(db, config.identity, Path(config.default.state_path) / "keys")
+
+
+def _authenticator(config: Config, db: Database) -> Authenticator:
+    return external_authenticator(config) or LocalAuthenticator(_identity(config, db))
+
+
+def _identity_url(config: Config) -> str:
+    own = f"http://{config.default.my_ip}:{config.identity.listen_port}/v3"
+    return identity_url_for_users(config) or own
+
+
+def _policy_directory(config: Config) -> Path:
+    """Where the policy file is looked for: beside the usual nova.conf, or in the state directory."""
+    usual = Path("/etc/nova")
+    return usual if (usual / config.policy.policy_file).exists() else Path(config.default.state_path)
+
+
+def _tickets(config: Config, ending: threading.Event) -> ImageTickets:
+    from nova.image.tickets import ImageTickets
+
+    control = wait_for_key(Path(config.host_identity.control_key_file), ending)
+    return ImageTickets(hmac.digest(control.secret, b"tickets", hashlib.sha256))

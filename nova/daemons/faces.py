@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units that serve HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nova.http.server import HttpServer
+from nova.policy import Policy
+from nova.service import PeriodicTask
+
+_POLICY_SECONDS = 5.0
+
+
+class FaceUnit:
+    """One HTTP face on one address."""
+
+    def __init__(self, name: str, app: Any, host: str, port: int) -> None:
+        self._server = HttpServer(name, app, host, port)
+
+    def start(self) -> None:
+        """Serve; ``OSError`` for a taken port."""
+        self._server.start()
+
+    def tasks(self) -> Sequence[PeriodicTask]:
+        """Nothing."""
+        return ()
+
+    def stop(self) -> None:
+        """Accept no more, and let requests that run end."""
+        self._server.stop()
+
+
+class PolicyUnit:
+    """Follows the operator's policy file."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def start(self) -> None:
+        """It was read when it was built."""
+
+    def tasks(self) -> Sequence[PeriodicTask]:
+        """Look whether it changed."""
+        return [PeriodicTask("policy", _POLICY_SECONDS, self._policy.reload_if_changed)]
+
+    def stop(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon's process: command line, configuration, log, signals, and its units from start to end.
+
+SIGTERM and SIGINT end it: it takes nothing new, and what runs may end within ``graceful_shutdown_timeout``;
+what does not is taken up by another when its lease is over. SIGHUP reads the log's options and the policy
+file again. Everything else takes a restart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nova import log
+from nova.conf import Config
+from nova.daemons.notify import notify, reloading, watchdog_seconds
+from nova.daemons.unit import Units
+from nova.errors import NovaError
+from nova.health import Health
+from nova.service import Service
+
+#: Read where the command line names no file.
+DEFAULT_FILES = ("/etc/nova/nova.conf",)
+#: mallopt(3).
+_M_ARENA_MAX = -8
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What a daemon is: its units, how it stops being sent work, what is left to close, its health."""
+
+    units: Units
+    drain: Callable[[float], object]
+    close: Callable[[], object]
+    health: Health
+    reload: Callable[[], object] = lambda: None
+
+
+#: Makes a daemon's parts. The event is set when the daemon is to end; who waits looks at it.
+Build = Callable[[Config, threading.Event], Built]
+
+
+def parser(binary: str, purpose: str) -> argparse.ArgumentParser:
+    """The command line that every daemon has."""
+    made = argparse.ArgumentParser(prog=binary, description=purpose)
+    made.add_argument(
+        "--config-file", metavar="FILE", action="append", default=[],
+        help="read options from a nova.conf; may be given several times (default: /etc/nova/nova.conf)",
+    )
+    made.add_argument(
+        "--config-dir", metavar="DIR", action="append", default=[],
+        help="read all *.conf of a directory as well, in the order of their names",
+    )
+    log.add_arguments(made)
+    return made
+
+
+def config_files(arguments: argparse.Namespace) -> list[str]:
+    """The files that the command line names, or the default ones that are there."""
+    files = list(arguments.config_file)
+    for directory in arguments.config_dir:
+        files += sorted(str(path) for path in Path(directory).glob("*.conf"))
+    return files or [path for path in DEFAULT_FILES if os.path.exists(path)]
+
+
+def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = None) -> int:
+    """Run a daemon until a signal; 0 after a clean end, 1 where it cannot start, 2 for bad usage."""
+    from oslo_config import cfg
+
+    from nova.conf import check, load
+
+    Service.named(binary)
+    _few_arenas()
+    arguments = parser(binary, purpose).parse_args(argv)
+    files, overrides = config_files(arguments), log.overrides_of(arguments)
+    try:
+        config = load(files, overrides)
+        log.configure(config.log, binary)
+    except (cfg.Error, ValueError, log.LogRefused) as error:
+        print(f"{binary}: in the configuration: {error}", file=sys.stderr)
+        return 1
+    check.warn(files)
+    ending, hangup = threading.Event(), threading.Event()
+    wake = threading.Event()
+    _handle_signals(ending, hangup, wake)
+    try:
+        built = build(config, ending)
+    except Ended:
+        return 0
+    except (NovaError, OSError) as error:
+        print(f"{binary}: {error}", file=sys.stderr)
+        return 1
+    return _live(binary, config, built, lambda: load(files, overrides), (ending, hangup, wake))
+
+
+def _few_arenas() -> None:
+    """Let threads share the C library's heaps: one for each thread keeps tens of MB that nobody uses."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+class Ended(Exception):
+    """The daemon was told to end before it had all that it needs."""
+
+
+def _handle_signals(ending: threading.Event, hangup: threading.Event, wake: threading.Event) -> None:
+    def end(_number: int, _frame: Any) -> None:
+        ending.set()
+        wake.set()
+
+    def reload(_number: int, _frame: Any) -> None:
+        hangup.set()
+        wake.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, reload)
+
+
+def _live(
+    binary: str,
+    config: Config,
+    built: Built,
+    load_again: Callable[[], Config],
+    events: tuple[threading.Event, threading.Event, threading.Event],
+) -> int:
+    """From start to end."""
+    import logging
+
+    from nova.http.admin_listener import open_admin_listener
+
+    logger = logging.getLogger(__name__)
+    ending, hangup, wake = events
+    admin = open_admin_listener(config.metrics, binary, built.health)
+    status = 0
+    try:
+        built.units.start()
+        logger.info("%s is ready", binary)
+        notify("READY=1")
+        watchdog = watchdog_seconds()
+        while not ending.is_set():
+            wake.wait(watchdog)
+            wake.clear()
+            notify("WATCHDOG=1")
+            if hangup.is_set() and not ending.is_set():
+                hangup.clear()
+                _reload(binary, built, load_again)
+    except (NovaError, OSError) as error:
+        logger.error("%s cannot start: %s", binary, error)
+        print(f"{binary}: {error}", file=sys.stderr)
+        status = 1
+    finally:
+        notify("STOPPING=1")
+        logger.info("%s ends", binary)
+        built.health.drain()
+        patience = float(config.messaging.graceful_shutdown_timeout) or 86400.0
+        built.units.end_tasks()
+        built.drain(patience)
+        built.units.stop()
+        built.close()
+        if admin is not None:
+            admin.stop()
+    return status
+
+
+def _reload(binary: str, built: Built, load_again: Callable[[], Config]) -> None:
+    """Take up what may change under way; a configuration with a mistake changes nothing."""
+    import logging
+
+    logger = logging.getLogger(__name__)
+    notify(reloading())
+    try:
+        log.configure(load_again().log, binary)
+        built.reload()
+        logger.info("%s has read its log options and its policy again", binary)
+    except Exception as error:
+        logger.error("%s keeps its options: %s", binary, error)
+    notify("READY=1")

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security groups as tables of nftables: pure functions from what is wanted to the tables.
+
+    bridge nova                                     inet nova
+      forward: guest to guest, wire to guest          seen: marks answers (and what belongs to
+      output:  this host to guest, routed too               them) before bridge nova looks
+        not IP              -> accept
+        marked as answer    -> accept
+        neighbour discovery -> accept
+        out device -> port_<digest>: DHCP, neighbours, the port's groups; drop
+
+Ports with the same groups in the same network share a chain, so that 2,000 ports are few rules and one map.
+Rules look at the port that a packet leaves by, never at the guest's own addresses: an address that a
+guest takes on (a virtual IP) is let through by the same rules. Why the tables are two:
+docs/design/0021-security-groups-on-hosts.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import ipaddress
+
+import msgspec
+
+from nova.network.linux.nftables import Chain, ElementSet, Table, digest_of
+from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, HostFilters
+
+NAME = "nova"
+#: What these functions make of their input; another wherever they make something else of it.
+_LAYOUT = b"2"
+#: The bit of the packet mark that says: this answers what a guest (or this host) began.
+ANSWER = 0x01000000
+
+_SEEN = (
+    # Only what comes towards the one who began is let in by its state. What goes the other way is held to
+    # the rules packet by packet, so that a rule that is taken away ends what it had let in.
+    f"ct state established ct direction reply meta mark set meta mark or {ANSWER:#x}",
+    f"ct state related meta mark set meta mark or {ANSWER:#x}",
+    f"ct status expected ct state established meta mark set meta mark or {ANSWER:#x}",
+)
+_FIRST = (
+    "meta protocol != { ip, ip6 } accept",
+    f"meta mark and {ANSWER:#x} != 0 accept",
+    # Multicast listener query, neighbour solicitation and advertisement (RFC 4890, section 4.4.1).
+    "meta protocol ip6 icmpv6 type { mld-listener-query, nd-neighbor-solicit, nd-neighbor-advert } accept",
+)
+#: What this host itself says to its guests as their router and DHCP server.
+_FROM_HOST = (
+    "meta protocol ip6 ip6 saddr fe80::/10 icmpv6 type nd-router-advert accept",
+    "meta protocol ip udp sport 67 udp dport 68 accept",
+    "meta protocol ip6 ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
+)
+# Behind br_netfilter's own hooks, which are at 0: what is at 0 as well is passed over if it was there first.
+_LATE = "priority 100; policy accept;"
+_PORTS = "oifname vmap @ports"
+_WITH_PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136"})
+_ICMP = frozenset({"icmp", "icmpv6", "ipv6-icmp", "1", "58"})
+#: Names of protocols that nft does not know by our name.
+_PROTOCOLS = {"ipv6-icmp": "58", "icmpv6": "58", "ipip": "4", "ipv6-encap": "41", "ipv6-frag": "44",
+              "ipv6-nonxt": "59", "ipv6-opts": "60", "ipv6-route": "43"}
+
+
+def tables(filters: HostFilters) -> tuple[Table, Table]:
+    """The two tables of a host."""
+    sets: dict[str, ElementSet] = {}
+    chains = {
+        "forward": Chain((*_FIRST, _PORTS), f"type filter hook forward {_LATE}"),
+        "output": Chain(
+            (*_FIRST, *_FROM_HOST, _PORTS), f"type filter hook output {_LATE}"
+        ),
+    }
+    for members in filters.members:
+        for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
+            sets[members_set(members.id, version)] = ElementSet(
+                kind, {each: None for each in members.addresses if (":" in each) == (version == 6)}
+            )
+    known = frozenset(members.id for members in filters.members)
+    for group in filters.groups:
+        chains[group_chain(group.id)] = Chain(group_rules(group, known))
+    doors: dict[str, str | None] = {}
+    alike: dict[tuple[tuple[object, ...], ...], str] = {}
+    for port in filters.ports:
+        treatment = (port.groups, port.dhcp, port.routers, port.neighbours)
+        verdict = alike.get(treatment)
+        if verdict is None:
+            name = port_chain(port)
+            chains[name] = Chain(port_rules(port))
+            verdict = alike[treatment] = f"jump {name}"
+        doors[f'"{port.device}"'] = verdict
+    sets["ports"] = ElementSet("ifname : verdict", doors, map=True)
+    state = Chain(_SEEN, "type filter hook prerouting priority -150; policy accept;")
+    # What this host sends by itself passes no prerouting.
+    sent = Chain(_SEEN, "type filter hook output priority -150; policy accept;")
+    content = msgspec.msgpack.encode((_LAYOUT, filters.groups, filters.members, filters.ports))
+    return (
+        Table("inet", NAME, chains={"seen": state, "sent": sent}, digest=digest_of(_LAYOUT)),
+        Table("bridge", NAME, sets=sets, chains=chains, digest=digest_of(content)),
+    )
+
+
+def group_chain(group_id: int) -> str:
+    """The chain of a group."""
+    return f"group_{group_id}"
+
+
+def members_set(group_id: int, version: int) -> str:
+    """The set of a group's members of one family."""
+    return f"members_{group_id}_v{version}"
+
+
+def port_chain(port: FilterPort) -> str:
+    """The chain of a port, shared with all that are to be treated the same."""
+    rules = "\n".join(port_rules(port))
+    return f"port_{hashlib.sha256(rules.encode()).hexdigest()[:16]}"
+
+
+def port_rules(port: FilterPort) -> tuple[str, ...]:
+    """What may come in to a port; what is left is dropped and counted."""
+    rules = [
+        f"meta protocol ip ip saddr {each} udp sport 67 udp dport 68 accept" for each in port.dhcp
+    ]
+    rules += [
+        f"meta protocol ip6 ip6 saddr {each} icmpv6 type nd-router-advert accept" for each in port.routers
+    ]
+    for each in port.neighbours:
+        rules.append(_source(ipaddress.ip_network(each, strict=False)) + " accept")
+    rules += [f"jump {group_chain(each)}" for each in sorted(port.groups)]
+    return (*rules, "counter drop")
+
+
+def group_rules(group: FilterGroup, known: frozenset[int]) -> tuple[str, ...]:
+    """A group's rules; ``known`` are the groups whose members are told. One that is not lets nobody in."""
+    rules: dict[str, None] = {}
+    for rule in group.rules:
+        if rule.source_group is not None and rule.source_group not in known:
+            continue
+        for version in _versions(rule):
+            rules[_rule(rule, version)] = None
+    return tuple(rules)
+
+
+@functools.lru_cache(maxsize=8192)
+def _versions(rule: FilterRule) -> tuple[int, ...]:
+    """The families that a rule speaks of."""
+    if rule.cidr is not None:
+        return (ipaddress.ip_network(rule.cidr, strict=False).version,)
+    if rule.ethertype is not None:
+        return (6,) if rule.ethertype == "IPv6" else (4,)
+    return (4, 6)
+
+
+@functools.lru_cache(maxsize=8192)
+def _rule(rule: FilterRule, version: int) -> str:
+    parts = ["meta protocol ip" if version == 4 else "meta protocol ip6"]
+    if rule.source_group is not None:
+        family = "ip" if version == 4 else "ip6"
+        parts.append(f"{family} saddr @{members_set(rule.source_group, version)}")
+    elif rule.cidr is not None:
+        network = ipaddress.ip_network(rule.cidr, strict=False)
+        if network.prefixlen:
+            parts = [_source(network)]
+    parts += _protocol(rule, version)
+    return " ".join([*parts, "accept"])
+
+
+def _protocol(rule: FilterRule, version: int) -> list[str]:
+    name = (rule.protocol or "").lower()
+    if name in ("", "-1", "any", "0"):
+        return []
+    first = None if rule.first in (None, -1) else rule.first
+    last = None if rule.last in (None, -1) else rule.last
+    if name in _ICMP:
+        kind = "icmp" if version == 4 else "icmpv6"
+        parts = [f"meta l4proto {1 if version == 4 else 58}"]
+        if first is not None:
+            parts.append(f"{kind} type {first}")
+            if last is not None:
+                parts.append(f"{kind} code {last}")
+        return parts
+    parts = [f"meta l4proto {_PROTOCOLS.get(name, name)}"]
+    if name in _WITH_PORTS and first is not None:
+        last = first if last is None else last
+        if (first, last) not in ((1, 65535), (0, 65535)):
+            parts.append(f"th dport {first}" if first == last else f"th dport {first}-{last}")
+    return parts
+
+
+@functools.lru_cache(maxsize=8192)
+def _source(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    if network.version == 4:
+        return f"meta protocol ip ip saddr {network}"
+    return f"meta protocol ip6 ip6 saddr {network}"

@@ -1,0 +1,583 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transport over RabbitMQ: quorum queues, answers by direct reply-to, refused messages dead-lettered.
+
+    nova.rpc              the exchange of all calls; an address's queue is nova.rpc.TOPIC[.HOST]
+    nova.rpc.every        the exchange of what goes to every process; each has a queue of its own
+    nova.dead             where what was refused, expired or could not be delivered often enough ends up
+
+A message is acknowledged when its work is done and answered (a cast: when it was taken up, as the row it is
+about is what counts). So a process that dies gives its calls to the next one. A caller whose connection
+went asks again over the new one, until its time is over: calls may be carried out twice and are made for it.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import contextvars
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+import pika
+
+from nova import log, metrics
+from nova.errors import HostRefused, NovaError, ServiceUnavailable
+from nova.rpc.calls import CALLS, Call
+from nova.rpc.codec import Arguments, Results, Undecodable, encode_arguments, encode_error, encode_result
+from nova.rpc.envelope import CONTROL, Header, MessageRefused, MessageStale, Sealed, Sealer
+from nova.rpc.link import Link, Retry
+from nova.rpc.topology import Topology
+
+LOG = logging.getLogger(__name__)
+
+#: Casts kept while there is no broker; the oldest go first. Recovery brings their rows back.
+_KEPT = 10_000
+_CASTS = 64
+_REPLY_QUEUE = "amq.rabbitmq.reply-to"
+
+
+@dataclasses.dataclass(frozen=True)
+class RabbitSettings:
+    """How the transport behaves; ``response_timeout`` is for calls that set none of their own."""
+
+    retry: Retry = dataclasses.field(default_factory=Retry)
+    topology: Topology = dataclasses.field(default_factory=Topology)
+    threads: int = 16
+    response_timeout: float = 60.0
+
+
+@dataclasses.dataclass
+class _Outgoing:
+    """A message under way. ``row`` is None for answers, which are not asked again."""
+
+    row: Call | None
+    receiver: str
+    sender: str
+    payload: bytes
+    exchange: str
+    key: str
+    body: bytes = b""
+    message_id: str = ""
+    deadline: float = 0.0
+    answered: threading.Event = dataclasses.field(default_factory=threading.Event)
+    answer: Any = None
+    error: NovaError | None = None
+    #: The request that it is from, for the logs.
+    request_id: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self.row is not None and not self.row.cast
+
+
+class _Endpoint:
+    """An object whose methods are called under a topic."""
+
+    def __init__(self, topic: str, host: str | None, target: object) -> None:
+        self.topic, self.host, self.target = topic, host, target
+        self.arguments: dict[str, Arguments] = {
+            row.method: Arguments(getattr(target, row.method))
+            for row in CALLS.values()
+            if row.topic == topic and hasattr(target, row.method)
+        }
+        self.every = any(row.every for row in CALLS.values() if row.topic == topic)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Delivery:
+    """A message that came, and how to answer and acknowledge it."""
+
+    endpoint: _Endpoint
+    channel: Any
+    tag: int
+    body: bytes
+    reply_to: str | None
+    request_id: str | None
+
+
+class RabbitTransport:
+    """Carries calls and casts over a RabbitMQ cluster. ``start`` begins; nothing blocks but ``call``.
+
+    ``acting`` is entered with the id of a host's message around the method that it calls.
+    """
+
+    def __init__(
+        self,
+        brokers: Sequence[pika.ConnectionParameters],
+        sealer: Sealer,
+        settings: RabbitSettings,
+        acting: Callable[[str], AbstractContextManager[None]] = lambda _id: contextlib.nullcontext(),
+    ) -> None:
+        self._sealer = sealer
+        self._settings = settings
+        self._topology = settings.topology
+        self._acting = acting
+        self._results = {key: Results(row) for key, row in CALLS.items()}
+        self._endpoints: list[_Endpoint] = []
+        self._lock = threading.Lock()
+        self._outbox: collections.deque[_Outgoing] = collections.deque()
+        self._flushing = False
+        #: Calls that wait, by each message id they went under.
+        self._waiting: dict[str, _Outgoing] = {}
+        #: Published and not confirmed yet, by delivery tag of the present channel.
+        self._unconfirmed: dict[int, _Outgoing] = {}
+        self._next_tag = 0
+        self._publisher: Any = None
+        self._consumer: Any = None
+        self._consuming: dict[str, _Endpoint] = {}
+        self._ready = threading.Event()
+        self._closed = threading.Event()
+        self._running = 0
+        self._idle = threading.Condition(self._lock)
+        self._calls = ThreadPoolExecutor(settings.threads, thread_name_prefix="call")
+        self._casts = ThreadPoolExecutor(_CASTS, thread_name_prefix="cast")
+        self._link = Link(brokers, settings.retry, opened=self._opened, lost=self._lost)
+
+    # --- what services use -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect; what is asked meanwhile waits."""
+        self._link.start()
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Whether there is a connection within ``timeout`` seconds."""
+        return self._ready.wait(timeout)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages go out now."""
+        return self._ready.is_set()
+
+    def serve(self, topic: str, host: str | None, endpoint: object) -> None:
+        """Let ``endpoint``'s methods be called; they must say the types of their arguments."""
+        made = _Endpoint(topic, host, endpoint)
+        with self._lock:
+            self._endpoints.append(made)
+        self._link.post(lambda: self._consume(made))
+
+    def call(self, topic: str, host: str | None, method: str, /, *args: Any) -> Any:
+        """Call and wait; asks again over a new connection where the present one is lost."""
+        row = _row(topic, method)
+        timeout = self._settings.response_timeout if row.timeout == 60.0 else row.timeout
+        message = self._message(row, host, args)
+        message.deadline = time.monotonic() + timeout
+        self._seal(message)
+        self._send(message)
+        try:
+            if not message.answered.wait(timeout):
+                metrics.MESSAGES.labels(topic, method, "timeout").inc()
+                raise ServiceUnavailable(self._silence(row, host, timeout))
+        finally:
+            with self._lock:
+                for message_id in [key for key, each in self._waiting.items() if each is message]:
+                    del self._waiting[message_id]
+        if message.error is not None:
+            raise message.error
+        return self._results[topic, method].decode(message.answer)
+
+    def cast(self, topic: str, host: str | None, method: str, /, *args: Any) -> None:
+        """Wake somebody up; kept for the next connection where there is none now."""
+        if self._closed.is_set():
+            return
+        message = self._message(_row(topic, method), host, args)
+        try:
+            self._seal(message)
+        except MessageRefused as error:
+            LOG.warning("cast %s.%s to %s was not sent: %s", topic, method, host or "any", error.message)
+            return
+        self._send(message)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Take nothing new, let what runs end for at most ``timeout`` seconds, disconnect.
+
+        What was not begun goes to others; what did not end is taken up by them when its time is over.
+        """
+        self.stop_serving(timeout)
+        self._closed.set()
+        with self._lock:
+            waiting = set(map(id, self._waiting.values()))
+            for message in self._waiting.values():
+                message.error = ServiceUnavailable("The service is ending.")
+                message.answered.set()
+        if waiting:
+            LOG.debug("%d calls were given up at the end", len(waiting))
+        deadline = time.monotonic() + 2.0
+        while (self._outbox or self._unconfirmed) and self._link.is_open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._link.stop()
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._casts.shutdown(wait=False, cancel_futures=True)
+
+    def stop_serving(self, timeout: float) -> None:
+        """Take no more messages, and let those that run end for at most ``timeout`` seconds."""
+        with self._lock:
+            self._endpoints.clear()
+        self._link.post(self._cancel)
+        with self._idle:
+            self._idle.wait_for(lambda: self._running == 0, timeout)
+
+    # --- sending ---------------------------------------------------------------------------------------
+
+    def _message(self, row: Call, host: str | None, args: Sequence[Any]) -> _Outgoing:
+        sender = CONTROL
+        if row.from_host and args and args[0] is not None:
+            sender = str(args[0])
+        return _Outgoing(
+            row=row, receiver=host or CONTROL, sender=sender, payload=encode_arguments(args),
+            exchange=self._topology.every_exchange if row.every else self._topology.exchange,
+            key=row.topic if row.every else self._topology.queue(row.topic, host),
+            request_id=log.current_request_id(),
+        )
+
+    def _seal(self, message: _Outgoing) -> None:
+        """Seal, under a new id."""
+        assert message.row is not None
+        header = self._sealer.header(
+            "cast" if message.row.cast else "call", message.sender, message.receiver,
+            message.row.topic, message.row.method,
+        )
+        message.body = self._sealer.seal(header, message.payload)
+        message.message_id = header.message_id
+        if message.waits:
+            with self._lock:
+                self._waiting[header.message_id] = message
+
+    def _send(self, message: _Outgoing) -> None:
+        with self._lock:
+            self._outbox.append(message)
+            if len(self._outbox) > _KEPT:
+                dropped = self._outbox.popleft().row
+                if dropped is not None:
+                    metrics.MESSAGES.labels(dropped.topic, dropped.method, "dropped").inc()
+            if self._flushing or not self._ready.is_set():
+                return
+            self._flushing = True
+        if not self._link.post(self._flush):
+            self._flushing = False
+
+    def _flush(self) -> None:
+        """Publish all that waits. On the connection's thread."""
+        with self._lock:
+            self._flushing = False
+            if self._publisher is None or not self._publisher.is_open:
+                return
+            messages = list(self._outbox)
+            self._outbox.clear()
+        for message in messages:
+            self._publish(message)
+
+    def _publish(self, message: _Outgoing) -> None:
+        left = message.deadline - time.monotonic()
+        if message.waits and (left <= 0 or message.answered.is_set()):
+            return
+        properties = pika.BasicProperties(
+            message_id=message.message_id, delivery_mode=2, correlation_id=message.request_id,
+            type=f"{message.row.topic}.{message.row.method}" if message.row else None,
+            reply_to=_REPLY_QUEUE if message.waits else None,
+            expiration=str(int(left * 1000) + 1) if message.waits else None,
+        )
+        self._publisher.basic_publish(
+            message.exchange, message.key, message.body, properties,
+            mandatory=message.row is not None and not message.row.every,
+        )
+        self._next_tag += 1
+        if message.row is not None:
+            metrics.MESSAGES.labels(message.row.topic, message.row.method, "sent").inc()
+        if not message.waits:
+            self._unconfirmed[self._next_tag] = message
+
+    def _confirmed(self, frame: Any) -> None:
+        """The broker has taken messages (or could not: then they go again)."""
+        method = frame.method
+        tags = (
+            [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+            if method.multiple else [method.delivery_tag]
+        )
+        for tag in tags:
+            message = self._unconfirmed.pop(tag, None)
+            if message is not None and isinstance(method, pika.spec.Basic.Nack):
+                self._send(message)
+
+    def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        """Nobody has ever served that address."""
+        topic, _, method = (properties.type or "").partition(".")
+        metrics.MESSAGES.labels(topic, method, "unroutable").inc()
+        with self._lock:
+            message = self._waiting.get(properties.message_id)
+        if message is None:
+            LOG.debug("cast %s went to nobody", properties.type)
+            return
+        message.error = ServiceUnavailable(
+            f"Nobody serves {message.row.topic if message.row else ''} on "
+            f"{'host ' + message.receiver if message.receiver else 'any host'}."
+        )
+        message.answered.set()
+
+    def _answered(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
+        """An answer came; it is opened by the thread that waits for it."""
+        try:
+            header, payload = self._sealer.open(body)
+        except MessageRefused as error:
+            metrics.DEAD_LETTERS.labels("reply").inc()
+            LOG.warning("an answer was refused: %s", error.message)
+            return
+        with self._lock:
+            message = self._waiting.get(header.message_id)
+        if (
+            message is None or message.row is None or header.kind != "reply"
+            or header.sender != message.receiver
+            or (header.topic, header.method) != (message.row.topic, message.row.method)
+        ):
+            return
+        self._sealer.learn(header)
+        if payload == _STALE:
+            # Our clock was wrong; it has just been set.
+            with contextlib.suppress(MessageRefused):
+                self._seal(message)
+                self._send(message)
+            return
+        message.answer = payload
+        message.answered.set()
+
+    def _silence(self, row: Call, host: str | None, timeout: float) -> str:
+        if not self._ready.is_set():
+            return "The message broker cannot be reached now; try again."
+        where = f"on host {host} " if host else ""
+        return f"{row.topic} {where}did not answer {row.method} within {timeout:.0f} seconds."
+
+    # --- the connection --------------------------------------------------------------------------------
+
+    def _opened(self, connection: Any) -> None:
+        """A new connection: two channels, the topology, the consumers. On the connection's thread."""
+        connection.channel(on_open_callback=self._publisher_open)
+        connection.channel(on_open_callback=self._consumer_open)
+
+    def _lost(self, _reason: str) -> None:
+        self._ready.clear()
+        with self._lock:
+            self._publisher = self._consumer = None
+            self._consuming.clear()
+            again = list(self._unconfirmed.values())
+            self._unconfirmed.clear()
+            self._outbox.extendleft(reversed(again))
+            self._flushing = False
+
+    def _publisher_open(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._returned)
+        self._next_tag = 0
+
+        def ready(_frame: Any) -> None:
+            with self._lock:
+                self._publisher = channel
+            self._ready.set()
+            threading.Thread(target=self._send_again, name="send-again", daemon=True).start()
+
+        def declared() -> None:
+            channel.basic_consume(_REPLY_QUEUE, self._answered, auto_ack=True, callback=ready)
+
+        channel.confirm_delivery(
+            self._confirmed, callback=lambda _frame: self._topology.declare(channel, declared)
+        )
+
+    def _send_again(self) -> None:
+        """After a connection was lost: what waited is sealed anew, as it has aged, and sent."""
+        now = time.monotonic()
+        with self._lock:
+            kept = list(self._outbox)
+            self._outbox.clear()
+            calls = {id(each): each for each in self._waiting.values()}
+        for message in (*calls.values(), *(each for each in kept if id(each) not in calls)):
+            if message.row is None or not message.waits or message.deadline > now:
+                try:
+                    if message.row is not None:
+                        self._seal(message)
+                except Exception:
+                    LOG.warning("a message could not be sealed again", exc_info=True)
+                    continue
+                self._send(message)
+        self._link.post(self._flush)
+
+    def _consumer_open(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.basic_qos(prefetch_count=2 * self._settings.threads)
+        with self._lock:
+            self._consumer = channel
+            endpoints = list(self._endpoints)
+
+        def declared() -> None:
+            for each in endpoints:
+                self._consume(each)
+
+        self._topology.declare(channel, declared)
+
+    def _channel_closed(self, channel: Any, reason: Any) -> None:
+        if channel.connection.is_open and not self._closed.is_set():
+            LOG.error("the broker closed a channel: %s", reason)
+            self._link.later(1.0, lambda: self._link.reconnect(str(reason)))
+
+    def _consume(self, endpoint: _Endpoint) -> None:
+        channel = self._consumer
+        if channel is None or not channel.is_open or endpoint in self._consuming.values():
+            return
+
+        def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            self._came(
+                _Delivery(
+                    endpoint, channel, method.delivery_tag, body, properties.reply_to,
+                    properties.correlation_id,
+                )
+            )
+
+        def consume(queue: str) -> None:
+            if channel.is_open and endpoint not in self._consuming.values():
+                self._consuming[channel.basic_consume(queue, on_message)] = endpoint
+
+        if endpoint.every:
+            self._topology.declare_every(channel, endpoint.topic, consume)
+        else:
+            self._topology.declare_queue(channel, endpoint.topic, endpoint.host, consume)
+
+    def _cancel(self) -> None:
+        channel = self._consumer
+        if channel is not None and channel.is_open:
+            for tag in list(self._consuming):
+                channel.basic_cancel(tag)
+        self._consuming.clear()
+
+    # --- receiving -------------------------------------------------------------------------------------
+
+    def _came(self, delivery: _Delivery) -> None:
+        with self._lock:
+            self._running += 1
+        try:
+            self._calls.submit(self._handle, delivery)
+        except RuntimeError:
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._idle:
+            self._running -= 1
+            self._idle.notify_all()
+
+    def _handle(self, delivery: _Delivery) -> None:
+        """Open a message, take it up, answer it."""
+        handed_on = False
+        log.belongs_to_message(delivery.request_id)
+        try:
+            try:
+                header, payload = self._sealer.open(delivery.body)
+                method, arguments = self._understand(delivery.endpoint, header, payload)
+            except MessageStale:
+                metrics.DEAD_LETTERS.labels(delivery.endpoint.topic).inc()
+                self._answer_stale(delivery)
+                self._settle(delivery, accepted=True)
+                return
+            except (MessageRefused, HostRefused, Undecodable) as error:
+                metrics.DEAD_LETTERS.labels(delivery.endpoint.topic).inc()
+                LOG.warning("a message for %s was refused: %s", delivery.endpoint.topic, error)
+                self._settle(delivery, accepted=False)
+                return
+            if header.kind == "cast":
+                self._settle(delivery, accepted=True)
+                context = contextvars.copy_context()
+                self._casts.submit(context.run, self._run_cast, header, method, arguments)
+                handed_on = True
+                return
+            answer = self._run_call(header, method, arguments)
+            self._reply(delivery, header, answer)
+        except Exception:
+            # Such as the database of keys being away: the broker brings the message again.
+            LOG.exception("a message for %s could not be handled", delivery.endpoint.topic)
+            time.sleep(1)
+            self._settle(delivery, accepted=False, again=True)
+        finally:
+            if not handed_on:
+                self._ended()
+
+    def _understand(
+        self, endpoint: _Endpoint, header: Header, payload: bytes
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """The method and its arguments, if the sender may call it here."""
+        row = CALLS.get((header.topic, header.method))
+        decoder = endpoint.arguments.get(header.method)
+        if row is None or decoder is None or header.topic != endpoint.topic:
+            raise Undecodable(f"{header.topic}.{header.method} is not served here")
+        if header.receiver != (endpoint.host or CONTROL):
+            raise HostRefused(f"It is for {header.receiver or 'the control side'}.")
+        if header.kind != ("cast" if row.cast else "call"):
+            raise Undecodable(f"{row.method} is no {header.kind}")
+        if header.sender != CONTROL and not row.from_host:
+            raise HostRefused(f"The host {header.sender} may not call {row.topic}.{row.method}.")
+        arguments = decoder.decode(payload)
+        if header.sender != CONTROL and arguments[0] != header.sender:
+            raise HostRefused(f"The host {header.sender} speaks for {arguments[0]}.")
+        return getattr(endpoint.target, header.method), arguments
+
+    def _run_call(self, header: Header, method: Callable[..., Any], arguments: list[Any]) -> bytes:
+        try:
+            if header.sender == CONTROL:
+                return encode_result(method(*arguments))
+            with self._acting(header.message_id):
+                return encode_result(method(*arguments))
+        except NovaError as error:
+            return encode_error(error)
+        except Exception as error:
+            LOG.exception("%s.%s failed", header.topic, header.method)
+            return encode_error(error)
+
+    def _run_cast(self, header: Header, method: Callable[..., Any], arguments: list[Any]) -> None:
+        try:
+            method(*arguments)
+        except Exception:
+            LOG.exception("cast %s.%s failed", header.topic, header.method)
+        finally:
+            self._ended()
+
+    def _reply(self, delivery: _Delivery, header: Header, answer: bytes) -> None:
+        if delivery.reply_to is not None:
+            back = self._sealer.reply_to(header)
+            self._send(_Outgoing(
+                row=None, receiver=back.receiver, sender=back.sender, payload=b"", exchange="",
+                key=delivery.reply_to, body=self._sealer.seal(back, answer), message_id=back.message_id,
+            ))
+        self._settle(delivery, accepted=True)
+
+    def _answer_stale(self, delivery: _Delivery) -> None:
+        """The sender proved who it is, only its clock is wrong: tell it the time."""
+        if delivery.reply_to is None:
+            return
+        outer = msgspec.msgpack.decode(delivery.body, type=Sealed)
+        header = msgspec.msgpack.decode(outer.header, type=Header)
+        self._reply(delivery, header, _STALE)
+
+    def _settle(self, delivery: _Delivery, *, accepted: bool, again: bool = False) -> None:
+        """Acknowledge, or hand back, or let the message go where refused ones are kept."""
+
+        def settle() -> None:
+            if delivery.channel.is_open and delivery.channel is self._consumer:
+                with contextlib.suppress(KeyError):
+                    if accepted:
+                        delivery.channel.basic_ack(delivery.tag)
+                    else:
+                        delivery.channel.basic_reject(delivery.tag, requeue=again)
+
+        self._link.post(settle)
+
+
+_STALE = b"stale"
+
+
+def _row(topic: str, method: str) -> Call:
+    row = CALLS.get((topic, method))
+    if row is None:
+        raise LookupError(f"{topic}.{method} is not in the table of remote calls")
+    return row

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole cluster on one machine without containers: MariaDB, RabbitMQ and daemons as processes.
+
+Everything lies in one directory; passwords are made anew. All processes are started at once, in no order:
+each waits for what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.services import servers
+from tests.services.broker import Broker, rabbitmq
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The ports of a cluster, from its first one on.
+IDENTITY, IMAGE, COMPUTE, NETWORK = 5000, 9292, 8774, 9696
+
+
+@dataclasses.dataclass
+class Daemon:
+    """One daemon of the cluster."""
+
+    name: str
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it in a session of its own."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, cwd=self.log.parent,
+            )
+
+    def end(self, number: int = signal.SIGTERM, patience: float = 30.0) -> None:
+        """Send it a signal and wait for its end."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+
+class Cluster:
+    """The daemons over a database and a broker."""
+
+    def __init__(
+        self,
+        directory: Path,
+        database_url: str,
+        broker: Broker,
+        *,
+        offset: int,
+        apis: int = 1,
+        conductors: int = 1,
+        schedulers: int = 1,
+        computes: int = 4,
+        options: Sequence[str] = (),
+        simulated: int = 1,
+    ) -> None:
+        self.directory, self.broker, self.offset = directory, broker, offset
+        self.database_url = database_url
+        self.database: DatabaseProcess
+        self.daemons: dict[str, Daemon] = {}
+        self._options = options
+        self._simulated = simulated
+        directory.mkdir(parents=True, exist_ok=True)
+        self.hosts = [f"node{number}" for number in range(1, computes + 1)]
+        kinds = [("identity", 1), ("image", 1), ("conductor", conductors), ("scheduler", schedulers),
+                 ("api", apis)]
+        for kind, count in kinds:
+            for number in range(1, count + 1):
+                self._add(kind, f"{kind}{number}", number)
+        for host in self.hosts:
+            self._add("compute", host, 1)
+
+    def _add(self, kind: str, name: str, number: int) -> None:
+        state = self.directory / ("hosts" if kind == "compute" else "control")
+        files = self.directory / "conf"
+        files.mkdir(exist_ok=True)
+        state.mkdir(exist_ok=True)
+        shift = self.offset + 10 * (number - 1)
+        host = name if kind == "compute" else f"controller{number}"
+        database = "" if kind == "compute" else f"[database]\nconnection = {self.database_url}\n"
+        (files / f"{name}.conf").write_text(
+            f"[DEFAULT]\nhost = {host}\nmy_ip = 127.0.0.1\nstate_path = {state}\n"
+            f"transport_url = {self.broker.url}\ncompute_driver = fake.FakeDriver\nfake_network = True\n"
+            f"network_manager = nova.network.manager.FlatDHCPManager\nflat_network_bridge = br100\n"
+            f"osapi_compute_listen_port = {COMPUTE + shift}\n"
+            + "".join(f"{each}\n" for each in self._options if "." not in each.split("=")[0])
+            + f"{database}[host_identity]\ncontrol_key_file = {self.directory}/control/control.key\n"
+            f"key_directory = {self.directory}/hosts/keys\n"
+            f"[identity]\nlisten_port = {IDENTITY + self.offset}\n"
+            f"[image]\nlisten_port = {IMAGE + self.offset}\n"
+            f"[network_api]\nlisten_port = {NETWORK + shift}\n[metrics]\nlisten_port = 0\n"
+            f"[fake]\ndaemon_hosts = {self._simulated}\n"
+            + "".join(_section(each) for each in self._options if "." in each.split("=")[0])
+        )
+        (files / f"{name}.conf").chmod(0o600)
+        command = [sys.executable, "-m", f"nova.cmd.{kind}", "--config-file", str(files / f"{name}.conf")]
+        self.daemons[name] = Daemon(name, command, self.directory / f"{name}.log")
+
+    def bootstrap(self) -> None:
+        """What ``nova-bootstrap`` does, for all hosts of the cluster."""
+        names = self.hosts
+        if self._simulated > 1:
+            names = [f"{host}-{n}" for host in self.hosts for n in range(1, self._simulated + 1)]
+        arguments = [part for host in names for part in ("--enrol", host)]
+        done = subprocess.run(
+            [sys.executable, "-m", "nova.cmd.bootstrap", "--config-file",
+             str(self.directory / "conf" / "identity1.conf"), "--credentials", str(self.directory),
+             *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+
+    def start(self, *, shuffled: bool = True) -> None:
+        """Start all daemons, in any order."""
+        daemons = list(self.daemons.values())
+        if shuffled:
+            random.shuffle(daemons)
+        for daemon in daemons:
+            daemon.start()
+
+    def wait_ready(self, seconds: float = 120.0) -> None:
+        """Until the APIs answer and every host is up; raises ``TimeoutError`` with the logs' ends."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(Exception):
+                api = self.api()
+                found = api.get("/os-services?binary=nova-compute")["services"]
+                up = [each for each in found if each["state"] == "up"]
+                if len(up) == len(self.hosts) * self._simulated:
+                    return
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.tails())
+            for daemon in self.daemons.values():
+                if not daemon.is_alive:
+                    raise RuntimeError(f"{daemon.name} ended\n{self.tails()}")
+            time.sleep(0.2)
+
+    def tails(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(
+            f"--- {each.name}\n{each.log.read_text(errors='replace')[-1500:]}"
+            for each in self.daemons.values() if each.log.exists()
+        )
+
+    def stop(self) -> None:
+        """End all daemons, all at once."""
+        for daemon in self.daemons.values():
+            if daemon.process is not None and daemon.is_alive:
+                daemon.process.terminate()
+        for daemon in self.daemons.values():
+            daemon.end()
+
+    def api(self, user: str = "admin") -> Api:
+        """A session with the compute API."""
+        return Api(self, user)
+
+
+class Api:
+    """A small client of the cluster; refused connections are tried again, as clients behind a balancer do."""
+
+    def __init__(self, cluster: Cluster, user: str) -> None:
+        import json
+        import urllib.request
+
+        self._json, self._request = json, urllib.request
+        secrets = json.loads((cluster.directory / "secrets.json").read_text())
+        self._base = f"http://127.0.0.1:{COMPUTE + cluster.offset}/v2.1"
+        self.image_base = f"http://127.0.0.1:{IMAGE + cluster.offset}/v2"
+        body = {"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": user, "domain": {"id": "default"}, "password": secrets[f"{user}_password"]}}},
+            "scope": {"project": {"name": user, "domain": {"id": "default"}}},
+        }}
+        answer = self._request.urlopen(self._request.Request(
+            f"http://127.0.0.1:{IDENTITY + cluster.offset}/v3/auth/tokens", json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        ), timeout=20)
+        self._headers = {
+            "X-Auth-Token": answer.headers["X-Subject-Token"], "Content-Type": "application/json",
+            "OpenStack-API-Version": "compute 2.79",
+        }
+
+    def ask(self, method: str, path: str, body: Any = None, *, base: str | None = None) -> tuple[int, Any]:
+        """One request: status and body."""
+        import urllib.error
+
+        data = None if body is None else self._json.dumps(body).encode()
+        request = self._request.Request(
+            (base or self._base) + path, data, self._headers, method=method
+        )
+        try:
+            with self._request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+                return answer.status, self._json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            return error.code, self._json.loads(text) if text else None
+
+    def get(self, path: str) -> Any:
+        """The body of a successful answer."""
+        status, body = self.ask("GET", path)
+        if status != 200:
+            raise RuntimeError(f"GET {path}: {status} {body}")
+        return body
+
+    def image_id(self) -> str:
+        """The test image."""
+        return str(self.ask("GET", "/images", base=self.image_base)[1]["images"][0]["id"])
+
+
+def _section(option: str) -> str:
+    name, _, value = option.partition("=")
+    group, _, field = name.strip().partition(".")
+    return f"[{group}]\n{field} = {value.strip()}\n"
+
+
+class DatabaseProcess:
+    """A database server that can be killed and started again with its data."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        self._command = [part.decode() for part in raw if part]
+        self._again: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        os.kill(self._pid, signal.SIGKILL)
+        for _ in range(200):
+            if self._again is not None:
+                self._again.poll()
+            try:
+                state = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                return
+            if state == "Z":
+                return
+            time.sleep(0.05)
+
+    def start(self) -> None:
+        """Start it again; it takes connections a little later."""
+        self._again = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )
+        self._pid = self._again.pid
+
+    def stop(self) -> None:
+        """End what was started again."""
+        if self._again is not None and self._again.poll() is None:
+            self._again.terminate()
+            self._again.wait(30)
+
+
+@contextlib.contextmanager
+def running(directory: Path, *, offset: int, **shape: Any) -> Iterator[Cluster]:
+    """A cluster with its own database server and broker, until the block ends."""
+    with servers.mariadb(durable=True) as database, rabbitmq() as broker:
+        cluster = Cluster(directory, database.url("nova"), broker, offset=offset, **shape)
+        cluster.database = DatabaseProcess(database.pid)
+        try:
+            cluster.start()
+            cluster.bootstrap()
+            cluster.wait_ready()
+            yield cluster
+        finally:
+            cluster.stop()
+            cluster.database.stop()

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cluster for the tests of this directory: 1 API, 2 conductors, 2 schedulers, 4 compute hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import Cluster, running
+from tests.services.servers import MissingServer
+
+#: Leases and reports short enough for a fault round of a minute; the rest is as in operation.
+_QUICK = (
+    "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
+    "conductor.recovery_interval = 3", "report_interval = 3", "service_down_time = 30",
+    "verbose = True",
+    "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 10",
+)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    directory: Path = tmp_path_factory.mktemp("cluster")
+    try:
+        with running(
+            directory, offset=21200, computes=4, conductors=2, schedulers=2, options=_QUICK
+        ) as made:
+            yield made
+    except MissingServer as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one router of a project, once it was made: as tools that describe a whole stack expect it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.api_network.conftest import PROJECT, NetworkApi
+
+
+def test_a_router_is_made_connected_taken_apart_and_removed(api: NetworkApi) -> None:
+    external = api.external()
+    network = api.network()
+    (subnet,) = network["subnets"]
+    (implicit,) = api.ok("GET", "/routers")
+    router = api.make(
+        "router", name="größe", external_gateway_info={"network_id": external["id"]}, tags=["t"]
+    )
+    assert router["id"] == implicit["id"]
+    assert (router["name"], router["tags"], router["status"]) == ("größe", ["t"], "ACTIVE")
+    assert router["external_gateway_info"]["network_id"] == external["id"]
+    api.refused(409, "OverQuota", "POST", "/routers", {"router": {"name": "second"}})
+    path = f"/routers/{router['id']}"
+    added = api.request("PUT", f"{path}/add_router_interface", {"subnet_id": subnet}).json
+    assert added["subnet_ids"] == [subnet]
+    port = api.ok("GET", f"/ports/{added['port_id']}")
+    assert (port["device_owner"], port["device_id"]) == ("network:router_interface", router["id"])
+    assert port["fixed_ips"] == [{"subnet_id": subnet, "ip_address": "10.1.0.1"}]
+    assert api.ok("GET", f"/ports?device_id={router['id']}") == [port]
+    assert api.ok("GET", "/ports?device_owner=network:router_interface") == [port]
+    assert api.ok("GET", "/ports", token="other") == []
+    api.refused(400, "BadRequest", "PUT", f"{path}/add_router_interface", {"subnet_id": subnet})
+    api.refused(409, "ServicePortInUse", "DELETE", f"/ports/{port['id']}")
+    api.refused(409, "ServicePortInUse", "PUT", f"/ports/{port['id']}", {"port": {"name": "x"}})
+    api.refused(409, "RouterInUse", "DELETE", path)
+    changed = api.ok("PUT", path, {"router": {"name": "n", "external_gateway_info": None}})
+    assert (changed["name"], changed["external_gateway_info"]) == ("n", None)
+    assert changed["revision_number"] > router["revision_number"]
+    api.request("PUT", f"{path}/remove_router_interface", {"port_id": added["port_id"]})
+    api.refused(
+        404, "RouterInterfaceNotFoundForSubnet", "PUT", f"{path}/remove_router_interface",
+        {"subnet_id": subnet},
+    )
+    assert api.ok("GET", "/ports") == []
+    api.ok("DELETE", path)
+    assert api.ok("GET", path)["name"] == implicit["name"]
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"admin_state_up": False}, "admin_state_up"), ({"ha": True}, "ha"),
+        ({"distributed": True}, "distributed"),
+        ({"routes": [{"destination": "10.0.0.0/8", "nexthop": "10.1.0.9"}]}, "routes"),
+        ({"external_gateway_info": {"network_id": "nowhere"}}, "nowhere"),
+    ],
+)
+def test_what_gateways_cannot_do_is_refused(
+    api: NetworkApi, values: dict[str, Any], word: str
+) -> None:
+    answer = api.request("POST", "/routers", {"router": {"name": "r", **values}})
+    assert answer.status_code in (400, 404)
+    assert word in answer.json["NeutronError"]["message"]
+    assert api.ok("GET", "/routers")[0]["name"] == "gateway"
+
+
+def test_a_router_of_another_project_is_not_there(api: NetworkApi) -> None:
+    router = api.make("router", name="mine")
+    path = f"/routers/{router['id']}"
+    for method, body in (("GET", None), ("PUT", {"router": {"name": "x"}}), ("DELETE", None)):
+        api.refused(404, "RouterNotFound", method, path, body, token="other")
+    assert api.ok("GET", path, token="admin")["tenant_id"] == PROJECT
+    api.ok("DELETE", path, token="admin")
+
+
+def test_a_subnet_that_is_gone_is_on_no_router(api: NetworkApi) -> None:
+    network = api.network()
+    router = api.make("router", name="r")
+    path = f"/routers/{router['id']}"
+    api.request("PUT", f"{path}/add_router_interface", {"subnet_id": network["subnets"][0]})
+    api.ok("DELETE", f"/networks/{network['id']}")
+    assert api.ok("GET", "/ports") == []
+    api.ok("DELETE", path)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host learns of its network, what it may not, and which hosts are told of changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nova.errors import NetworkNotReady, ServiceUnavailable
+from nova.objects.host_network import HostNetworkState, LeaseEvent
+from nova.rpc.calls import NETWORK
+from tests.unit.compute.small_cloud import USER, SmallCloud
+
+Make = Callable[..., SmallCloud]
+
+
+class Hears:
+    """Stands for the network service of one host."""
+
+    def __init__(self) -> None:
+        self.refreshed: list[tuple[str, list[str]]] = []
+        self.prepared: list[list[str]] = []
+        self.answer: Exception | None = None
+
+    def refresh(self, kind: str, ids: Sequence[str]) -> None:
+        self.refreshed.append((kind, list(ids)))
+
+    def prepare(self, network_uuids: Sequence[str]) -> None:
+        self.prepared.append(list(network_uuids))
+        if self.answer is not None:
+            raise self.answer
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[SmallCloud] = []
+
+    def one(**options: Any) -> SmallCloud:
+        options.setdefault("fake_network", False)
+        made.append(SmallCloud(tmp_path, **options))
+        return made[-1]
+
+    yield one
+    for cloud in made:
+        cloud.stop()
+
+
+def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _state(cloud: SmallCloud, host: str, uuids: Sequence[str] | None = None) -> HostNetworkState:
+    state = cloud.control.conductor.network_state(host, uuids)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=HostNetworkState) == state
+    return state
+
+
+def test_a_network_of_one_host_goes_to_the_first_that_asks_and_others_only_bridge(make: Make) -> None:
+    cloud = make()
+    server = cloud.boot()
+    vif = server.network_info[0]
+    assert server.host is not None
+    (served,) = _state(cloud, "net-node").networks
+    assert served.serves
+    assert served.host_address == served.gateway == "10.0.0.1"
+    assert [(each.mac, each.address, each.hostname) for each in served.leases] == [
+        (vif.mac, vif.addresses[0].address, server.hostname)
+    ]
+    (bridged,) = _state(cloud, server.host).networks
+    assert (bridged.uuid, bridged.serves, bridged.host_address, bridged.leases) == (
+        served.uuid, False, None, ()
+    )
+    elsewhere = next(name for name in cloud.managers if name != server.host)
+    assert _state(cloud, elsewhere).networks == ()
+    assert _state(cloud, elsewhere, [served.uuid]).networks == (), "naming it is no way to see it"
+
+
+def test_each_host_of_a_multi_host_network_has_its_own_guests_and_its_own_address(make: Make) -> None:
+    cloud = make(multi_host=True, update_dns_entries=True)
+    servers = [cloud.boot() for _ in range(4)]
+    hosts = {each.host for each in servers if each.host}
+    assert len(hosts) > 1
+    addresses = set()
+    for host in hosts:
+        (network,) = _state(cloud, host).networks
+        assert network == _state(cloud, host).networks[0], "asking twice takes nothing more"
+        assert network.serves
+        assert network.gateway == network.host_address != "10.0.0.1"
+        addresses.add(network.host_address)
+        mine = {each.network_info[0].addresses[0].address for each in servers if each.host == host}
+        assert {each.address for each in network.leases} == mine
+        assert {address for address, _name in network.neighbours} >= mine
+        assert len(network.neighbours) == 4
+    assert len(addresses) == len(hosts)
+
+
+def test_hosts_that_share_the_dhcp_address_are_all_the_gateway(make: Make) -> None:
+    cloud = make(multi_host=True, share_dhcp_address=True)
+    server = cloud.boot()
+    assert server.host is not None
+    (network,) = _state(cloud, server.host).networks
+    assert network.host_address == network.gateway == "10.0.0.1"
+    assert network.share_address
+
+
+def test_under_the_flat_manager_a_host_only_bridges(make: Make) -> None:
+    cloud = make(network_manager="nova.network.manager.FlatManager")
+    server = cloud.boot()
+    assert server.host is not None
+    for host in (server.host, "net-node"):
+        assert not any(each.serves for each in _state(cloud, host).networks)
+
+
+def test_leases_are_recorded_for_the_hosts_own_guests_only(make: Make) -> None:
+    cloud = make(multi_host=True)
+    server = cloud.boot()
+    vif = server.network_info[0]
+    address = vif.addresses[0].address
+    assert server.host is not None
+    other = next(name for name in cloud.managers if name != server.host)
+
+    def leased() -> bool:
+        with cloud.db.read() as tx:
+            return tx.fixed_ips.get(address).leased
+
+    conductor = cloud.control.conductor
+    assert not conductor.lease_changed(other, LeaseEvent("add", vif.mac, address))
+    assert not conductor.lease_changed(server.host, LeaseEvent("add", "fa:16:3e:00:00:00", address))
+    assert not leased()
+    assert conductor.lease_changed(server.host, LeaseEvent("add", vif.mac.upper(), address))
+    assert leased()
+    assert conductor.lease_changed(server.host, LeaseEvent("del", vif.mac, address))
+    assert not leased()
+
+
+def test_a_change_is_told_to_the_hosts_that_it_concerns_and_to_no_others(make: Make) -> None:
+    cloud = make()
+    heard = {name: Hears() for name in (*cloud.managers, "net-node")}
+    for name, each in heard.items():
+        cloud.transport.serve(NETWORK, name, each)
+        cloud.control.conductor.network_report(name)
+    network = _state(cloud, "net-node").networks[0]
+    server = cloud.boot()
+    assert server.host is not None
+    _until(lambda: heard["net-node"].refreshed)
+    assert heard["net-node"].refreshed[-1] == ("networks", [network.uuid]), "it serves the new guest"
+    for each in heard.values():
+        each.refreshed.clear()
+    cloud.operations.delete(USER, server)
+    cloud.settle()
+    _until(lambda: heard["net-node"].refreshed and heard[server.host or ""].refreshed)
+    assert heard["net-node"].refreshed[0] == ("networks", [network.uuid])
+    for name in cloud.managers:
+        if name != server.host:
+            assert heard[name].refreshed == []
+
+
+def test_guests_wait_for_their_hosts_network(make: Make) -> None:
+    cloud = make(network_driver="nova.network.linux_net", conductor__max_attempts=1)
+    heard = {name: Hears() for name in cloud.managers}
+    for name, each in heard.items():
+        cloud.transport.serve(NETWORK, name, each)
+    server = cloud.boot()
+    assert server.vm_state == "active"
+    assert heard[server.host or ""].prepared == [[server.network_info[0].network_id]]
+    for each in heard.values():
+        each.answer = NetworkNotReady("eth9 is not on this host.")
+    failed = cloud.boot()
+    assert failed.vm_state == "error"
+    assert failed.fault is not None
+    assert "eth9" in failed.fault.message
+    for each in heard.values():
+        each.answer = ServiceUnavailable("Nobody serves network there.")
+    assert cloud.boot().vm_state == "active", "what is there has to do"
+
+
+def test_where_no_host_has_a_network_service_nothing_is_told(make: Make) -> None:
+    cloud = make()
+    heard = Hears()
+    for name in cloud.managers:
+        cloud.transport.serve(NETWORK, name, heard)
+    server = cloud.boot()
+    cloud.operations.delete(USER, server)
+    cloud.settle()
+    assert heard.refreshed == []
