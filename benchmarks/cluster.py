@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.cluster.cluster import Api, Cluster, running
+from tests.cluster.cluster import Api, Cluster, free_offset, running
 
 _TICKS = 100.0
 
@@ -115,12 +115,12 @@ def main() -> None:
         if arguments[:1] == ["idle"]:
             hosts = int(arguments[1]) if len(arguments) > 1 else 1000
             seconds = float(arguments[2]) if len(arguments) > 2 else 60.0
-            with running(Path(directory) / "c", offset=21000, computes=4, simulated=hosts // 4) as cluster:
+            with running(Path(directory) / "c", offset=free_offset(), computes=4, simulated=hosts // 4) as cluster:
                 idle(cluster, seconds)
         else:
             count = int(arguments[-1]) if arguments else 500
             limits = ["quota.instances = -1", "quota.cores = -1", "quota.ram = -1"]
-            with running(Path(directory) / "c", offset=21000, computes=4, options=limits) as cluster:
+            with running(Path(directory) / "c", offset=free_offset(), computes=4, options=limits) as cluster:
                 boots(cluster, count)
 
 

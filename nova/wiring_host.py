@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from nova.compute.conductor_client import ConductorClient
 from nova.compute.flows.host import FlowHost, HostImages
-from nova.compute.host_network import HostNetworking
+from nova.compute.host_network import HostNetworking, ask_at, ask_here
 from nova.compute.manager import ComputeManager
 from nova.conf import Config
+from nova.conf.network import NetworkSection
 from nova.errors import InvalidInput, NovaError
+from nova.network.linux.state_files import StateFiles
 from nova.rpc.calls import COMPUTE, NETWORK
 from nova.rpc.transport import InProcessTransport, Transport
 from nova.virt.driver import Driver
@@ -87,8 +89,9 @@ def build_compute(
     driver: Driver,
     *,
     plumbed: bool | None = None,
+    serves: bool = True,
 ) -> ComputeManager:
-    """The compute service of one host.
+    """The compute service of one host; without ``serves`` who starts it lets steps come.
 
     ``plumbed`` says whether guests wait for the host's network service; where it is not said, the
     configuration decides.
@@ -97,14 +100,15 @@ def build_compute(
         plumbed = plumbs(config, default=not isinstance(transport, InProcessTransport))
     host = FlowHost(
         name=name, driver=driver, conductor=ConductorClient(transport, name), images=images,
-        aborts=set(), network=HostNetworking(transport, name) if plumbed else None,
+        aborts=set(), network=_networking(config, transport, name) if plumbed else None,
     )
     manager = ComputeManager(
         host, max_concurrent_builds=config.default.max_concurrent_builds,
         resume_guests=config.compute_host.resume_guests_state_on_host_boot
         or config.compute_host.start_guests_on_host_boot,
     )
-    transport.serve(COMPUTE, name, manager)
+    if serves:
+        transport.serve(COMPUTE, name, manager)
     return manager
 
 
@@ -139,6 +143,25 @@ def build_metadata(
     return service, guests
 
 
+def _networking(config: Config, transport: Transport, host: str) -> HostNetworking:
+    """The network service of the same host: in this process, or behind its socket."""
+    if isinstance(transport, InProcessTransport):
+        return HostNetworking(host, ask_here(transport, host))
+    return HostNetworking(host, ask_at(state_files(config).door))
+
+
+def state_files(config: Config) -> StateFiles:
+    """Where the network service of a host keeps its state."""
+    section = config.network
+    return StateFiles(Path(section.networks_path or Path(config.default.state_path) / "networks"))
+
+
+def _look_interval(section: NetworkSection) -> float:
+    """Seconds between two whole looks, which bring DNS up to date too."""
+    names = section.dns_update_periodic_interval
+    return min(section.network_sync_interval, names) if names > 0 else section.network_sync_interval
+
+
 def plumbs(config: Config, *, default: bool = True) -> bool:
     """Whether hosts set up their network themselves (``network_driver``, ``fake_network``).
 
@@ -170,12 +193,11 @@ def build_network_host(
     from nova.network.linux.floating import FloatingAddresses
     from nova.network.linux.host_prober import HostProber
     from nova.network.linux.isolation import Isolation
-    from nova.network.linux.state_files import StateFiles
 
     check_capabilities()
     section = config.network
     name = host or config.default.host
-    files = StateFiles(Path(section.networks_path or Path(config.default.state_path) / "networks"))
+    files = state_files(config)
     conductor = NetworkConductor(transport, name)
     bridges = Bridges(section)
     bridges.known = files.networks
@@ -184,7 +206,7 @@ def build_network_host(
         Filtering(conductor, Firewall(), FloatingAddresses(section, config.default.my_ip)),
     ]
     manager = HostNetworkManager(
-        conductor, parts, interval=section.network_sync_interval, memory=files,
+        conductor, parts, interval=_look_interval(section), memory=files,
         prober=HostProber(section.probe_timeout),
     )
     transport.serve(NETWORK, name, manager)

@@ -4,24 +4,32 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from nova import metrics
-from nova.errors import ServiceUnavailable
+from nova.errors import NetworkNotReady, ServiceUnavailable
 from nova.objects.instance import Vif
 from nova.rpc.calls import NETWORK
 from nova.rpc.transport import Transport
 
 LOG = logging.getLogger(__name__)
 
+#: More than the network service itself waits.
+_PATIENCE = 55.0
+
+#: Returns when the networks stand; raises ``NetworkNotReady``, or ``ServiceUnavailable`` without a service.
+Ask = Callable[[Sequence[str]], None]
+
 
 class HostNetworking:
     """The network service of one host, as its compute service sees it."""
 
-    def __init__(self, transport: Transport, host: str) -> None:
-        self._transport = transport
+    def __init__(self, host: str, ask: Ask) -> None:
         self._host = host
+        self._ask = ask
 
     def prepare(self, vifs: Iterable[Vif]) -> None:
         """Return when the host has the networks of these cards; raises ``NetworkNotReady``.
@@ -34,7 +42,34 @@ class HostNetworking:
             return
         began = time.perf_counter()
         try:
-            self._transport.call(NETWORK, self._host, "prepare", networks)
+            self._ask(networks)
         except ServiceUnavailable as error:
             LOG.warning("%s: its network service does not answer: %s", self._host, error.message)
         metrics.NETWORK_READY.observe(time.perf_counter() - began)
+
+
+def ask_here(transport: Transport, host: str) -> Ask:
+    """For services that share a process."""
+    return lambda networks: transport.call(NETWORK, host, "prepare", networks)
+
+
+def ask_at(path: Path) -> Ask:
+    """For services of one host: over the network service's Unix socket, so that no key is needed for it."""
+
+    def ask(networks: Sequence[str]) -> None:
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(_PATIENCE)
+                connection.connect(str(path))
+                connection.sendall(f"prepare {' '.join(networks)}\n".encode())
+                while piece := connection.recv(4096):
+                    answer += piece
+        except TimeoutError:
+            raise NetworkNotReady(f"The network service behind {path} did not answer in time.") from None
+        except OSError as error:
+            raise ServiceUnavailable(f"{path}: {error.strerror}") from None
+        if answer != b"ready":
+            raise NetworkNotReady(answer.decode(errors="replace") or "The network service broke off.")
+
+    return ask

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nova import log, metrics
@@ -244,10 +244,14 @@ class ComputeManager:
         """Return where a conductor answers; ``ServiceUnavailable`` where none does yet."""
         self._host.conductor.guests_wanted()
 
-    def start(self) -> None:
-        """Connect the driver, tell the conductor what this host is, and drop what is not wanted."""
+    def start(self, serve: Callable[[], object] = lambda: None) -> None:
+        """Connect the driver, tell the conductor what this host is, and drop what is not wanted.
+
+        ``serve`` lets steps come: not before the driver knows its guests, nor after the host is known.
+        """
         self._host.driver.watch(self._guest_changed)
         self._host.driver.start()
+        serve()
         self.report()
         if self._resume_guests:
             self._start_wanted()

@@ -17,22 +17,27 @@ from nova.objects.network import Network
 
 
 def network_state(
-    db: Database, section: NetworkSection, host: str, network_uuids: Sequence[str] | None = None
+    db: Database,
+    section: NetworkSection,
+    host: str,
+    network_uuids: Sequence[str] | None = None,
+    *,
+    may_serve: bool = True,
 ) -> HostNetworkState:
     """The networks of a host: all, or those named as far as they are the host's.
 
     Networks may be named as clients know them or by the uuid of a row. A network that no host serves yet
-    becomes this host's when it asks for all.
+    becomes this host's when it asks for all, if it ``may_serve``.
     """
 
     def write(tx: Transaction) -> HostNetworkState | None:
-        if network_uuids is None:
+        if network_uuids is None and may_serve:
             tx.host_networks.take_unserved(host)
         return _state(tx, section, host, network_uuids)
 
     with db.read() as tx:
         found = None
-        if network_uuids is not None or not tx.host_networks.unserved():
+        if network_uuids is not None or not may_serve or not tx.host_networks.unserved():
             found = _state(tx, section, host, network_uuids, may_write=False)
     if found is None:
         found = db.run(write)

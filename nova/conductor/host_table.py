@@ -88,9 +88,15 @@ class SchedulerTable:
             self.refresh(force=True)
 
     def is_known_up(self, host: str) -> bool:
-        """Whether this process has seen the host up lately; it asks nobody."""
-        service = self._services.get(host)
-        return service is not None and service.is_up(now(), self._down_after)
+        """Whether this process has seen the host up lately; it looks at most once a second."""
+        for _ in range(2):
+            service = self._services.get(host)
+            if service is not None and service.is_up(now(), self._down_after):
+                return True
+            if not self._stale or time.monotonic() - self._rebuilt < _JUST_NOW:
+                return False
+            self.refresh()
+        return False
 
     def _follow(self) -> None:
         with self._lock:

@@ -327,7 +327,11 @@ class Conductor:
         self, host: str, network_uuids: Sequence[str] | None = None
     ) -> HostNetworkState:
         """The networks of a host, all or those named."""
-        return network_state(self._core.db, self._core.config.network, host, network_uuids)
+        config = self._core.config
+        return network_state(
+            self._core.db, config.network, host, network_uuids,
+            may_serve=host in (config.network.network_hosts or (config.default.host,)),
+        )
 
     def host_filters(self, host: str) -> HostFilters:
         """What a host filters, and the floating addresses that it carries."""

@@ -27,6 +27,11 @@ class NetworkSection:
     fake_network: bool = option(
         False, "Allocate addresses from the database and touch nothing on the host."
     )
+    network_hosts: tuple[str, ...] = option(
+        (), "Hosts that may come to serve the networks that one host serves for all: such a network becomes "
+        "that of the first of them that asks. Where not set only the control side's own host may; which "
+        "servers and addresses such a network has is told to the host that serves it.",
+    )
     multi_host: bool = option(False, "Give every compute host its own gateway and DHCP.")
     share_dhcp_address: bool = option(False, "Use one DHCP address on all hosts.")
     vlan_start: int = option(100, "First VLAN id of created networks.", minimum=1, maximum=4094)
@@ -119,7 +124,9 @@ class NetworkSection:
         None,
         "Metadata service that requests to 169.254.169.254 are led to; the host's own where not set.",
     )
-    metadata_port: int = option(8775, "Port of the metadata service that they are led to.", minimum=1, maximum=65535)
+    metadata_port: int = option(
+        8775, "Port of the metadata service that they are led to.", minimum=1, maximum=65535
+    )
     allow_same_net_traffic: bool = option(
         True,
         "Let guests of one network reach each other whatever their security groups say, as Kilo does. "

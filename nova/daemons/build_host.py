@@ -32,11 +32,11 @@ def build_compute(config: Config, ending: threading.Event) -> Built:
             config, transport, RemoteHostImages(transport, name), name,
             FakeDriver(name, zones[place % len(zones)], config.fake, state) if fake
             else wiring_host.build_driver(config),
-            plumbed=False if fake else None,
+            plumbed=False if fake else None, serves=False,
         )
         for place, name in enumerate(names)
     ]
-    return _built(config, transport, ComputeUnit(managers, config.default, ending))
+    return _built(config, transport, ComputeUnit(managers, config.default, ending, transport))
 
 
 def build_network(config: Config, ending: threading.Event) -> Built:

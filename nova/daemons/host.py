@@ -13,6 +13,8 @@ from nova.compute.manager import ComputeManager
 from nova.conf.default import DefaultSection
 from nova.errors import ServiceUnavailable
 from nova.network.host_manager import HostNetworkManager
+from nova.rpc.calls import COMPUTE
+from nova.rpc.transport import Transport
 from nova.service import PeriodicTask
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +31,10 @@ class ComputeUnit:
         managers: Sequence[ComputeManager],
         section: DefaultSection,
         ending: threading.Event | None = None,
+        transport: Transport | None = None,
     ) -> None:
+        """With a ``transport`` the hosts' steps come over it, from when each has started."""
+        self._transport = transport
         self._managers = managers
         self._section = section
         self._ending = ending or threading.Event()
@@ -47,11 +52,15 @@ class ComputeUnit:
         while not self._ending.is_set():
             try:
                 manager.find_conductor()
-                manager.start()
+                manager.start(partial(self._serve, manager))
                 return
             except ServiceUnavailable as error:
                 LOG.warning("host %s waits for a conductor: %s", manager.name, error.message)
                 self._ending.wait(_PAUSE)
+
+    def _serve(self, manager: ComputeManager) -> None:
+        if self._transport is not None:
+            self._transport.serve(COMPUTE, manager.name, manager)
 
     def tasks(self) -> Sequence[PeriodicTask]:
         """Reports, and comparisons of guests."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from nova.errors import NetworkNotReady, NovaError, ServiceUnavailable
+from nova.network.linux.line_socket import LineSocket
 from nova.network.linux.state_files import StateFiles
 from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetwork, HostNetworkState, LeaseEvent
@@ -113,6 +114,7 @@ class HostNetworkManager:
         self.conductor = conductor
         self.parts = parts
         self._prober = prober
+        self._door = LineSocket(memory.door, self._asked) if memory is not None else None
         self._memory = memory
         self._interval = interval
         self._networks: dict[str, HostNetwork] = {}
@@ -150,6 +152,8 @@ class HostNetworkManager:
         for part in self.parts:
             part.start()
         self._thread.start()
+        if self._door is not None:
+            self._door.start()
         with self._changed:
             self._whole = True
             ticket = self._ticket()
@@ -161,6 +165,8 @@ class HostNetworkManager:
 
     def stop(self) -> None:
         """End; bridges, DHCP and filters stay and serve on."""
+        if self._door is not None:
+            self._door.stop()
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -208,6 +214,18 @@ class HostNetworkManager:
         for uuid, problem in self._problems.items():
             if uuid in network_uuids or self._networks[uuid].network_uuid in network_uuids:
                 raise NetworkNotReady(problem)
+
+    def _asked(self, words: list[str]) -> str:
+        """The compute service of this host asks: ``prepare UUID ...`` is answered with ``ready``, or with
+        what is wrong.
+        """
+        if words[:1] != ["prepare"]:
+            return "unknown request"
+        try:
+            self.prepare(words[1:])
+        except NovaError as error:
+            return error.message
+        return "ready"
 
     def probe(self, network_uuid: str, addresses: Sequence[str]) -> dict[str, str | None]:
         """Who answers for addresses on a network's segment; nothing where it is not on this host."""
@@ -299,18 +317,21 @@ class HostNetworkManager:
 
     def _apply(self, state: HostNetworkState, changed: Set[str]) -> None:
         problems: dict[str, str] = {}
-        for part in self.parts:
-            found = part.apply(state, changed - problems.keys())
-            for uuid, problem in (found or {}).items():
-                problems[uuid] = problem
+        try:
+            for part in self.parts:
+                found = part.apply(state, changed - problems.keys())
+                for uuid, problem in (found or {}).items():
+                    problems[uuid] = problem
+        finally:
+            # A part that fails altogether takes nothing away from those before it.
+            if self._memory is not None:
+                self._memory.keep(state.networks, changed)
         for problem in set(problems.values()) - set(self._problems.values()):
             LOG.error("%s: %s", self.name, problem)
         self._problems = {
             uuid: problem for uuid, problem in self._problems.items()
             if uuid not in changed and uuid in self._networks
         } | problems
-        if self._memory is not None:
-            self._memory.keep(state.networks, changed)
 
     def _merge(self, state: HostNetworkState, wanted: set[str]) -> set[str]:
         """Take an answer in; returns the row uuids of what is new, differs, or is gone."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from nova.objects.console import ConsoleEndpoint, ConsoleToken
 from nova.objects.diagnostics import Diagnostics
+from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetworkState
 from nova.objects.image_ticket import ImageTicket
 from nova.objects.instance import Instance
@@ -60,7 +61,7 @@ _ROWS = (
     Call(CONDUCTOR, "guests_wanted", from_host=True, result=list[Instance]),
     Call(CONDUCTOR, "network_state", from_host=True, result=HostNetworkState),
     Call(CONDUCTOR, "network_report", from_host=True),
-    Call(CONDUCTOR, "host_filters", from_host=True),
+    Call(CONDUCTOR, "host_filters", from_host=True, result=HostFilters),
     Call(CONDUCTOR, "lease_changed", from_host=True, result=bool),
     Call(CONDUCTOR, "guest_by_address", from_host=True, timeout=10.0, result=Instance | None),
     Call(CONDUCTOR, "guest_by_uuid", from_host=True, timeout=10.0, result=Instance | None),

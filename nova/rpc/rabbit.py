@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 #: Casts kept while there is no broker; the oldest go first. Recovery brings their rows back.
 _KEPT = 10_000
 _CASTS = 64
+_SERVE_SECONDS = 10.0
 _REPLY_QUEUE = "amq.rabbitmq.reply-to"
 
 
@@ -83,6 +84,7 @@ class _Endpoint:
 
     def __init__(self, topic: str, host: str | None, target: object) -> None:
         self.topic, self.host, self.target = topic, host, target
+        self.consumed = threading.Event()
         self.arguments: dict[str, Arguments] = {
             row.method: Arguments(getattr(target, row.method))
             for row in CALLS.values()
@@ -157,11 +159,16 @@ class RabbitTransport:
         return self._ready.is_set()
 
     def serve(self, topic: str, host: str | None, endpoint: object) -> None:
-        """Let ``endpoint``'s methods be called; they must say the types of their arguments."""
+        """Let ``endpoint``'s methods be called; they must say the types of their arguments.
+
+        Returns when the queue is there, so that who hears of the service next can reach it; at once where
+        the broker is away.
+        """
         made = _Endpoint(topic, host, endpoint)
         with self._lock:
             self._endpoints.append(made)
-        self._link.post(lambda: self._consume(made))
+        if self._link.post(lambda: self._consume(made)):
+            made.consumed.wait(_SERVE_SECONDS)
 
     def call(self, topic: str, host: str | None, method: str, /, *args: Any) -> Any:
         """Call and wait; asks again over a new connection where the present one is lost."""
@@ -439,7 +446,10 @@ class RabbitTransport:
 
         def consume(queue: str) -> None:
             if channel.is_open and endpoint not in self._consuming.values():
-                self._consuming[channel.basic_consume(queue, on_message)] = endpoint
+                tag = channel.basic_consume(
+                    queue, on_message, callback=lambda _frame: endpoint.consumed.set()
+                )
+                self._consuming[tag] = endpoint
 
         if endpoint.every:
             self._topology.declare_every(channel, endpoint.topic, consume)

@@ -242,6 +242,22 @@ def _section(option: str) -> str:
     return f"[{group}]\n{field} = {value.strip()}\n"
 
 
+def free_offset() -> int:
+    """A port offset at which nothing listens yet."""
+    import socket
+
+    for _ in range(100):
+        offset = random.randrange(21000, 22000, 20)
+        try:
+            for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, COMPUTE + 10, NETWORK + 10):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", base + offset))
+            return offset
+        except OSError:
+            continue
+    raise RuntimeError("no ports are free")
+
+
 class DatabaseProcess:
     """A database server that can be killed and started again with its data."""
 

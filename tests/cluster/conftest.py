@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, running
+from tests.cluster.cluster import Cluster, free_offset, running
 from tests.services.servers import MissingServer
 
 #: Leases and reports short enough for a fault round of a minute; the rest is as in operation.
@@ -26,7 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory: Path = tmp_path_factory.mktemp("cluster")
     try:
         with running(
-            directory, offset=21200, computes=4, conductors=2, schedulers=2, options=_QUICK
+            directory, offset=free_offset(), computes=4, conductors=2, schedulers=2, options=_QUICK
         ) as made:
             yield made
     except MissingServer as error:

@@ -141,7 +141,7 @@ def test_a_bridge_with_a_guest_stays_when_its_network_goes(tmp_path: Path) -> No
         until(lambda: "br2" not in host.ip("link"))
         assert guest.device in host.ip("link", "show", "master", "br1")
         assert host.addresses("br1") == set()
-        assert list((tmp_path / "networks").glob("nova-br*")) == []
+        until(lambda: list((tmp_path / "networks").glob("nova-br*")) == [])
     finally:
         host.close()
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from nova.compute.host_network import ask_at
+from nova.errors import NetworkNotReady, ServiceUnavailable
 from tests.network.plumbing import (
     ROOT,
     Pinger,
@@ -195,3 +197,26 @@ def test_nova_dhcpbridge_prints_the_leases_at_init_and_refuses_what_it_does_not_
     gone = bridge("old", base.leases[0].mac, "10.6.0.10")
     assert gone.returncode == 0
     assert "does not answer" in gone.stderr
+
+
+def test_the_compute_service_of_the_host_asks_over_a_socket(plumbed: PlumbedHost) -> None:
+    base = with_leases(network(7, "br7"), [lease(7, 10)])
+    plumbed.conductor.set(base)
+    ask = ask_at(plumbed.directory / "networks" / "nova-network.sock")
+    with pytest.raises(ServiceUnavailable):
+        ask([base.uuid])
+    plumbed.start()
+    later = network(8, "br8")
+    plumbed.conductor.set(base, later)
+    ask([base.uuid, later.uuid])
+    assert plumbed.addresses("br8") == {"10.8.0.1/24"}
+    with pytest.raises(NetworkNotReady, match="is not one of host one"):
+        ask(["not-there"])
+    plumbed.conductor.silent = True
+    with pytest.raises(NetworkNotReady, match="The conductor is away"):
+        ask([base.uuid])
+    path = plumbed.directory / "networks" / "nova-network.sock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    plumbed.stop()
+    with pytest.raises(ServiceUnavailable):
+        ask([base.uuid])

@@ -8,6 +8,7 @@ import time
 import msgspec
 import pytest
 
+from nova.api.network.security_group_rules import PROTOCOLS
 from nova.network.linux.firewall import Firewall
 from nova.network.linux.nftables import Nftables
 from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, GroupMembers, HostFilters
@@ -340,3 +341,30 @@ def test_rules_that_were_there_before_the_bridge_hold() -> None:
             assert client.reaches(server.address, 22)
     finally:
         late.close()
+
+
+def test_the_kernel_takes_every_kind_of_rule_and_what_it_would_not_is_left_out(
+    filtered: Filtered,
+) -> None:
+    server, client = filtered.host.guest(2), filtered.host.guest(3)
+    filtered.guard(server, 1)
+    names = [*(name for name in PROTOCOLS if name != "hopopt"), "any", "-1", "0", "6", "47", "255"]
+    every = [
+        FilterRule(protocol=name, first=first, last=last, ethertype=ethertype, cidr=cidr)
+        for name in names
+        for first, last in ((None, None), (-1, -1), (3, 1), (0, 0), (22, 23), (1, 65535))
+        for ethertype, cidr in (
+            (None, None), ("IPv4", None), ("IPv6", None), ("IPv4", "10.8.7.6/24"), ("IPv6", "2001:db8::1/64"),
+        )
+        if cidr is not None or name in ("tcp", "gre", "icmp")
+    ]
+    every = [each for each in every if each.protocol != "icmp" or each.cidr is not None]
+    wrong = [
+        FilterRule(protocol="nonsense"), FilterRule(protocol="256"), FilterRule(protocol="²"),
+        FilterRule(protocol="tcp", first=5, last=4), FilterRule(protocol="udp", first=5, last=70000),
+        FilterRule(protocol="icmp", first=300, last=0), FilterRule(source_group=99),
+    ]
+    filtered.rules(*every, *wrong)
+    assert not client.pings(server.address)
+    filtered.rules(*every, *wrong, PING)
+    assert client.pings(server.address)

@@ -38,8 +38,6 @@ connection = sqlite:///{home}/keystone.sqlite
 key_repository = {home}/tokens
 [fernet_receipts]
 key_repository = {home}/tokens
-[credential]
-key_repository = {home}/credentials
 [identity]
 password_hash_rounds = 4
 [token]
@@ -88,8 +86,7 @@ def keystone(home: Path, *, expiration: int = 3600) -> Iterator[str]:
     """A Keystone with the user admin (``PASSWORD``); yields its address."""
     place = environment()
     home.mkdir()
-    for name in ("tokens", "credentials"):
-        (home / name).mkdir(mode=0o700)
+    (home / "tokens").mkdir(mode=0o700)
     (home / "keystone.conf").write_text(_KEYSTONE.format(home=home, expiration=expiration))
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -97,7 +94,6 @@ def keystone(home: Path, *, expiration: int = 3600) -> Iterator[str]:
     owner = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
     _once([*manage, "db_sync"], home)
     _once([*manage, "fernet_setup", *owner], home)
-    _once([*manage, "credential_setup", *owner], home)
     urls = [
         word for kind in ("admin", "internal", "public")
         for word in (f"--bootstrap-{kind}-url", f"{address}/v3")

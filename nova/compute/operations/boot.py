@@ -33,6 +33,7 @@ from nova.objects.server_group import ServerGroup
 from nova.objects.states import BUILDING, SCHEDULING
 from nova.objects.topology import TopologyRequest
 from nova.topology.devices import parse_aliases
+from nova.topology.guest_shape import check_guest_shape
 from nova.topology.requests import topology_request
 
 _RESERVATION = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -169,6 +170,7 @@ def check_topology(
     core: OperationsCore, flavor: Flavor, properties: Mapping[str, Any] | None
 ) -> TopologyRequest | None:
     """What flavor and image ask of the host's CPUs, memory and devices; ``BadRequest`` for nonsense."""
+    check_guest_shape(flavor, properties)
     return topology_request(flavor, properties, lambda: parse_aliases(core.config.pci.alias))
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from nova.conf.network import NetworkSection
 from nova.errors import NetworkNotReady, NovaError
 from nova.network.linux.dnsmasq import NO_GATEWAY, DnsmasqKeeper, configuration, serves_anything
-from nova.network.linux.lease_socket import LeaseSocket
+from nova.network.linux.lease_events import lease_answer
+from nova.network.linux.line_socket import LineSocket
 from nova.network.linux.release import release
 from nova.network.linux.state_files import StateFiles, write
 from nova.objects.host_network import HostLease, HostNetwork, HostNetworkState, LeaseEvent
@@ -77,7 +78,9 @@ class Dhcp:
         self._section = section
         self._files = files
         self._tell = tell
-        self._socket = LeaseSocket(files.socket, self.seen, self._leases)
+        self._socket = LineSocket(
+            files.socket, lambda words: lease_answer(words, self.seen, self._leases)
+        )
         self._keeper = DnsmasqKeeper(
             files, {
                 "NOVA_DHCPBRIDGE_SOCKET": str(files.socket),

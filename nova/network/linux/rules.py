@@ -20,11 +20,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import ipaddress
+import logging
 
 import msgspec
 
 from nova.network.linux.nftables import Chain, ElementSet, Table, digest_of
 from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, HostFilters
+
+LOG = logging.getLogger(__name__)
 
 NAME = "nova"
 #: What these functions make of their input; another wherever they make something else of it.
@@ -54,11 +57,15 @@ _FROM_HOST = (
 # Behind br_netfilter's own hooks, which are at 0: what is at 0 as well is passed over if it was there first.
 _LATE = "priority 100; policy accept;"
 _PORTS = "oifname vmap @ports"
-_WITH_PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136"})
-_ICMP = frozenset({"icmp", "icmpv6", "ipv6-icmp", "1", "58"})
-#: Names of protocols that nft does not know by our name.
-_PROTOCOLS = {"ipv6-icmp": "58", "icmpv6": "58", "ipip": "4", "ipv6-encap": "41", "ipv6-frag": "44",
-              "ipv6-nonxt": "59", "ipv6-opts": "60", "ipv6-route": "43"}
+#: The numbers of the protocols that the APIs know by name (IANA, "Assigned Internet Protocol Numbers").
+_PROTOCOLS = {
+    "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "ipv6-encap": 41,
+    "ipv6-route": 43, "ipv6-frag": 44, "rsvp": 46, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58,
+    "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ospf": 89, "vrrp": 112, "pgm": 113, "sctp": 132,
+    "udplite": 136,
+}
+_WITH_PORTS = frozenset({6, 17, 33, 132, 136})
+_ICMP = frozenset({1, 58})
 
 
 def tables(filters: HostFilters) -> tuple[Table, Table]:
@@ -136,7 +143,9 @@ def group_rules(group: FilterGroup, known: frozenset[int]) -> tuple[str, ...]:
         if rule.source_group is not None and rule.source_group not in known:
             continue
         for version in _versions(rule):
-            rules[_rule(rule, version)] = None
+            text = _rule(rule, version)
+            if text is not None:
+                rules[text] = None
     return tuple(rules)
 
 
@@ -151,7 +160,8 @@ def _versions(rule: FilterRule) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=8192)
-def _rule(rule: FilterRule, version: int) -> str:
+def _rule(rule: FilterRule, version: int) -> str | None:
+    """A rule for one family; None for what nft would refuse, which must not keep all others from holding."""
     parts = ["meta protocol ip" if version == 4 else "meta protocol ip6"]
     if rule.source_group is not None:
         family = "ip" if version == 4 else "ip6"
@@ -160,27 +170,37 @@ def _rule(rule: FilterRule, version: int) -> str:
         network = ipaddress.ip_network(rule.cidr, strict=False)
         if network.prefixlen:
             parts = [_source(network)]
-    parts += _protocol(rule, version)
-    return " ".join([*parts, "accept"])
+    what = _protocol(rule, version)
+    if what is None:
+        LOG.warning("a security group rule lets nobody in: %s", rule)
+        return None
+    return " ".join([*parts, *what, "accept"])
 
 
-def _protocol(rule: FilterRule, version: int) -> list[str]:
+def _protocol(rule: FilterRule, version: int) -> list[str] | None:
     name = (rule.protocol or "").lower()
     if name in ("", "-1", "any", "0"):
         return []
+    number = int(name) if name.isascii() and name.isdigit() else _PROTOCOLS.get(name, 256)
+    if number > 255:
+        return None
     first = None if rule.first in (None, -1) else rule.first
     last = None if rule.last in (None, -1) else rule.last
-    if name in _ICMP:
+    if number in _ICMP:
         kind = "icmp" if version == 4 else "icmpv6"
         parts = [f"meta l4proto {1 if version == 4 else 58}"]
+        if max(first or 0, last or 0) > 255:
+            return None
         if first is not None:
             parts.append(f"{kind} type {first}")
             if last is not None:
                 parts.append(f"{kind} code {last}")
         return parts
-    parts = [f"meta l4proto {_PROTOCOLS.get(name, name)}"]
-    if name in _WITH_PORTS and first is not None:
+    parts = [f"meta l4proto {number}"]
+    if number in _WITH_PORTS and first is not None:
         last = first if last is None else last
+        if not 0 <= first <= last <= 65535:
+            return None
         if (first, last) not in ((1, 65535), (0, 65535)):
             parts.append(f"th dport {first}" if first == last else f"th dport {first}-{last}")
     return parts

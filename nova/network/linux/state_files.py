@@ -43,6 +43,11 @@ class StateFiles:
         """Where DHCP's events are told."""
         return self.directory / "nova-dhcpbridge.sock"
 
+    @property
+    def door(self) -> Path:
+        """Where the compute service of this host asks for networks."""
+        return self.directory / "nova-network.sock"
+
     def prepare(self) -> None:
         """Make the directory."""
         self.directory.mkdir(parents=True, exist_ok=True)

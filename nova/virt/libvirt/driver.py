@@ -196,10 +196,11 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
     def _read_topology(self, count: int) -> None:
         """The host's CPUs by use, its NUMA cells and the PCI devices that guests may have."""
         config = self._config
-        host, compute = config.compute_host, config.compute_cpus
+        host = config.compute_host
+        compute_cpus = config.compute_cpus
         self._cpus = host_cpus(
             cpus_in_cells(self._capabilities_xml) or range(count), host.vcpu_pin_set,
-            compute.cpu_dedicated_set, compute.cpu_shared_set,
+            compute_cpus.cpu_dedicated_set, compute_cpus.cpu_shared_set,
         )
         self._topology: HostTopology | None = None
         if config.libvirt.virt_type not in ("kvm", "qemu"):

@@ -38,7 +38,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[SmallCloud] = []
 
     def one(**options: Any) -> SmallCloud:
-        made.append(SmallCloud(tmp_path, **{"fake_network": False, **options}))
+        defaults = {"fake_network": False, "network_hosts": ["net-node"]}
+        made.append(SmallCloud(tmp_path, **{**defaults, **options}))
         return made[-1]
 
     yield one

@@ -42,6 +42,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def one(**options: Any) -> SmallCloud:
         options.setdefault("fake_network", False)
+        options.setdefault("network_hosts", ["net-node", "second-node"])
         made.append(SmallCloud(tmp_path, **options))
         return made[-1]
 
@@ -139,6 +140,18 @@ def test_leases_are_recorded_for_the_hosts_own_guests_only(make: Make) -> None:
     assert leased()
     assert conductor.lease_changed(server.host, LeaseEvent("del", vif.mac, address))
     assert not leased()
+
+
+def test_a_host_that_is_no_network_host_comes_to_serve_nothing(make: Make) -> None:
+    cloud = make()
+    server = cloud.boot()
+    assert server.host is not None
+    assert _state(cloud, "elsewhere").networks == ()
+    (bridged,) = _state(cloud, server.host).networks
+    assert not bridged.serves
+    assert bridged.leases == ()
+    (served,) = _state(cloud, "second-node").networks
+    assert served.serves
 
 
 def test_a_change_is_told_to_the_hosts_that_it_concerns_and_to_no_others(make: Make) -> None:

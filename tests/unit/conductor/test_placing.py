@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nova.conductor import host_contents
 from nova.db.engine import Database
 from nova.objects.host import ClaimRequest
 from nova.objects.request_spec import RequestSpec, Selection
@@ -84,3 +85,26 @@ def test_an_alternate_keeps_the_policy_of_the_group_too(
     assert (third.vm_state, third.host) == (ACTIVE, rest)
     assert scheduler.rounds == 1
     assert cloud.leaks() == []
+
+
+def test_filters_and_weighers_that_ask_what_runs_on_hosts_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_contents, "FRESH", 0.0)
+    cloud = SmallCloud(
+        tmp_path,
+        filter_scheduler__enabled_filters=["ComputeFilter", "RamFilter", "TypeAffinityFilter"],
+        filter_scheduler__weight_classes=["nova.scheduler.weights.all_weighers"],
+        filter_scheduler__image_props_weight_multiplier=-1000.0,
+    )
+    try:
+        first = [cloud.boot(flavor="1") for _ in range(2)]
+        # The image of all is the same, and its properties spread them.
+        assert len({each.host for each in first}) == 2
+        other = cloud.boot(flavor="2")
+        assert other.host not in {each.host for each in first}
+        (refused,) = [cloud.boot(flavor="3")]
+        assert refused.fault is not None
+        assert "TypeAffinityFilter removed the last" in refused.fault.message
+    finally:
+        cloud.stop()

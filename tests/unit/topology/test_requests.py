@@ -11,6 +11,7 @@ from nova.errors import BadRequest
 from nova.objects.flavor import Flavor
 from nova.objects.topology import TopologyRequest
 from nova.topology.devices import parse_aliases
+from nova.topology.guest_shape import check_guest_shape
 from nova.topology.requests import topology_request
 
 ALIASES = parse_aliases(
@@ -105,6 +106,30 @@ def test_refused(specs: dict[str, str], image: dict[str, Any], text: str) -> Non
 )  # fmt: skip
 def test_asks_for_nothing_of_the_kind(specs: dict[str, str], image: dict[str, Any]) -> None:
     assert asked(specs, image) is None
+
+
+@pytest.mark.parametrize(
+    "specs, image, text",
+    [
+        ({"hw:cpu_max_cores": "2"}, {"hw_cpu_max_cores": "4"},
+         r"Image vCPU topology limits \(sockets=0, cores=4, threads=0\) exceeds the limits of the flavor "
+         r"\(sockets=0, cores=2, threads=0\)"),
+        ({"hw:cpu_max_threads": "1"}, {"hw_cpu_threads": "2"},
+         r"Image vCPU topology \(sockets=0, cores=0, threads=2\) exceeds the limits of the flavor or image "
+         r"\(sockets=65536, cores=65536, threads=1\)"),
+        ({"hw:cpu_sockets": "two"}, {}, "Invalid flavor extra spec. Error: "),
+        ({"hw:serial_port_count": "x"}, {}, "Number of serial ports specified in flavor is invalid"),
+        ({"hw:serial_port_count": "1"}, {"hw_serial_port_count": "2"}, "Forbidden to exceed flavor value"),
+        ({"hw:cpu_sockets": "2"}, {"hw_cpu_cores": 2}, None), ({}, {"hw_disk_bus": "ide"}, None),
+    ],
+)  # fmt: skip
+def test_the_shape_of_guests(specs: dict[str, str], image: dict[str, Any], text: str | None) -> None:
+    flavor = Flavor(1, "1", "f", None, 512, 4, 1, 0, 0, 1.0, True, False, specs)
+    if text is None:
+        check_guest_shape(flavor, image)
+        return
+    with pytest.raises(BadRequest, match=text):
+        check_guest_shape(flavor, image)
 
 
 def test_nodes_are_dealt_evenly_or_as_written() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -208,8 +209,6 @@ def test_an_emulator_that_shares_runs_where_unpinned_guests_do() -> None:
 
 
 def test_unpinned_guests_run_on_the_cpus_left_to_them(tmp_path: Path) -> None:
-    import dataclasses
-
     plain = ElementTree.fromstring(describe(instance(), dataclasses.replace(KVM, cpuset="2-5")))
     vcpu = plain.find("vcpu")
     assert vcpu is not None
@@ -242,8 +241,6 @@ def test_a_guest_that_moves_is_described_with_its_new_pins() -> None:
 
 
 def test_a_place_is_no_place_without_a_hypervisor_that_can_pin() -> None:
-    import dataclasses
-
     with pytest.raises(VirtError, match="hw:numa_nodes"):
         describe(
             guest(),
