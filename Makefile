@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 STATE ?= state
 PORT_OFFSET ?= 0
+COMPUTES ?= 4
+ROUNDS ?= 5
 LISTEN ?=
 NETWORK_ENDPOINT ?= yes
 VENV := .venv
@@ -14,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +36,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "installing Nova with what its tests use"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,network,external,mysql,postgresql]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint,network,external,mysql,postgresql,rabbit]'
 	@touch $@ $(VENV)/.run
 
 # Built against the machine's libvirt; where there is none the tests of real guests say so.
@@ -77,6 +79,16 @@ test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole 
 
 test-services: system-parts $(VENV)/.test .services/.installed ## Run the tests against real MariaDB and PostgreSQL
 	$(PYTEST) tests/services
+
+cluster: system-parts $(VENV)/.test ## Run MariaDB, RabbitMQ and all daemons with COMPUTES=4 hosts on this machine
+	@exec $(BIN)/python tools/cluster.py --state "$(STATE)-cluster" --computes $(COMPUTES) --port-offset "$(PORT_OFFSET)"
+
+cluster-test: system-parts $(VENV)/.test ## Faults of a cluster, in ROUNDS=5 rounds each
+	CLUSTER_ROUNDS=$(ROUNDS) $(PYTEST) tests/cluster tests/services/test_transport.py --timeout 3600
+
+bench-cluster: system-parts $(VENV)/.test ## Measure a cluster: boots, memory, and 1,000 idle hosts
+	@$(BIN)/python benchmarks/cluster.py boots 500
+	@$(BIN)/python benchmarks/cluster.py idle 1000 60
 
 test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root)
 	$(PYTEST) tests/host

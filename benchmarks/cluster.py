@@ -33,6 +33,13 @@ def _megabytes(pid: int) -> float:
     return 0.0
 
 
+def _environment(process: Path) -> str:
+    try:
+        return (process / "environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def _servers_of(cluster: Cluster) -> dict[str, int]:
     """The database's and the broker's processes, by their commands."""
     found = {}
@@ -41,7 +48,7 @@ def _servers_of(cluster: Cluster) -> dict[str, int]:
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if "beam.smp" in command and f"{cluster.broker.home}/" in command:
+        if "beam.smp" in command and str(cluster.broker.home) in _environment(path.parent):
             found["broker"] = int(path.parent.name)
         if "mariadbd" in command and cluster.database_url.rpartition("/")[0].rpartition(":")[2] in command:
             found["database"] = int(path.parent.name)
@@ -115,7 +122,8 @@ def main() -> None:
         if arguments[:1] == ["idle"]:
             hosts = int(arguments[1]) if len(arguments) > 1 else 1000
             seconds = float(arguments[2]) if len(arguments) > 2 else 60.0
-            with running(Path(directory) / "c", offset=free_offset(), computes=4, simulated=hosts // 4) as cluster:
+            shape = {"computes": 4, "simulated": hosts // 4}
+            with running(Path(directory) / "c", offset=free_offset(), **shape) as cluster:
                 idle(cluster, seconds)
         else:
             count = int(arguments[-1]) if arguments else 500

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system parts that the tests use: MariaDB and PostgreSQL servers, and what real guests need
+# Installs the system parts that the tests use: MariaDB, PostgreSQL and RabbitMQ servers, and what real guests need
 # (libvirt, QEMU, a kernel, busybox, the makers of small images). The tests start all of them themselves, as
 # private instances. As an ordinary user it names what is missing instead.
 set -u
@@ -10,6 +10,7 @@ PATH=$PATH:/usr/sbin:/sbin:/usr/libexec
 parts='
 mariadb     | command -v mariadbd                                     | mariadb-server            | mariadb-server
 postgresql  | command -v initdb || ls /usr/lib/postgresql/*/bin/initdb | postgresql                | postgresql-server
+rabbitmq    | [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]            | rabbitmq-server           | rabbitmq-server
 libvirt     | command -v libvirtd && command -v virtlogd              | libvirt-daemon-system     | libvirt-daemon-kvm
 virsh       | command -v virsh                                        | libvirt-clients           | libvirt-client
 lxc-driver  | [ -x /usr/lib/libvirt/libvirt_lxc ] || [ -x /usr/libexec/libvirt_lxc ] | libvirt-daemon-driver-lxc | libvirt-daemon-lxc

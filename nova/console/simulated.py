@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import socketserver
 import struct
 import threading
-from typing import Any
+from collections.abc import Callable
 
 NAME = "Simulated console: there is no guest behind it"
 WIDTH, HEIGHT = 320, 200
@@ -40,21 +39,22 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return data
 
 
-class _VncHandler(socketserver.BaseRequestHandler):
+class _Screen:
     """One client of the simulated screen."""
 
-    request: socket.socket
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._pixel = _BLUE
 
-    def handle(self) -> None:
+    def serve(self) -> None:
         """Shake hands, then answer until the client leaves."""
-        self.request.settimeout(_IDLE)
         with contextlib.suppress(_Gone, OSError):
             self._greet()
             while True:
-                self._answer(_exactly(self.request, 1)[0])
+                self._answer(_exactly(self._client, 1)[0])
 
     def _greet(self) -> None:
-        client = self.request
+        client = self._client
         client.sendall(b"RFB 003.008\n")
         _exactly(client, 12)
         client.sendall(b"\x01\x01")
@@ -66,10 +66,9 @@ class _VncHandler(socketserver.BaseRequestHandler):
         client.sendall(
             struct.pack("!HH", WIDTH, HEIGHT) + PIXEL_FORMAT + struct.pack("!I", len(name)) + name
         )
-        self._pixel = _BLUE
 
     def _answer(self, kind: int) -> None:
-        client = self.request
+        client = self._client
         if kind == 2:
             _pad, count = struct.unpack("!BH", _exactly(client, 3))
             _exactly(client, 4 * count)
@@ -92,26 +91,32 @@ class _VncHandler(socketserver.BaseRequestHandler):
             raise _Gone
 
 
-class _SerialHandler(socketserver.BaseRequestHandler):
-    """One client of the simulated serial line."""
-
-    request: socket.socket
-
-    def handle(self) -> None:
-        """Say what this is, then echo."""
-        self.request.settimeout(_IDLE)
-        with contextlib.suppress(OSError):
-            self.request.sendall(f"{NAME}; what you type is echoed.\r\n".encode())
-            while data := self.request.recv(4096):
-                self.request.sendall(data.replace(b"\r", b"\r\n"))
+def _serve_line(client: socket.socket) -> None:
+    """One client of the simulated serial line: say what this is, then echo."""
+    with contextlib.suppress(OSError):
+        client.sendall(f"{NAME}; what you type is echoed.\r\n".encode())
+        while data := client.recv(4096):
+            client.sendall(data.replace(b"\r", b"\r\n"))
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
+def _serve_screen(client: socket.socket) -> None:
+    _Screen(client).serve()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that broke its connection is no error of ours."""
+
+def _accept(listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+    """Serve clients until the listener is shut down."""
+
+    def one(client: socket.socket) -> None:
+        client.settimeout(_IDLE)
+        with client:
+            serve(client)
+
+    while True:
+        try:
+            client, _peer = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=one, args=(client,), name="simulated-console", daemon=True).start()
 
 
 class SimulatedConsoles:
@@ -119,26 +124,27 @@ class SimulatedConsoles:
 
     def __init__(self, host: str, port: int, serial_port: int) -> None:
         self._host, self._port, self._serial_port = host, port, serial_port
-        self._servers: list[_Server] = []
+        self._listeners: list[socket.socket] = []
 
     def start(self) -> None:
         """Listen. Raises ``OSError`` for a taken port."""
-        for port, handler in ((self._port, _VncHandler), (self._serial_port, _SerialHandler)):
+        for port, serve in ((self._port, _serve_screen), (self._serial_port, _serve_line)):
             try:
-                server = _Server((self._host, port), handler)
+                listener = socket.create_server((self._host, port))
             except OSError as error:
                 self.stop()
                 raise OSError(
                     error.errno, f"cannot listen on {self._host}:{port}: {error.strerror}"
                 ) from None
-            self._servers.append(server)
+            self._listeners.append(listener)
             threading.Thread(
-                target=server.serve_forever, name=f"simulated-console-{port}", daemon=True
+                target=_accept, args=(listener, serve), name=f"simulated-console-{port}", daemon=True
             ).start()
 
     def stop(self) -> None:
         """Stop listening."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
-        self._servers = []
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        self._listeners = []

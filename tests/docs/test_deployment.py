@@ -100,7 +100,8 @@ def test_the_plays_configuration_is_one_that_nova_takes(tmp_path: Path) -> None:
     assert written["oslo_messaging_rabbit"]["rabbit_hosts"] == "10.0.0.5,10.0.0.6"
     output = io.StringIO()
     assert nova_manage(["config", "check", "--config-file", str(made)], output) == 0, output.getvalue()
-    assert "unknown" not in output.getvalue().lower(), output.getvalue()
+    assert " 0 read by a former name" in output.getvalue(), output.getvalue()
+    assert "0 without effect, 0 unknown, 0 wrong" in output.getvalue(), output.getvalue()
 
 
 def test_the_container_runs_as_nova_with_the_numbers_that_hosts_know() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nova.conf.network import NetworkSection
+from nova.network.linux import conntrack
 from nova.network.linux.floating import FloatingAddresses
 from nova.objects.host_filters import HostFilters, HostFloating
 from nova.objects.host_network import HostNetwork, HostNetworkState
@@ -178,3 +180,33 @@ def test_metadata_is_led_to_the_host_that_is_named(host: Host, outside: Namespac
         assert sender[0] == f"::ffff:{guest.address}", "the service knows the guest by its address"
         client.close()
         accepted.close()
+
+
+@pytest.mark.parametrize("kernel_searches", [True, False])
+def test_connections_of_one_address_are_forgotten_and_no_others(
+    host: Host, outside: Namespace, kernel_searches: bool
+) -> None:
+    guest = host.guest(2)
+    guest.ip("route", "add", "default", "via", "10.9.0.1")
+    outside.ip("route", "add", "10.9.0.0/24", "via", "203.0.113.1")
+
+    listing = Path("/proc/thread-self/net/nf_conntrack")
+
+    def tracked(address: str, *, wanted: bool) -> bool:
+        # Not every kernel shows its connections there.
+        return not listing.exists() or (f"dst={address} " in listing.read_text()) == wanted
+
+    with host, guest.listen(22):
+        part().apply(
+            state(led("203.0.113.50", guest.address), led("203.0.113.5", guest.address)), {"n1"}
+        )
+        streams = [outside.connect(each, 22) for each in ("203.0.113.50", "203.0.113.5")]
+        assert all(streams)
+        assert tracked("203.0.113.50", wanted=True)
+        assert conntrack.forget("203.0.113.50", kernel_searches=kernel_searches)
+        assert tracked("203.0.113.50", wanted=False)
+        assert tracked("203.0.113.5", wanted=True)
+        assert conntrack.forget("203.0.113.77", kernel_searches=kernel_searches), "none is no error"
+        for each in streams:
+            assert each is not None
+            each.close()
