@@ -26,7 +26,7 @@ from nova.conductor.host_table import SchedulerTable
 from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
-from nova.errors import Conflict, HostRefused, NovaError
+from nova.errors import Conflict, HostRefused
 from nova.external.build import ExternalServiceMisconfigured
 from nova.network.allocation import NetworkAllocator
 from nova.network.probing import AddressProber
@@ -152,18 +152,23 @@ def build_networks(config: Config, transport: Transport) -> NetworkAllocator:
     )
 
 
+def build_operations(control: ControlSide) -> Operations:
+    """What users may ask for, without the faces that they ask it through."""
+    config, db = control.config, control.db
+    return Operations(
+        config=config, db=db, dispatcher=control.dispatcher, transport=control.transport,
+        images=control.images, networks=control.networks, flavors=FlavorCache(db),
+        limits=LimitCache(db, config.quota), hosts=control.hosts,
+    )
+
+
 def build_cloud(control: ControlSide, policy: Policy) -> Cloud:
     """What the compute API is built on."""
     from nova.api.compute.cloud import Cloud
 
     config, db = control.config, control.db
-    flavors = FlavorCache(db)
-    limits = LimitCache(db, config.quota)
-    operations = Operations(
-        config=config, db=db, dispatcher=control.dispatcher, transport=control.transport,
-        images=control.images, networks=control.networks, flavors=flavors, limits=limits,
-        hosts=control.hosts,
-    )
+    operations = build_operations(control)
+    flavors, limits = operations.flavors, operations.limits
     transport = control.transport
     flavors.announce = lambda: transport.cast(CACHES, None, "forget", ["flavors"])
     limits.announce = lambda: transport.cast(CACHES, None, "forget", ["limits"])

@@ -82,9 +82,7 @@ def build_conductor(config: Config, ending: threading.Event) -> Built:
     control.conductor.image_access = ImageAccess(
         db, images, OwnImageService(_tickets(config, ending), address), (config.libvirt.rescue_image_id,)
     )
-    operations = wiring.build_cloud(
-        control, wiring.build_policy(config, _policy_directory(config))
-    ).operations
+    operations = wiring.build_operations(control)
     unit = ConductorUnit(control, operations, config.default.host)
     return _built(config, db, transport, [unit], recovery=control.conductor.recovery.last_run)
 

@@ -115,6 +115,8 @@ def test_a_new_guest_is_served_without_a_restart_and_a_deleted_one_loses_its_lea
     assert plumbed.pids()["br3"] == pid, "nothing was started again"
     stranger = plumbed.client("br3", "fa:16:3e:bb:bb:bb")
     assert stranger.lease(tmp_path, tries=2) is None
+    stranger.ip("addr", "add", "10.3.0.99/24", "dev", "eth0")
+    assert stranger.renew("10.3.0.99", "10.3.0.1", tries=1) == "silence", "it may be another server's"
 
 
 def test_a_second_start_changes_nothing_and_no_ping_is_lost(
@@ -163,6 +165,18 @@ def test_what_was_set_up_comes_back_after_the_host_did_while_the_conductor_is_aw
     assert plumbed.addresses("br5") == {"10.5.0.1/24"}
     guest = plumbed.client("br5", base.leases[0].mac)
     assert guest.lease(tmp_path) == "10.5.0.10"
+
+
+def test_a_guest_that_came_from_another_host_renews_with_a_server_that_never_saw_it(
+    plumbed: PlumbedHost,
+) -> None:
+    base = with_leases(network(9, "br9"), [lease(9, 10)])
+    plumbed.conductor.set(base)
+    plumbed.start()
+    guest = plumbed.client("br9", base.leases[0].mac)
+    guest.ip("addr", "add", "10.9.0.10/24", "dev", "eth0")
+    assert guest.renew("10.9.0.10", "10.9.0.1") == "ACK"
+    assert plumbed.conductor.hears("add", "10.9.0.10")
 
 
 def test_nova_dhcpbridge_prints_the_leases_at_init_and_refuses_what_it_does_not_know(

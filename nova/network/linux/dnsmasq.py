@@ -51,8 +51,10 @@ def configuration(
     """
     lines = [
         "strict-order", "bind-interfaces", f"interface={bridge}", "except-interface=lo", "no-hosts",
-        "no-ping", "dhcp-authoritative", f"dhcp-leasefile={files.of_bridge(bridge, 'leases')}",
-        f"dhcp-script={script}", f"log-facility={files.of_bridge(bridge, 'log')}",
+        # It refuses a known guest nothing, and has nothing to say to anybody else on the segment.
+        "no-ping", "dhcp-authoritative", "dhcp-ignore=tag:!known",
+        f"dhcp-leasefile={files.of_bridge(bridge, 'leases')}", f"dhcp-script={script}",
+        f"log-facility={files.of_bridge(bridge, 'log')}",
         f"user={pwd.getpwuid(os.geteuid()).pw_name}",
     ]
     if section.dhcp_domain:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -297,3 +298,15 @@ def test_refused_virtual_ips(api: Api) -> None:
     assert api.get(f"{root}?network_id={other}", token="member").status_code == 404
     assert api.delete(f"{root}/{network}/ten").status_code == 400
     assert api.get(f"{root}?x=1", at=102).status_code == 400
+
+
+def test_an_address_in_use_elsewhere_shows_who_and_when(api: Api, db: Database) -> None:
+    _make(api)
+    with db.write() as tx:
+        row = tx.fixed_ips.get("10.20.105.77")
+        tx.probes.record({row.id: "52:54:00:AA:BB:CC"}, datetime.datetime(2026, 1, 2, 3, 4, 5))
+    shown = api.get("/os-fixed-ips/10.20.105.77").json["fixed_ip"]
+    assert shown["used_elsewhere"] == {"mac": "52:54:00:aa:bb:cc", "seen_at": "2026-01-02T03:04:05"}
+    with db.write() as tx:
+        tx.probes.record({row.id: None}, datetime.datetime(2026, 1, 2, 4, 4, 5))
+    assert "used_elsewhere" not in api.get("/os-fixed-ips/10.20.105.77").json["fixed_ip"]
