@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +14,10 @@ from nova.objects.instance import Vif
 from nova.rpc.calls import NETWORK
 from nova.rpc.transport import Transport
 
-LOG = logging.getLogger(__name__)
-
 #: More than the network service itself waits.
 _PATIENCE = 55.0
+#: Seconds between two looks for a network service that is away.
+_PAUSE = 0.25
 
 #: Returns when the networks stand; raises ``NetworkNotReady``, or ``ServiceUnavailable`` without a service.
 Ask = Callable[[Sequence[str]], None]
@@ -27,24 +26,32 @@ Ask = Callable[[Sequence[str]], None]
 class HostNetworking:
     """The network service of one host, as its compute service sees it."""
 
-    def __init__(self, host: str, ask: Ask) -> None:
+    def __init__(self, host: str, ask: Ask, patience: float = 20.0) -> None:
         self._host = host
         self._ask = ask
+        self._patience = patience
 
     def prepare(self, vifs: Iterable[Vif]) -> None:
         """Return when the host has the networks of these cards; raises ``NetworkNotReady``.
 
-        Where the host has no network service that answers, what is there has to do: the driver says if a
-        bridge is missing.
+        A network service that is just starting again is waited for. Without one a guest would have its
+        cards unfiltered, so it does not start.
         """
         networks = sorted({vif.network_id for vif in vifs})
         if not networks:
             return
         began = time.perf_counter()
-        try:
-            self._ask(networks)
-        except ServiceUnavailable as error:
-            LOG.warning("%s: its network service does not answer: %s", self._host, error.message)
+        while True:
+            try:
+                self._ask(networks)
+                break
+            except ServiceUnavailable as error:
+                if time.perf_counter() - began > self._patience:
+                    raise NetworkNotReady(
+                        f"The network service of {self._host} does not answer ({error.message}). Start "
+                        "nova-network there, or set network_driver=none where others set the networks up."
+                    ) from None
+            time.sleep(_PAUSE)
         metrics.NETWORK_READY.observe(time.perf_counter() - began)
 
 

@@ -127,6 +127,8 @@ class RabbitTransport:
         self._lock = threading.Lock()
         self._outbox: collections.deque[_Outgoing] = collections.deque()
         self._flushing = False
+        #: What was handled and is not acknowledged yet: accepted, and where not, whether it comes again.
+        self._settlements: collections.deque[tuple[_Delivery, bool, bool]] = collections.deque()
         #: Calls that wait, by each message id they went under.
         self._waiting: dict[str, _Outgoing] = {}
         #: Published and not confirmed yet, by delivery tag of the present channel.
@@ -264,22 +266,35 @@ class RabbitTransport:
                 dropped = self._outbox.popleft().row
                 if dropped is not None:
                     metrics.MESSAGES.labels(dropped.topic, dropped.method, "dropped").inc()
-            if self._flushing or not self._ready.is_set():
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the connection's thread look; one wake-up serves all that comes until it does."""
+        with self._lock:
+            if self._flushing or not self._link.is_open:
                 return
             self._flushing = True
         if not self._link.post(self._flush):
             self._flushing = False
 
     def _flush(self) -> None:
-        """Publish all that waits. On the connection's thread."""
+        """Publish all that waits, then acknowledge what is done. On the connection's thread."""
         with self._lock:
             self._flushing = False
-            if self._publisher is None or not self._publisher.is_open:
-                return
-            messages = list(self._outbox)
-            self._outbox.clear()
+            settlements = list(self._settlements)
+            self._settlements.clear()
+            messages: list[_Outgoing] = []
+            if self._publisher is not None and self._publisher.is_open:
+                messages = list(self._outbox)
+                self._outbox.clear()
         for message in messages:
             self._publish(message)
+        for delivery, accepted, again in settlements:
+            if delivery.channel.is_open and delivery.channel is self._consumer:
+                if accepted:
+                    delivery.channel.basic_ack(delivery.tag)
+                else:
+                    delivery.channel.basic_reject(delivery.tag, requeue=again)
 
     def _publish(self, message: _Outgoing) -> None:
         left = message.deadline - time.monotonic()
@@ -372,6 +387,7 @@ class RabbitTransport:
         with self._lock:
             self._publisher = self._consumer = None
             self._consuming.clear()
+            self._settlements.clear()
             again = list(self._unconfirmed.values())
             self._unconfirmed.clear()
             self._outbox.extendleft(reversed(again))
@@ -571,16 +587,9 @@ class RabbitTransport:
 
     def _settle(self, delivery: _Delivery, *, accepted: bool, again: bool = False) -> None:
         """Acknowledge, or hand back, or let the message go where refused ones are kept."""
-
-        def settle() -> None:
-            if delivery.channel.is_open and delivery.channel is self._consumer:
-                with contextlib.suppress(KeyError):
-                    if accepted:
-                        delivery.channel.basic_ack(delivery.tag)
-                    else:
-                        delivery.channel.basic_reject(delivery.tag, requeue=again)
-
-        self._link.post(settle)
+        with self._lock:
+            self._settlements.append((delivery, accepted, again))
+        self._wake()
 
 
 _STALE = b"stale"

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from nova.compute.host_network import HostNetworking
 from nova.errors import NetworkNotReady, ServiceUnavailable
 from nova.objects.host_network import HostNetworkState, LeaseEvent
+from nova.objects.instance import Vif
 from nova.rpc.calls import NETWORK
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
@@ -190,9 +192,26 @@ def test_guests_wait_for_their_hosts_network(make: Make) -> None:
     assert failed.vm_state == "error"
     assert failed.fault is not None
     assert "eth9" in failed.fault.message
-    for each in heard.values():
-        each.answer = ServiceUnavailable("Nobody serves network there.")
-    assert cloud.boot().vm_state == "active", "what is there has to do"
+
+
+def test_a_guest_does_not_start_unfiltered_where_the_network_service_is_away() -> None:
+    answers: list[Exception | None] = [ServiceUnavailable("starting")] * 3 + [None]
+
+    def ask(_networks: Sequence[str]) -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    card = Vif(id="c", mac="fa:16:3e:00:00:01", network_id="n", label="net")
+    HostNetworking("node7", ask).prepare([card])
+    assert answers == [], "one that starts again is waited for"
+
+    def nobody(_networks: Sequence[str]) -> None:
+        raise ServiceUnavailable("Nobody serves network there.")
+
+    with pytest.raises(NetworkNotReady, match="Start nova-network there"):
+        HostNetworking("node7", nobody, patience=0.5).prepare([card])
+    HostNetworking("node7", nobody, patience=0.5).prepare([])
 
 
 def test_where_no_host_has_a_network_service_nothing_is_told(make: Make) -> None:

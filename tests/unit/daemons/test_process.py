@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon's command line, its signals to systemd, its units."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from nova.daemons.notify import notify, watchdog_seconds
+from nova.daemons.process import config_files, parser
+from nova.daemons.unit import Units
+from nova.service import MANAGERS, PeriodicTask, Service
+
+
+def test_every_binary_has_its_manager() -> None:
+    for binary, (topic, _path) in MANAGERS.items():
+        made = Service.create(binary=binary)
+        assert (made.binary, made.topic) == (binary, topic)
+        assert Service.create(binary=binary, topic="other").topic == "other"
+    with pytest.raises(LookupError, match="nova-compute"):
+        Service.create(binary="nova-cells")
+
+
+def test_files_and_directories_are_read_in_their_order(tmp_path: Path) -> None:
+    for name in ("b.conf", "a.conf", "c.txt"):
+        (tmp_path / name).touch()
+    arguments = parser("nova-compute", "").parse_args(
+        ["--config-file", "/x.conf", "--config-file", "/y.conf", "--config-dir", str(tmp_path), "-v", "-d"]
+    )
+    assert config_files(arguments) == [
+        "/x.conf", "/y.conf", str(tmp_path / "a.conf"), str(tmp_path / "b.conf")
+    ]
+    assert arguments.verbose
+    assert arguments.debug
+
+
+def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not notify("READY=1")
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        assert notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    assert watchdog_seconds() == 30.0
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert watchdog_seconds() is None
+
+
+def test_units_end_in_reverse_and_one_that_fails_keeps_no_other() -> None:
+    told: list[str] = []
+
+    class Unit:
+        def __init__(self, name: str, fails: bool = False) -> None:
+            self.name, self.fails = name, fails
+
+        def start(self) -> None:
+            told.append(f"+{self.name}")
+
+        def tasks(self) -> Sequence[PeriodicTask]:
+            return ()
+
+        def stop(self) -> None:
+            told.append(f"-{self.name}")
+            if self.fails:
+                raise OSError("no")
+
+    units = Units([Unit("a"), Unit("b", fails=True)])
+    units.start()
+    units.stop()
+    assert told == ["+a", "+b", "-b", "-a"]
