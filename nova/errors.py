@@ -277,6 +277,10 @@ class HostRefused(Forbidden):
     """A host asked for something that is not its own."""
 
 
+class MessageRepeated(HostRefused):
+    """A host's message was acted on before."""
+
+
 class VirtError(NovaError):
     """The hypervisor failed."""
 

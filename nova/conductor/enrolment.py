@@ -77,7 +77,8 @@ class _EnrolledKeys:
                     fresh.setdefault(key.host, []).append(key)
             valid = {key.key_id for each in fresh.values() for key in each}
             self._unwrapped = {
-                name: key for name, key in self._unwrapped.items() if name in valid
+                # A copy: others unwrap keys meanwhile.
+                name: key for name, key in self._unwrapped.copy().items() if name in valid
             }
             self._wrapped = fresh
             self._until = time.monotonic() + self._keep

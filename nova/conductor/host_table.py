@@ -84,7 +84,7 @@ class SchedulerTable:
 
     def look_again(self) -> None:
         """Rebuild the table unless that was done just now: what it does not know may have come."""
-        if time.monotonic() - self._rebuilt > _JUST_NOW:
+        if self._stale or time.monotonic() - self._rebuilt > _JUST_NOW / 10:
             self.refresh(force=True)
 
     def is_known_up(self, host: str) -> bool:

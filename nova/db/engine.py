@@ -329,7 +329,7 @@ def acting_on(message_id: str) -> Iterator[None]:
     """Within, the first transaction that writes also notes the host's message that it acts on.
 
     So a message takes effect once, whichever process it comes to again; one that took none may come again.
-    That transaction raises ``HostRefused`` for a message that was acted on before.
+    That transaction raises ``MessageRepeated`` for a message that was acted on before.
     """
     token = _message.set(_Message(message_id))
     try:

@@ -71,7 +71,8 @@ def _host_port(text: str, default: int, field: str) -> tuple[str, int]:
     if not colon or text.strip().endswith("]"):
         host, port = text.strip(), str(default)
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InvalidInput(field, "It must name brokers as host:port.", text.rpartition("@")[2])
+        # Without what was given: a password that is not quoted may look like a broker.
+        raise InvalidInput(field, "It must name brokers as host:port.")
     return host.strip("[]"), int(port)
 
 

@@ -81,7 +81,17 @@ class Link:
             if not self._open:
                 return False
             connection = self._connection
-        connection.ioloop.add_callback_threadsafe(work)
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                # Closed in good order: else the broker thinks until the heartbeat is missed that what it
+                # has sent here is being worked on.
+                LOG.exception("work on the broker's connection failed")
+                _close(connection)
+
+        connection.ioloop.add_callback_threadsafe(guarded)
         return True
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@ import contextlib
 import contextvars
 import dataclasses
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ import msgspec
 import pika
 
 from nova import log, metrics
-from nova.errors import HostRefused, NovaError, ServiceUnavailable
+from nova.errors import HostRefused, MessageRepeated, NovaError, ServiceUnavailable
 from nova.rpc.calls import CALLS, Call
 from nova.rpc.codec import Arguments, Results, Undecodable, encode_arguments, encode_error, encode_result
 from nova.rpc.envelope import CONTROL, Header, MessageRefused, MessageStale, Sealed, Sealer
@@ -67,9 +68,11 @@ class _Outgoing:
     body: bytes = b""
     message_id: str = ""
     deadline: float = 0.0
-    answered: threading.Event = dataclasses.field(default_factory=threading.Event)
-    answer: Any = None
-    error: NovaError | None = None
+    #: Sealed answers, or why there is none. Whoever waits opens them: that may take a look at the database,
+    #: which the connection's thread must not wait for.
+    came: queue.SimpleQueue[bytes | NovaError] = dataclasses.field(default_factory=queue.SimpleQueue)
+    #: Nobody waits any more.
+    over: bool = False
     #: The request that it is from, for the logs.
     request_id: str | None = None
 
@@ -103,6 +106,8 @@ class _Delivery:
     body: bytes
     reply_to: str | None
     request_id: str | None
+    #: Whether somebody may have had it before, whose connection was lost.
+    redelivered: bool = False
 
 
 class RabbitTransport:
@@ -178,19 +183,34 @@ class RabbitTransport:
         timeout = self._settings.response_timeout if row.timeout == 60.0 else row.timeout
         message = self._message(row, host, args)
         message.deadline = time.monotonic() + timeout
-        self._seal(message)
-        self._send(message)
         try:
-            if not message.answered.wait(timeout):
+            self._seal(message)
+            if self._closed.is_set():
+                raise ServiceUnavailable(_ENDING)
+            self._send(message)
+            answer = self._wait(message)
+            if answer is None:
                 metrics.MESSAGES.labels(topic, method, "timeout").inc()
                 raise ServiceUnavailable(self._silence(row, host, timeout))
         finally:
             with self._lock:
+                message.over = True
                 for message_id in [key for key, each in self._waiting.items() if each is message]:
                     del self._waiting[message_id]
-        if message.error is not None:
-            raise message.error
-        return self._results[topic, method].decode(message.answer)
+        return self._results[topic, method].decode(answer)
+
+    def _wait(self, message: _Outgoing) -> bytes | None:
+        """The answer, opened; None where none came in time."""
+        while True:
+            try:
+                came = message.came.get(timeout=max(0.0, message.deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if isinstance(came, NovaError):
+                raise came
+            answer = self._open_answer(message, came)
+            if answer is not None:
+                return answer
 
     def cast(self, topic: str, host: str | None, method: str, /, *args: Any) -> None:
         """Wake somebody up; kept for the next connection where there is none now."""
@@ -212,10 +232,9 @@ class RabbitTransport:
         self.stop_serving(timeout)
         self._closed.set()
         with self._lock:
-            waiting = set(map(id, self._waiting.values()))
-            for message in self._waiting.values():
-                message.error = ServiceUnavailable("The service is ending.")
-                message.answered.set()
+            waiting = {id(each): each for each in self._waiting.values()}
+        for message in waiting.values():
+            message.came.put(ServiceUnavailable(_ENDING))
         if waiting:
             LOG.debug("%d calls were given up at the end", len(waiting))
         deadline = time.monotonic() + 2.0
@@ -257,7 +276,8 @@ class RabbitTransport:
         message.message_id = header.message_id
         if message.waits:
             with self._lock:
-                self._waiting[header.message_id] = message
+                if not message.over:
+                    self._waiting[header.message_id] = message
 
     def _send(self, message: _Outgoing) -> None:
         with self._lock:
@@ -287,8 +307,15 @@ class RabbitTransport:
             if self._publisher is not None and self._publisher.is_open:
                 messages = list(self._outbox)
                 self._outbox.clear()
-        for message in messages:
-            self._publish(message)
+        for place, message in enumerate(messages, 1):
+            try:
+                self._publish(message)
+            except Exception as error:
+                # It takes nothing with it: the rest goes over the next connection.
+                message.came.put(ServiceUnavailable(f"The message could not be sent: {error}"))
+                with self._lock:
+                    self._outbox.extendleft(reversed(messages[place:]))
+                raise
         for delivery, accepted, again in settlements:
             if delivery.channel.is_open and delivery.channel is self._consumer:
                 if accepted:
@@ -298,7 +325,7 @@ class RabbitTransport:
 
     def _publish(self, message: _Outgoing) -> None:
         left = message.deadline - time.monotonic()
-        if message.waits and (left <= 0 or message.answered.is_set()):
+        if message.waits and (left <= 0 or message.over):
             return
         properties = pika.BasicProperties(
             message_id=message.message_id, delivery_mode=2, correlation_id=message.request_id,
@@ -337,37 +364,41 @@ class RabbitTransport:
         if message is None:
             LOG.debug("cast %s went to nobody", properties.type)
             return
-        message.error = ServiceUnavailable(
+        message.came.put(ServiceUnavailable(
             f"Nobody serves {message.row.topic if message.row else ''} on "
             f"{'host ' + message.receiver if message.receiver else 'any host'}."
-        )
-        message.answered.set()
+        ))
 
-    def _answered(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
-        """An answer came; it is opened by the thread that waits for it."""
+    def _answered(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        """An answer came, by what it says of itself; the thread that waits for it finds out."""
+        with self._lock:
+            message = self._waiting.get(properties.message_id)
+        if message is not None:
+            message.came.put(body)
+
+    def _open_answer(self, message: _Outgoing, body: bytes) -> bytes | None:
+        """What an answer says; None where it is none to this message, or tells to ask again."""
         try:
             header, payload = self._sealer.open(body)
         except MessageRefused as error:
             metrics.DEAD_LETTERS.labels("reply").inc()
             LOG.warning("an answer was refused: %s", error.message)
-            return
+            return None
         with self._lock:
-            message = self._waiting.get(header.message_id)
+            asked = self._waiting.get(header.message_id) is message
         if (
-            message is None or message.row is None or header.kind != "reply"
+            not asked or message.row is None or header.kind != "reply"
             or header.sender != message.receiver
             or (header.topic, header.method) != (message.row.topic, message.row.method)
         ):
-            return
+            return None
         self._sealer.learn(header)
         if payload == _STALE:
-            # Our clock was wrong; it has just been set.
-            with contextlib.suppress(MessageRefused):
-                self._seal(message)
-                self._send(message)
-            return
-        message.answer = payload
-        message.answered.set()
+            # Our clock was wrong (it has just been set), or whoever had the message went before it answered.
+            self._seal(message)
+            self._send(message)
+            return None
+        return payload
 
     def _silence(self, row: Call, host: str | None, timeout: float) -> str:
         if not self._ready.is_set():
@@ -401,8 +432,11 @@ class RabbitTransport:
         def ready(_frame: Any) -> None:
             with self._lock:
                 self._publisher = channel
+                # Taken before anything else is sent: it has aged, and would be refused as it is.
+                aged = list({id(each): each for each in (*self._waiting.values(), *self._outbox)}.values())
+                self._outbox.clear()
             self._ready.set()
-            threading.Thread(target=self._send_again, name="send-again", daemon=True).start()
+            threading.Thread(target=self._send_again, args=(aged,), name="send-again", daemon=True).start()
 
         def declared() -> None:
             channel.basic_consume(_REPLY_QUEUE, self._answered, auto_ack=True, callback=ready)
@@ -411,14 +445,10 @@ class RabbitTransport:
             self._confirmed, callback=lambda _frame: self._topology.declare(channel, declared)
         )
 
-    def _send_again(self) -> None:
+    def _send_again(self, aged: Sequence[_Outgoing]) -> None:
         """After a connection was lost: what waited is sealed anew, as it has aged, and sent."""
         now = time.monotonic()
-        with self._lock:
-            kept = list(self._outbox)
-            self._outbox.clear()
-            calls = {id(each): each for each in self._waiting.values()}
-        for message in (*calls.values(), *(each for each in kept if id(each) not in calls)):
+        for message in aged:
             if message.row is None or not message.waits or message.deadline > now:
                 try:
                     if message.row is not None:
@@ -456,7 +486,7 @@ class RabbitTransport:
             self._came(
                 _Delivery(
                     endpoint, channel, method.delivery_tag, body, properties.reply_to,
-                    properties.correlation_id,
+                    properties.correlation_id, method.redelivered,
                 )
             )
 
@@ -518,7 +548,7 @@ class RabbitTransport:
                 self._casts.submit(context.run, self._run_cast, header, method, arguments)
                 handed_on = True
                 return
-            answer = self._run_call(header, method, arguments)
+            answer = self._run_call(header, method, arguments, redelivered=delivery.redelivered)
             self._reply(delivery, header, answer)
         except Exception:
             # Such as the database of keys being away: the broker brings the message again.
@@ -548,12 +578,18 @@ class RabbitTransport:
             raise HostRefused(f"The host {header.sender} speaks for {arguments[0]}.")
         return getattr(endpoint.target, header.method), arguments
 
-    def _run_call(self, header: Header, method: Callable[..., Any], arguments: list[Any]) -> bytes:
+    def _run_call(
+        self, header: Header, method: Callable[..., Any], arguments: list[Any], *, redelivered: bool
+    ) -> bytes:
         try:
             if header.sender == CONTROL:
                 return encode_result(method(*arguments))
             with self._acting(header.message_id):
                 return encode_result(method(*arguments))
+        except MessageRepeated as error:
+            # Whoever acted on it died before it answered: the host asks again under another id. What
+            # comes twice otherwise is somebody else's copy.
+            return _STALE if redelivered else encode_error(error)
         except NovaError as error:
             return encode_error(error)
         except Exception as error:
@@ -592,7 +628,9 @@ class RabbitTransport:
         self._wake()
 
 
+#: The answer that lets the caller seal its message again.
 _STALE = b"stale"
+_ENDING = "The service is ending."
 
 
 def _row(topic: str, method: str) -> Call:

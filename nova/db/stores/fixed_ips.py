@@ -358,6 +358,12 @@ class FixedIPStore:
         It is reserved with role ``dhcp``. None where the network has no free address left.
         """
         mine = self.of_host(network_id, host)
+        if mine is None:
+            # A host that asks again may be answered twice at a time: the second one waits for the first.
+            self._connection.execute(
+                select(networks.c.id).where(networks.c.id == network_id).with_for_update()
+            )
+            mine = self.of_host(network_id, host)
         if mine is not None:
             return mine
         free = self.next_free(network_id, 1)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from nova.db.schema.base import now
 from nova.db.schema.host_identity import host_keys, host_messages
-from nova.errors import HostRefused
+from nova.errors import MessageRepeated
 from nova.objects.host_key import HostKey
 
 _columns = host_keys.c
@@ -55,12 +55,12 @@ class HostIdentityStore:
     def act_on(self, message_id: str) -> None:
         """Note that this transaction does what a host's message asks.
 
-        Raises ``HostRefused`` for a message that was acted on before, by whichever process.
+        Raises ``MessageRepeated`` for a message that was acted on before, by whichever process.
         """
         try:
             self._connection.execute(_ACT, {"message_id": message_id, "acted_at": now()})
         except IntegrityError:
-            raise HostRefused(f"The message {message_id} was acted on before.") from None
+            raise MessageRepeated(f"The message {message_id} was acted on before.") from None
 
     def forget_messages(self, before: datetime.datetime) -> int:
         """Drop what was acted on before that moment, when it is too old to come again."""

@@ -6,17 +6,18 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from nova.conductor.enrolment import enrol, forget_messages, key_ring, revoke
+from nova.conductor.enrolment import _EnrolledKeys, enrol, forget_messages, key_ring, revoke
 from nova.db.engine import Database, acting_on
 from nova.db.schema import metadata
 from nova.db.schema.base import now
 from nova.db.schema.host_identity import host_messages
 from nova.errors import HostRefused, InvalidInput, NotFound
-from nova.rpc.envelope import CONTROL, MessageRefused
+from nova.rpc.envelope import CONTROL, Key, MessageRefused
 from nova.rpc.keys import KeyFileInvalid, new_key, read_key, write_key
 
 
@@ -132,3 +133,20 @@ def test_old_messages_are_forgotten(db: Database) -> None:
             host_messages.update().values(acted_at=now() - datetime.timedelta(hours=1))
         )
     assert forget_messages(db) == 1
+
+
+class _Growing(dict[str, Key]):
+    """A dictionary that another thread adds to while it is read."""
+
+    def items(self) -> Any:
+        for each in super().items():
+            yield each
+            self[f"{len(self)}"] = each[1]
+
+
+def test_keys_that_are_unwrapped_while_all_are_read_again_break_nothing(db: Database) -> None:
+    control = new_key(CONTROL)
+    key = enrol(db, control, "node1")
+    keys = _EnrolledKeys(db, control, 0)
+    keys._unwrapped = _Growing({key.key_id: key})
+    assert keys.of("node1") == [key]

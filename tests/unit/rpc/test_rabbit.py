@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the transport does with answers, repetitions and its end, without a broker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pika
+import pytest
+
+from nova.conf.rabbit import RabbitSection
+from nova.errors import DatabaseAway, HostRefused, InvalidInput, MessageRepeated, ServiceUnavailable
+from nova.rpc.brokers import parse_transport_url
+from nova.rpc.calls import CALLS, COMPUTE, CONDUCTOR
+from nova.rpc.codec import Results, encode_arguments, encode_result
+from nova.rpc.envelope import Header
+from nova.rpc.link import Link, Retry
+from nova.rpc.plain import PlainSealer
+from nova.rpc.rabbit import RabbitSettings, RabbitTransport, _Delivery, _Endpoint, _Outgoing
+
+_WANTED = ("step_wanted", "node1", 7, "spawn")
+
+
+class _Sealer(PlainSealer):
+    """Notes on which thread messages are opened."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self.error: Exception | None = None
+
+    def open(self, data: bytes) -> tuple[Header, bytes]:
+        self.threads.append(threading.current_thread())
+        if self.error is not None:
+            raise self.error
+        return super().open(data)
+
+
+class _Unconnected(RabbitTransport):
+    """Keeps what it would send."""
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self.sealer = _Sealer()
+        super().__init__([pika.ConnectionParameters()], self.sealer, RabbitSettings(response_timeout=timeout))
+        self.sent: queue.SimpleQueue[_Outgoing] = queue.SimpleQueue()
+
+    def _send(self, message: _Outgoing) -> None:
+        self.sent.put(message)
+
+    def answer(self, message: _Outgoing, payload: bytes) -> None:
+        """As the connection's thread hands an answer over."""
+        request, _ = PlainSealer().open(message.body)
+        back = self.sealer.reply_to(request)
+        self._answered(
+            None, None, pika.BasicProperties(message_id=back.message_id), self.sealer.seal(back, payload)
+        )
+
+
+def _asked(pool: ThreadPoolExecutor, transport: _Unconnected) -> tuple[Future[Any], _Outgoing]:
+    asked = pool.submit(transport.call, CONDUCTOR, None, *_WANTED)
+    return asked, transport.sent.get(timeout=30)
+
+
+def test_an_answer_is_opened_by_who_waits_and_not_by_the_connection() -> None:
+    transport = _Unconnected()
+    with ThreadPoolExecutor(1) as pool:
+        asked, message = _asked(pool, transport)
+        transport.answer(message, encode_result(True))
+        assert asked.result(30) is True
+    assert threading.current_thread() not in transport.sealer.threads
+
+
+def test_a_database_that_is_away_fails_the_call_and_not_the_connection() -> None:
+    transport = _Unconnected()
+    transport.sealer.error = DatabaseAway()
+    with ThreadPoolExecutor(1) as pool:
+        asked, message = _asked(pool, transport)
+        transport.answer(message, encode_result(True))
+        with pytest.raises(ServiceUnavailable):
+            asked.result(30)
+
+
+def test_a_stale_message_is_sealed_and_sent_again() -> None:
+    transport = _Unconnected()
+    with ThreadPoolExecutor(1) as pool:
+        asked, message = _asked(pool, transport)
+        first = message.message_id
+        transport.answer(message, b"stale")
+        again = transport.sent.get(timeout=30)
+        assert again is message
+        assert again.message_id != first
+        transport.answer(again, encode_result(False))
+        assert asked.result(30) is False
+    assert not transport._waiting
+
+
+def test_a_call_that_was_given_up_is_not_kept_when_it_is_sealed_again() -> None:
+    transport = _Unconnected(timeout=0.01)
+    with pytest.raises(ServiceUnavailable):
+        transport.call(CONDUCTOR, None, *_WANTED)
+    transport._seal(transport.sent.get(timeout=30))
+    assert not transport._waiting
+
+
+def test_a_call_after_the_end_does_not_wait() -> None:
+    transport = _Unconnected()
+    with ThreadPoolExecutor(1) as pool:
+        asked, _message = _asked(pool, transport)
+        transport.close(0)
+        with pytest.raises(ServiceUnavailable, match="ending"):
+            asked.result(30)
+        with pytest.raises(ServiceUnavailable, match="ending"):
+            transport.call(CONDUCTOR, None, *_WANTED)
+    assert not transport._waiting
+
+
+class _Repeated:
+    def step_wanted(self, host: str, operation_id: int, step: str) -> bool:
+        raise MessageRepeated(f"{host} {operation_id} {step}")
+
+
+def _told(*, redelivered: bool) -> bytes:
+    transport = _Unconnected()
+    method, *arguments = _WANTED
+    header = transport.sealer.header("call", "node1", "", CONDUCTOR, method)
+    body = transport.sealer.seal(header, encode_arguments(arguments))
+    transport._handle(
+        _Delivery(_Endpoint(CONDUCTOR, None, _Repeated()), None, 1, body, "way back", None, redelivered)
+    )
+    return PlainSealer().open(transport.sent.get(timeout=30).body)[1]
+
+
+def test_a_host_whose_conductor_died_before_it_answered_asks_again_and_is_not_refused() -> None:
+    assert _told(redelivered=True) == b"stale"
+
+
+def test_a_copy_of_a_message_is_refused() -> None:
+    with pytest.raises(HostRefused):
+        Results(CALLS[CONDUCTOR, "step_wanted"]).decode(_told(redelivered=False))
+
+
+class _Publisher:
+    """A channel that cannot send one kind of message."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def basic_publish(
+        self, _exchange: str, key: str, _body: bytes, _properties: Any, mandatory: bool
+    ) -> None:
+        if key.endswith("too long"):
+            raise ValueError("too long")
+        self.sent.append(key)
+
+
+def test_a_message_that_cannot_be_published_takes_no_other_with_it() -> None:
+    transport = _Unconnected()
+    for host in ("one", "too long", "three"):
+        transport.cast(COMPUTE, host, "cache_images", [])
+        transport._outbox.append(transport.sent.get(timeout=30))
+    publisher = transport._publisher = _Publisher()
+    with pytest.raises(ValueError, match="too long"):
+        transport._flush()
+    transport._flush()
+    assert [key.rpartition(".")[2] for key in publisher.sent] == ["one", "three"]
+
+
+class _Connection:
+    """An open connection that does at once what it is given."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.ioloop = self
+        self.closed = 0
+
+    def add_callback_threadsafe(self, work: Callable[[], None]) -> None:
+        work()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_work_that_fails_closes_the_connection_instead_of_leaving_it_half_open() -> None:
+    link = Link([pika.ConnectionParameters()], Retry(), opened=lambda _: None, lost=lambda _: None)
+    connection = link._connection = _Connection()
+    link._open = True
+
+    def fail() -> None:
+        raise ValueError
+
+    assert link.post(lambda: None)
+    assert connection.closed == 0
+    assert link.post(fail)
+    assert connection.closed == 1
+
+
+def test_a_password_that_is_not_quoted_is_not_shown() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_transport_url("rabbit://nova:pass/word@one:5672/", RabbitSection())
+    assert "pass" not in str(raised.value)
+    assert "pass" not in repr(vars(raised.value))
