@@ -233,7 +233,7 @@ class Api:
 
     def image_id(self) -> str:
         """The test image."""
-        return str(self.ask("GET", "/images", base=self.image_base)[1]["images"][0]["id"])
+        return str(self.ask("GET", "/images?name=nova-test", base=self.image_base)[1]["images"][0]["id"])
 
 
 def _section(option: str) -> str:
