@@ -40,9 +40,13 @@ class ComputeUnit:
         self._ending = ending or threading.Event()
 
     def start(self) -> None:
-        """Start the hosts; each waits for a conductor that answers."""
-        if len(self._managers) == 1:
-            self._start(self._managers[0])
+        """Start the hosts; each waits for a conductor that answers.
+
+        In one process with the conductor nothing is waited for, and hosts come into being in their order.
+        """
+        if self._transport is None or len(self._managers) == 1:
+            for manager in self._managers:
+                self._start(manager)
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="start") as pool:
             for _ in pool.map(self._start, self._managers):
