@@ -22,6 +22,8 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _CHECKS = 10
 #: Bytes that a client has to send within its time: a slow upload that goes on is not cut.
 _PART = 65536
+#: Bytes of a body that a refusal did not read and that are read all the same; more ends the connection.
+_DRAINED = 1 << 20
 #: Offsets in Linux's ``struct tcp_info`` (linux/tcp.h): ``tcpi_last_data_sent``, milliseconds, and
 #: ``tcpi_bytes_received``.
 _LAST_SENT = 44
@@ -62,7 +64,7 @@ class SlowClients:
         with self._slots:
             answer = self._app(environ, start_response)
             length = environ.get("CONTENT_LENGTH")
-            if length and not body.touched and len(length) < 7 and 0 < int(length) <= _PART:
+            if length and not body.touched and len(length) < 8 and 0 < int(length) <= _DRAINED:
                 # A refusal that leaves the body unread costs the client its connection, at a moment
                 # when it may be sending the next request.
                 body.read(int(length))

@@ -27,7 +27,7 @@ from tests.api import fuzz_cases
 from tests.api.cloud_process import BASE_PORTS, CloudProcess
 from tests.api.fuzz_cases import Case
 from tests.api.public_clients import clients_directory
-from tests.api.raw_http import REFUSED, Raw, requests_for
+from tests.api.raw_http import PATHS, REFUSED, Raw, requests_for
 
 SCHEMATHESIS_SECONDS = 30
 LONGEST_MESSAGE = 8000
@@ -176,7 +176,7 @@ def test_name_patterns_that_would_run_for_ever_are_refused(prober: Prober) -> No
         assert status == 200, (pattern, body)
 
 
-@pytest.mark.parametrize("face", sorted(BASE_PORTS))
+@pytest.mark.parametrize("face", sorted(PATHS))
 def test_broken_http_is_refused_by_every_face(target: CloudProcess, face: str) -> None:
     raw = Raw(BASE_PORTS[face] + target.offset, target.login("admin")[0])
     wrong = []
@@ -193,7 +193,7 @@ def test_broken_http_is_refused_by_every_face(target: CloudProcess, face: str) -
     assert wrong == []
 
 
-@pytest.mark.parametrize("face", sorted(BASE_PORTS))
+@pytest.mark.parametrize("face", sorted(PATHS))
 def test_a_hundred_megabytes_are_refused_at_once_and_not_kept(
     target: CloudProcess, face: str
 ) -> None:
@@ -215,7 +215,7 @@ def resident(pid: int) -> float:
     return int(found.group(1)) / 1024
 
 
-@pytest.mark.parametrize("face", sorted(BASE_PORTS))
+@pytest.mark.parametrize("face", sorted(PATHS))
 def test_silent_clients_do_not_keep_others_out(target: CloudProcess, face: str) -> None:
     raw = Raw(BASE_PORTS[face] + target.offset, target.login("admin")[0])
     with raw.silent(face, 40):
