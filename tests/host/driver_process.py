@@ -50,9 +50,13 @@ def main() -> int:
     subject: Any = request.instance
     if request.with_spec:
         subject = GuestSpec(instance=subject, vifs=subject.network_info, images=source)
+    if request.method == "destroy":
+        subject = request.instance.uuid
     arguments = list(request.arguments)
     if request.method == "live_migrate":
-        arguments.append(lambda done, total: not (request.abort and done > 0))
+        arguments.append(lambda done: not (
+            request.abort and done.memory_processed + done.disk_processed > 0
+        ))
     options = {} if request.hard is None else {"hard": request.hard}
     try:
         driver.start()
