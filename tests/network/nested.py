@@ -25,11 +25,11 @@ mount -t 9p -o $O,ro,cache=loose hostroot /lower || poweroff -f
 mount -t tmpfs -o size=50% t /rw; mkdir /rw/u /rw/w
 mount -t overlay -o lowerdir=/lower,upperdir=/rw/u,workdir=/rw/w o /root || poweroff -f
 for d in proc sys dev run tmp; do mkdir -p /root/$d; done
-mount -t tmpfs t /root/run; mkdir -p /root/run/lock /root/run/netns /root/run/work
-mount -t 9p -o $O,rw,cache=none work /root/run/work
+mount -t tmpfs t /root/run; mkdir -p /root/run/lock /root/run/netns /root/run/exchange
+mount -t 9p -o $O,rw,cache=none work /root/run/exchange
 for d in proc sys dev; do mount -o move /$d /root/$d; done
 mkdir -p /root/dev/pts /root/dev/shm; mount -t devpts d /root/dev/pts; mount -t tmpfs t /root/dev/shm
-exec switch_root /root /bin/sh /run/work/run.sh </dev/console >/dev/console 2>&1
+exec switch_root /root /bin/sh /run/exchange/run.sh </dev/console >/dev/console 2>&1
 """
 
 
@@ -51,7 +51,7 @@ def kernel() -> tuple[Path, str] | None:
 def run_inside(script: str, timeout: float = 100) -> tuple[str, str]:
     """Run a shell script as the first process of a new machine; returns (its result, the console).
 
-    The script writes its result to ``/run/work/result``.
+    The script writes its result to ``/run/exchange/result``.
     """
     found = kernel()
     assert found is not None

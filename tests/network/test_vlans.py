@@ -16,7 +16,7 @@ _SCRIPT = f"""
 modprobe -a 8021q bridge veth af_packet nf_tables
 cd {ROOT}
 export PYTHONPATH={ROOT} PYTHONDONTWRITEBYTECODE=1
-{sys.executable} {Path(__file__).with_name("vlans_inside.py")} > /run/work/result 2>&1
+{sys.executable} {Path(__file__).with_name("vlans_inside.py")} > /run/exchange/result 2>&1
 """
 
 
