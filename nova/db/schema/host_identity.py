@@ -13,7 +13,7 @@ host_keys = Table(
     Column("key_id", String(32), primary_key=True),
     Column("host", String(255), nullable=False),
     # Encrypted with the control side's key: a copy of the database opens no message.
-    Column("wrapped", LargeBinary(255), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("revoked_at", Timestamp),
     Index("ix_host_keys_host", "host"),

@@ -201,7 +201,7 @@ def upgrade() -> None:
         "host_keys",
         sa.Column("key_id", sa.String(length=32), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("wrapped", sa.LargeBinary(length=255), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
