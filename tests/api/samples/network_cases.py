@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.api.samples import server_cases
 from tests.api.samples.stage import Case, Stage
 
@@ -16,12 +18,16 @@ def fixed(stage: Stage) -> None:
     stage.texts["10.0.0.4"] = address
 
 
+#: Last parts of addresses that no two cases share, as all are on one network.
+_free = itertools.count(1)
+
+
 def interface(stage: Stage) -> None:
     """A server, its port, and a free address of the network."""
     server_cases.running(stage)
     server_cases.network(stage)
     # Neither among those given out from below nor among those reserved at the top of the range.
-    stage.texts["192.168.1.3"] = f"10.0.{8 + int(stage.project[0], 16) % 4}.{int(stage.project[1:3], 16)}"
+    stage.texts["192.168.1.3"] = f"10.0.8.{next(_free)}"
     path = f"/servers/{stage.names['server']}/os-interface"
     (first,) = stage.must("GET", path, at=70)["interfaceAttachments"]
     stage.names["port"] = first["port_id"]
