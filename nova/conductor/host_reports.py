@@ -7,6 +7,7 @@ host that lives can wait a second; should this process die meanwhile, the host's
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ class HostReports:
             if not waiting:
                 continue
             try:
-                self._core.db.run(lambda tx, waiting=waiting: self._write(tx, waiting))  # type: ignore[misc]
+                self._core.db.run(functools.partial(self._write, waiting=waiting))
             except Exception:
                 # Each of these hosts reports again.
                 LOG.exception("the reports of %d hosts could not be written", len(waiting))

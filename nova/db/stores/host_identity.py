@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nova.db.schema.base import now
@@ -69,5 +70,5 @@ class HostIdentityStore:
         ).rowcount
 
 
-def _key(row: object) -> HostKey:
-    return HostKey(**row._mapping)  # type: ignore[attr-defined]
+def _key(row: Row[Any]) -> HostKey:
+    return HostKey(**row._mapping)
