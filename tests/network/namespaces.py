@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import uuid
 from types import TracebackType
 
@@ -45,6 +46,13 @@ class Namespace:
     def ip(self, *arguments: str) -> str:
         """Run ``ip`` for this namespace."""
         return run("ip", "-n", self.name, *arguments).stdout
+
+    def wait_for_link(self, device: str) -> None:
+        """Return once a device carries frames."""
+        deadline = time.monotonic() + 10
+        while "LOWER_UP" not in (shown := self.ip("-o", "link", "show", device)) or "state UP" not in shown:
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.01)
 
     def __enter__(self) -> Namespace:
         self._outside.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
@@ -141,6 +149,10 @@ class Guest(Namespace):
         if address_v6:
             self.ip("addr", "add", address_v6, "dev", "eth0", "nodad")
         self.ip("link", "set", "eth0", "up")
+        # The kernel tells of a new carrier up to a second late; until then what is sent is lost.
+        self.wait_for_link("eth0")
+        host.wait_for_link(self.device)
+        host.wait_for_link(bridge)
 
     @property
     def mac(self) -> str:
