@@ -14,6 +14,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 PYTEST ?= $(BIN)/python -m pytest
+# Tests that share nothing run in as many processes as there are cores.
+SIDE_BY_SIDE := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
@@ -69,10 +71,13 @@ system-parts: ## Install the system packages that the tests use (root only; name
 	@tools/system-parts.sh
 
 test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/.installed ## Run all tests, with everything they need
-	$(PYTEST) tests
+	@failed=0; \
+	$(PYTEST) tests/unit $(SIDE_BY_SIDE) || failed=1; \
+	$(PYTEST) tests --ignore tests/unit || failed=1; \
+	exit $$failed
 
 test-unit: $(VENV)/.test ## Run the fast tests
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit $(SIDE_BY_SIDE)
 
 test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole cloud through HTTP
 	$(PYTEST) tests/api

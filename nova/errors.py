@@ -128,6 +128,51 @@ class NetworkNotFound(NotFound):
         super().__init__(f"Network {network} could not be found.")
 
 
+class VolumeNotFound(NotFound):
+    """Volume could not be found."""
+
+    ec2_code = "InvalidVolume.NotFound"
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(f"Volume {volume} could not be found.")
+
+
+class VolumeSnapshotNotFound(NotFound):
+    """Snapshot could not be found."""
+
+    ec2_code = "InvalidSnapshot.NotFound"
+
+    def __init__(self, snapshot: str) -> None:
+        super().__init__(f"Snapshot {snapshot} could not be found.")
+
+
+class VolumeAttachmentNotFound(NotFound):
+    """Volume attachment could not be found."""
+
+    ec2_code = "InvalidAttachment.NotFound"
+
+    def __init__(self, attachment: str) -> None:
+        super().__init__(f"Volume attachment {attachment} could not be found.")
+
+
+class InvalidVolume(BadRequest):
+    """The volume's state does not allow this."""
+
+    ec2_code = "IncorrectState"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Invalid volume: {reason}")
+
+
+class InvalidSnapshot(BadRequest):
+    """The volume snapshot's state does not allow this."""
+
+    ec2_code = "IncorrectState"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Invalid snapshot: {reason}")
+
+
 class MethodNotAllowed(NovaError):
     """The method is not allowed for this resource."""
 
