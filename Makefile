@@ -16,6 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST ?= $(BIN)/python -m pytest
 # Tests that share nothing run in as many processes as there are cores.
 SIDE_BY_SIDE := -n auto --dist worksteal
+TWO_CLOUDS := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
@@ -73,14 +74,15 @@ system-parts: ## Install the system packages that the tests use (root only; name
 test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/.installed ## Run all tests, with everything they need
 	@failed=0; \
 	$(PYTEST) tests/unit $(SIDE_BY_SIDE) || failed=1; \
-	$(PYTEST) tests --ignore tests/unit || failed=1; \
+	$(PYTEST) tests/api $(TWO_CLOUDS) || failed=1; \
+	$(PYTEST) tests --ignore tests/unit --ignore tests/api || failed=1; \
 	exit $$failed
 
 test-unit: $(VENV)/.test ## Run the fast tests
 	$(PYTEST) tests/unit $(SIDE_BY_SIDE)
 
 test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole cloud through HTTP
-	$(PYTEST) tests/api
+	$(PYTEST) tests/api $(TWO_CLOUDS)
 
 test-services: system-parts $(VENV)/.test .services/.installed ## Run the tests against real MariaDB and PostgreSQL
 	$(PYTEST) tests/services

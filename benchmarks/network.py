@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from nova.network.linux.arp import probe_segment
 from nova.network.linux.firewall import Firewall
 from nova.objects.host_filters import (
+    EVERYTHING,
     FilterGroup,
     FilterPort,
     FilterRule,
@@ -64,7 +65,7 @@ def filters(host: Host) -> None:
     rules, ports = [], []
     for number in range(ROUNDS):
         more = msgspec.structs.replace(_SSH, first=30, last=30 + number)
-        changed = FilterGroup(1, (*state.groups[0].rules, more))
+        changed = msgspec.structs.replace(state.groups[0], rules=(*state.groups[0].rules, more))
         rules.append(
             _timed(firewall, msgspec.structs.replace(state, groups=(changed, *state.groups[1:])))
         )
@@ -79,7 +80,8 @@ def members(host: Host) -> None:
     """One member more in a group of 500 that rules of 100 ports here name."""
     crowd = tuple(f"10.8.{number // 250}.{number % 250 + 1}" for number in range(500))
     state = HostFilters(
-        groups=(FilterGroup(1, (FilterRule(source_group=1),)),), members=(GroupMembers(1, crowd),),
+        groups=(FilterGroup(1, (FilterRule(remote_group=1),), EVERYTHING),),
+        members=(GroupMembers(1, crowd),),
         ports=tuple(FilterPort(device=f"tap{number:011d}", groups=(1,)) for number in range(100)),
     )
     firewall = Firewall()
@@ -115,7 +117,7 @@ def _timed(firewall: Firewall, state: HostFilters) -> float:
 def _state() -> HostFilters:
     return HostFilters(
         groups=tuple(
-            FilterGroup(number, (_SSH, _PING, FilterRule(source_group=number)))
+            FilterGroup(number, (_SSH, _PING, FilterRule(remote_group=number)), EVERYTHING)
             for number in range(1, GROUPS + 1)
         ),
         members=tuple(

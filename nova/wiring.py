@@ -40,6 +40,8 @@ from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.service import SchedulerService
 from nova.scheduler.table import HostTable
 from nova.virt.driver import SourceImage
+from nova.volume.absent import no_volumes
+from nova.volume.interface import BlockStorage
 from nova.wiring_host import (
     DriverUnknown as DriverUnknown,
 )
@@ -90,8 +92,12 @@ def build_control_side(
     transport: Transport,
     images: Images,
     serves: frozenset[str] = frozenset({CONDUCTOR, SCHEDULER}),
+    volumes: BlockStorage | None = None,
 ) -> ControlSide:
-    """The control side's parts on a database and a transport; ``serves`` says which of them answer here."""
+    """The control side's parts on a database and a transport; ``serves`` says which of them answer here.
+
+    Without ``volumes`` the cloud has no block storage service.
+    """
     table = HostTable()
     contents = HostContents(db)
     scheduler = Scheduler(
@@ -110,7 +116,8 @@ def build_control_side(
             db, transport, config.network, config.default.service_down_time
         )
     core = ConductorCore(
-        config=config, db=db, dispatcher=dispatcher, networks=networks, images=images, hosts=hosts
+        config=config, db=db, dispatcher=dispatcher, networks=networks, images=images, hosts=hosts,
+        volumes=volumes or no_volumes(),
     )
     conductor = Conductor(core)
     if CONDUCTOR in serves:
@@ -133,7 +140,9 @@ def build_networks(config: Config, transport: Transport) -> NetworkAllocator:
     if not config.network.external:
         networks = NetworkAllocator(config.network)
         if plumbs(config):
-            networks.refreshes = NetworkRefreshes(transport)
+            networks.refreshes = NetworkRefreshes(
+                transport, names_everywhere=config.network.update_dns_entries
+            )
         return networks
     section = config.neutron_service
     if not section.auth_url:
@@ -158,7 +167,7 @@ def build_operations(control: ControlSide) -> Operations:
     return Operations(
         config=config, db=db, dispatcher=control.dispatcher, transport=control.transport,
         images=control.images, networks=control.networks, flavors=FlavorCache(db),
-        limits=LimitCache(db, config.quota), hosts=control.hosts,
+        limits=LimitCache(db, config.quota), hosts=control.hosts, volumes=control.core.volumes,
     )
 
 

@@ -246,6 +246,10 @@ def _guests(seen: Snapshot) -> Iterator[str]:
             yield f"guest {uuid} has power state {guest['power_state']}, it is {row['vm_state']}"
         elif (guest["vcpus"], guest["memory_mb"]) != (row["vcpus"], row["memory_mb"]):
             yield f"guest {uuid} has not the size of its server"
+        elif row["vm_state"] != "error":
+            macs = sorted(vif["mac"] for vif in json.loads(row["network_info"]))
+            if sorted(guest["macs"]) != macs:
+                yield f"guest {uuid} has the cards {sorted(guest['macs'])}, its server has {macs}"
 
 
 def _images(seen: Snapshot) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import statistics
 from collections.abc import Iterable
 
 from oslo_config import cfg
@@ -28,6 +29,7 @@ _EXAMPLES = """\
 examples:
   nova-manage simulate run --hosts 40 --zones east,west --servers 2000
   nova-manage simulate run --hosts 40 --servers 2000 --weighers RAMWeigher --schedulers 3
+  nova-manage simulate run --hosts 40 --hot 2 --option load_hash_measured=0
   nova-manage simulate run --hosts 12 --vcpus 64 --memory_mb 262144 --disk_gb 4000 --trace day.jsonl
 
 a trace is a file with one JSON object a line; vcpus 0 deletes the server:
@@ -49,7 +51,9 @@ def _run(arguments: argparse.Namespace, session: Session) -> None:
         simulation = Simulation(
             SimulatedHosts(
                 count=arguments.hosts, vcpus=arguments.vcpus, memory_mb=arguments.memory_mb,
-                disk_gb=arguments.disk_gb, zones=zones,
+                disk_gb=arguments.disk_gb, zones=zones, noise_percent=arguments.noise,
+                hot=arguments.hot, hot_percent=arguments.hot_percent,
+                build_seconds=arguments.build_seconds,
             ),
             section, schedulers=arguments.schedulers, stale_seconds=arguments.stale,
             seed=arguments.seed,
@@ -57,7 +61,7 @@ def _run(arguments: argparse.Namespace, session: Session) -> None:
         outcome = simulation.run(_trace(arguments, zones))
     except (ValueError, OSError) as error:
         raise CommandError(str(error)) from None
-    _print(session, outcome)
+    _print(session, outcome, arguments.hot)
 
 
 def _with_option(section: SchedulerSection, text: str) -> SchedulerSection:
@@ -86,7 +90,15 @@ def _trace(arguments: argparse.Namespace, zones: tuple[str, ...]) -> Iterable[Tr
     )
 
 
-def _print(session: Session, outcome: Outcome) -> None:
+def _print(session: Session, outcome: Outcome, hot: int) -> None:
+    shown: list[list[object]] = []
+    if 0 < hot < len(outcome.servers):
+        shown = [
+            [f"servers on a {kind}, mean", f"{statistics.mean(servers):.1f}"]
+            for kind, servers in (
+                ("hot host", outcome.servers[:hot]), ("host that is not hot", outcome.servers[hot:])
+            )
+        ]
     session.table(
         ["measure", "value"],
         [
@@ -94,6 +106,7 @@ def _print(session: Session, outcome: Outcome) -> None:
             ["rejected", outcome.rejected],
             ["lost races", outcome.lost_races],
             ["servers on a host, most minus least in a zone", outcome.max_minus_min()],
+            *shown,
             ["deviation of claimed memory", f"{outcome.memory_deviation() * 100:.1f} %"],
             ["fragmentation of free memory", f"{outcome.fragmentation * 100:.1f} %"],
         ],
@@ -124,6 +137,14 @@ GROUPS = {
                     argument("--schedulers", type=int, default=1, help="how many at once (1)"),
                     argument("--stale", type=float, default=2.0,
                              help="seconds that their tables may be behind (2)"),
+                    argument("--noise", type=float, default=10.0, metavar="PERCENT",
+                             help="how far the CPU use that hosts measure goes up and down (10)"),
+                    argument("--hot", type=int, default=0,
+                             help="so many hosts are busy with something that is no server (0)"),
+                    argument("--hot_percent", type=float, default=50.0, metavar="PERCENT",
+                             help="how much of their CPUs that takes (50)"),
+                    argument("--build_seconds", type=float, default=5.0,
+                             help="how long a server builds (5)"),
                     argument("--seed", type=int, default=0, help="another random trace"),
                 ),
                 examples=_EXAMPLES, needs_database=False,

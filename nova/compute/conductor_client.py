@@ -14,6 +14,7 @@ from nova.objects.host import HostReport
 from nova.objects.instance import Instance
 from nova.objects.migration import MigrationProgress
 from nova.objects.operation import StepFailure, StepResult
+from nova.objects.volume_connection import VolumeConnection
 from nova.rpc.calls import CONDUCTOR
 from nova.rpc.transport import Transport
 
@@ -56,6 +57,17 @@ class ConductorClient:
         """A step failed and what it had done is undone; answers as ``done`` does."""
         unwanted: bool = self._insist("step_failed", operation_id, step, failure)
         return unwanted
+
+    def connect_volumes(
+        self, operation_id: int, connector: dict[str, Any]
+    ) -> list[VolumeConnection]:
+        """Open the volumes that an operation here is about to this host."""
+        found: list[VolumeConnection] = self._call("connect_volumes", operation_id, connector)
+        return found
+
+    def complete_volumes(self, operation_id: int) -> None:
+        """The guest has the disks of these volumes."""
+        self._insist("complete_volumes", operation_id)
 
     def report(self, reports: Sequence[HostReport], running: Sequence[int]) -> bool:
         """The host lives, has this size, and is busy with these operations.

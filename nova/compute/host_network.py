@@ -16,8 +16,8 @@ from nova.rpc.transport import Transport
 
 #: More than the network service itself waits.
 _PATIENCE = 55.0
-#: Seconds between two looks for a network service that is away.
-_PAUSE = 0.25
+#: Seconds until the next look for a network service that is away; each time twice as long, up to the last.
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0
 
 #: Returns when the networks stand; raises ``NetworkNotReady``, or ``ServiceUnavailable`` without a service.
 Ask = Callable[[Sequence[str]], None]
@@ -41,6 +41,7 @@ class HostNetworking:
         if not networks:
             return
         began = time.perf_counter()
+        pause = _FIRST_PAUSE
         while True:
             try:
                 self._ask(networks)
@@ -51,7 +52,8 @@ class HostNetworking:
                         f"The network service of {self._host} does not answer ({error.message}). Start "
                         "nova-network there, or set network_driver=none where others set the networks up."
                     ) from None
-            time.sleep(_PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
         metrics.NETWORK_READY.observe(time.perf_counter() - began)
 
 

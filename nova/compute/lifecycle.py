@@ -14,6 +14,7 @@ import msgspec
 from nova.objects.instance import Instance
 from nova.objects.states import (
     ACTIVE,
+    BLOCK_DEVICE_MAPPING,
     BUILDING,
     DELETING,
     ERROR,
@@ -32,6 +33,7 @@ from nova.objects.states import (
     REBOOT_STARTED,
     REBOOTING,
     REBOOTING_HARD,
+    REBUILD_BLOCK_DEVICE_MAPPING,
     REBUILD_SPAWNING,
     REBUILDING,
     RESCUED,
@@ -73,7 +75,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     state from the 202 on; ``passes`` the further ones that its steps report, in order. ``success`` is the
     vm state at the end (None: as it was), ``failure`` that after a failed step (None: as it was before).
     ``lockable`` actions are refused on a locked instance; ``launched`` ones need one that has run.
-    ``public`` is the name shown by os-instance-actions; ``shown`` the name used in a 409's text.
+    ``public`` is the name shown by os-instance-actions; ``shown`` the name used in a 409's text. ``beside``
+    actions leave the instance's states alone and may be under way while others are.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     lockable: bool = True
     launched: bool = True
     needs_host: bool = False
+    beside: bool = False
 
 
 def _on(*states: str) -> frozenset[str]:
@@ -103,7 +107,8 @@ _REBOOT_TASKS: frozenset[str | None] = frozenset(
 
 _ROWS = (
     Action(name="create", public="create", shown="create", vm_states=_on(BUILDING),
-           task_states=None, running=SCHEDULING, passes=(NETWORKING, SPAWNING),
+           task_states=None, running=SCHEDULING,
+           passes=(BLOCK_DEVICE_MAPPING, NETWORKING, SPAWNING),
            success=ACTIVE, failure=ERROR, launched=False),
     Action(name="delete", public="delete", shown="delete", vm_states=None, task_states=None,
            running=DELETING, success="deleted", failure=ERROR, launched=False),
@@ -136,7 +141,7 @@ _ROWS = (
            running=UNRESCUING, success=ACTIVE),
     Action(name="rebuild", public="rebuild", shown="rebuild",
            vm_states=_on(ACTIVE, STOPPED, ERROR), running=REBUILDING,
-           passes=(REBUILD_SPAWNING,), success=ACTIVE, failure=ERROR),
+           passes=(REBUILD_BLOCK_DEVICE_MAPPING, REBUILD_SPAWNING), success=ACTIVE, failure=ERROR),
     Action(name="evacuate", public="evacuate", shown="evacuate",
            vm_states=_on(ACTIVE, STOPPED, ERROR), task_states=None, running=REBUILDING,
            passes=(REBUILD_SPAWNING,), success=ACTIVE, failure=ERROR, lockable=False),
@@ -177,10 +182,14 @@ _ROWS = (
            vm_states=_on(ACTIVE, PAUSED, STOPPED)),
     Action(name="attach_volume", public="attach_volume", shown="attach_volume",
            vm_states=_on(ACTIVE, PAUSED, STOPPED, RESIZED, SOFT_DELETED, SHELVED,
-                         SHELVED_OFFLOADED)),
+                         SHELVED_OFFLOADED), beside=True),
     Action(name="detach_volume", public="detach_volume", shown="detach_volume",
            vm_states=_on(ACTIVE, PAUSED, STOPPED, RESIZED, SOFT_DELETED, SHELVED,
-                         SHELVED_OFFLOADED)),
+                         SHELVED_OFFLOADED), beside=True),
+    Action(name="swap_volume", public="swap_volume", shown="swap_volume",
+           vm_states=_on(ACTIVE, PAUSED, RESIZED), beside=True),
+    Action(name="extend_volume", public="extend_volume", shown="extend_volume",
+           vm_states=None, task_states=None, lockable=False, beside=True),
     Action(name="update_metadata", public="update_metadata", shown="update_instance_metadata",
            vm_states=_on(ACTIVE, PAUSED, SUSPENDED, STOPPED), task_states=None, launched=False),
     Action(name="lock", public="lock", shown="lock", vm_states=None, task_states=None,

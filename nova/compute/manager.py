@@ -218,6 +218,20 @@ class ComputeManager:
         with contextlib.suppress(GuestNotFound):
             self._host.driver.unplug(instance, vif)
 
+    def snapshot_volume(
+        self, instance: Instance, volume_id: str, create_info: dict[str, str]
+    ) -> None:
+        """Take an assisted snapshot of a volume that a guest has open."""
+        with self._instance_lock(instance.uuid):
+            self._host.driver.snapshot_volume(instance, volume_id, create_info)
+
+    def delete_volume_snapshot(
+        self, instance: Instance, volume_id: str, delete_info: dict[str, str | None]
+    ) -> None:
+        """Merge the files of an assisted snapshot."""
+        with self._instance_lock(instance.uuid):
+            self._host.driver.delete_volume_snapshot(instance, volume_id, delete_info)
+
     def cache_images(self, image_ids: Sequence[str]) -> None:
         """Fetch images ahead of need; one that cannot be had keeps no others."""
         for image_id in image_ids:

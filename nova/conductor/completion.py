@@ -15,6 +15,7 @@ from nova.conductor.ending import (
     Overtaken,
     end,
     end_and_discard,
+    end_settled,
     go_on,
     keep_new_size,
     settle,
@@ -27,6 +28,7 @@ from nova.conductor.failing import (
     failed_move_status,
 )
 from nova.conductor.release import release_claims
+from nova.conductor.volume_rows import GivenUp, device_of
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
@@ -35,6 +37,8 @@ from nova.objects.operation import Operation, StepResult
 from nova.objects.states import (
     ACTIVE,
     BUILDING,
+    REBUILD_BLOCK_DEVICE_MAPPING,
+    REBUILD_SPAWNING,
     RESIZE_FINISH,
     SHELVED_OFFLOADED,
     SHELVING_OFFLOADING,
@@ -72,7 +76,7 @@ def _finish(
 ) -> None:
     """The ordinary end: the vm state that the lifecycle table names, no task, the operation done."""
     _settle_row(tx, operation, instance, result, **changes)
-    end(tx, operation)
+    end_settled(core, tx, operation, instance, changes.get("host", instance.host))
 
 
 def _settle_row(
@@ -126,7 +130,7 @@ def _created(
         vm_states={BUILDING}, task_states={action.running, *action.passes},
     ):
         raise Overtaken
-    end(tx, op)
+    end_settled(core, tx, op, instance, instance.host)
     node_id = op.payload["node_id"]
     tx.after_commit(lambda: core.hosts.table.note_failed_build(node_id, False))
 
@@ -135,8 +139,12 @@ def _deleted(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     """The next host with a guest of the instance, or the end: its rows, then its shelved image."""
-    if _clean_next(core, tx, op, instance):
-        return
+    if op.step != "volumes":
+        if _clean_next(core, tx, op, instance):
+            return
+        if instance.volumes:
+            go_on(core, tx, op, instance, "volumes")
+            return
     finish_delete(core, tx, instance)
     end_and_discard(core, tx, op, instance, op.payload.get("image_id"))
 
@@ -193,6 +201,22 @@ def _rebuilt(
     )
 
 
+def _halted(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    """A guest stands still, so that an image can be written over its root volume."""
+    _next(
+        core, tx, op, instance, "volumes", task_state=REBUILD_BLOCK_DEVICE_MAPPING,
+        power_state=result.power_state or 0,
+    )
+
+
+def _reimaged(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    _next(core, tx, op, instance, "run", task_state=REBUILD_SPAWNING)
+
+
 def _evacuated(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
@@ -231,6 +255,9 @@ def _shelved(
 def _offloaded(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    if op.step != "volumes" and instance.volumes:
+        go_on(core, tx, op, instance, "volumes")
+        return
     release_claims(core, tx, instance)
     _finish(
         core, tx, op, instance, result, vm_state=SHELVED_OFFLOADED, host=None, node=None, topology=None,
@@ -260,8 +287,9 @@ def _run_again(
         if not key.startswith("shelved_")
     }
     _settle_row(tx, op, instance, result, system_metadata=facts, **changes)
-    end_and_discard(
-        core, tx, op, instance, instance.system_metadata.get("shelved_image_id")
+    end_settled(
+        core, tx, op, instance, instance.host,
+        image_id=instance.system_metadata.get("shelved_image_id"),
     )
 
 
@@ -308,7 +336,7 @@ def _move_failed(
     settle(tx, op, instance, failed_move_status(op))
     release_claims(core, tx, instance, "incoming")
     _settle_row(tx, op, instance, result, **failed_move(op, instance))
-    end(tx, op, failed=True)
+    end_settled(core, tx, op, instance, instance.host, failed=True)
 
 
 def _confirmed(
@@ -339,6 +367,56 @@ def _reverted(
         core, tx, op, instance, result, vm_state=STOPPED if stopped else ACTIVE, **changes
     )
     tx.migrations.update(op.payload["migration_id"], "reverted")
+
+
+def _live_connected(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    """The destination expects the guest; the source may begin."""
+    tx.migrations.update(op.payload["migration_id"], "running")
+    go_on(
+        core, tx, op, instance, "live_migrate",
+        {**op.payload, "arrival": result.data.get("arrival", {})},
+    )
+
+
+def _attached(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    tx.block_devices.change(instance.uuid, op.payload["bdm_uuid"], state=None)
+    end(tx, op)
+
+
+def _detached(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    go_on(core, tx, op, instance, "volumes")
+
+
+def _swapped(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    device = device_of(instance, op.payload["bdm_uuid"])
+    given_up = GivenUp()
+    if device is not None:
+        if device.attachment_id is not None:
+            given_up.attachments.append(device.attachment_id)
+        tx.block_devices.change(
+            instance.uuid, device.bdm_uuid, state=None, volume_id=op.payload["new_volume_id"],
+            uuid=op.payload["new_volume_id"], attachment_id=device.next_attachment_id,
+            host=device.next_host, next_attachment_id=None, next_host=None,
+            volume_size=op.payload.get("new_size", device.volume_size),
+        )
+    end_and_discard(core, tx, op, instance, None, given_up=given_up)
+
+
+def _extended(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    tx.block_devices.change(
+        instance.uuid, op.payload["bdm_uuid"], volume_size=op.payload["size_gb"]
+    )
+    end(tx, op)
 
 
 def _live_copied(
@@ -379,16 +457,22 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("create", "spawn"): _created,
     ("delete", "destroy"): _deleted,
     ("delete", "clean"): _deleted,
+    ("delete", "volumes"): _deleted,
     ("force_delete", "destroy"): _deleted,
     ("force_delete", "clean"): _deleted,
+    ("force_delete", "volumes"): _deleted,
     ("soft_delete", "run"): _soft_deleted,
     ("soft_delete", "clean"): _soft_deleted,
     ("rescue", "run"): _rescued,
     ("restore", "run"): _restored,
     ("rebuild", "run"): _rebuilt,
+    ("rebuild", "halt"): _halted,
+    ("rebuild", "volumes"): _reimaged,
     ("shelve", "snapshot"): _shelved,
     ("shelve", "offload"): _offloaded,
+    ("shelve", "volumes"): _offloaded,
     ("shelve_offload", "offload"): _offloaded,
+    ("shelve_offload", "volumes"): _offloaded,
     ("unshelve", "run"): _unshelved,
     ("unshelve", "spawn"): _unshelved,
     ("resize", "migrate_out"): _migrated_out,
@@ -400,10 +484,15 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("confirm_resize", "forget"): _confirmed,
     ("revert_resize", "destroy"): _reverting,
     ("revert_resize", "revert"): _reverted,
+    ("live_migrate", "connect"): _live_connected,
     ("live_migrate", "live_migrate"): _live_copied,
     ("live_migrate", "arrive"): _live_arrived,
     ("live_migrate", "leave"): _live_left,
     ("live_migrate", "back"): _taken_back,
     ("live_migrate", "drop"): _move_failed,
     ("evacuate", "spawn"): _evacuated,
+    ("attach_volume", "attach"): _attached,
+    ("detach_volume", "detach"): _detached,
+    ("swap_volume", "swap"): _swapped,
+    ("extend_volume", "run"): _extended,
 }

@@ -11,6 +11,8 @@ from nova.conductor.host_table import SchedulerTable
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.network.allocation import NetworkAllocator
+from nova.volume.absent import no_volumes
+from nova.volume.interface import BlockStorage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,3 +25,4 @@ class ConductorCore:
     networks: NetworkAllocator
     images: Images
     hosts: SchedulerTable
+    volumes: BlockStorage = dataclasses.field(default_factory=no_volumes)

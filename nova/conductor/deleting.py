@@ -50,7 +50,7 @@ def start_delete(
     if instance.task_state == DELETING:
         return
     action = ACTIONS["force_delete" if force else "delete"]
-    if instance.task_state is not None or instance.vm_state == RESIZED:
+    if instance.task_state is not None or instance.vm_state == RESIZED or instance.volumes:
         abandon_all(core, tx, instance)
     end_resize(tx, instance)
     image_id = instance.system_metadata.get("shelved_image_id")
@@ -61,6 +61,8 @@ def start_delete(
     elif others:
         step = "clean"
         payload["other"] = others.pop(0)
+    elif instance.volumes:
+        step = "volumes"
     else:
         if image_id:
             core.dispatcher.start(tx, context, instance, action, "discard", payload)
@@ -141,6 +143,8 @@ def finish_delete(core: Holder, tx: Transaction, instance: Instance) -> bool:
 
     ``instance`` is the row as the transaction has it. False where it was deleted before.
     """
+    if instance.block_devices:
+        tx.block_devices.edit(instance.uuid, lambda _devices: ())
     if not tx.instances.mark_deleted(instance.uuid, now()):
         return False
     if instance.host is not None and core.networks.refreshes is not None:

@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last step of some operations: an image that is not wanted any more is deleted, surely.
+"""The last step of some operations: what is not wanted any more is given up, surely.
 
-The image of a failed snapshot, of a shelved server that is back or was deleted. The operation stays open
-until the image is gone, so that a crash in between leaves no image behind.
+The image of a failed snapshot, of a shelved server that is back or was deleted; the attachments of a host
+that a server has left; the volumes of a boot that came to nothing. The operation stays open until all of it
+is gone, so that a crash in between leaves nothing behind.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
+
+import msgspec
 
 from nova.conductor.core import ConductorCore
 from nova.conductor.ended import about_operation, count_end
-from nova.errors import ImageNotFound, NovaError, ServiceUnavailable
-from nova.objects.context import internal_context
+from nova.conductor.volume_rows import GivenUp
+from nova.errors import ImageNotFound, NotFound, NovaError, ServiceUnavailable
+from nova.objects.context import RequestContext, internal_context
 
 LOG = logging.getLogger(__name__)
 
 
 def discard_image(core: ConductorCore, operation_id: int) -> None:
-    """Delete the image that an operation at its step ``discard`` names, and end the operation.
+    """Give up what an operation at its step ``discard`` names, and end the operation.
 
-    Raises ``ServiceUnavailable`` where the image service does not answer: recovery comes back to it.
+    Raises ``ServiceUnavailable`` where a service does not answer: recovery comes back to it.
     """
     with core.db.read() as tx:
         operation = tx.operations.get(operation_id)
@@ -28,18 +34,11 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
         return
     payload = operation.payload
     context = internal_context(operation.request_id)
-    image_id = str(payload["image_id"])
-    try:
-        spared = payload.get("keep_active") and core.images.show(context, image_id).status == "active"
-        if not spared:
-            core.images.delete(context, image_id)
-    except ImageNotFound:
-        pass
-    except ServiceUnavailable:
-        raise
-    except NovaError as error:
-        with about_operation(operation):
-            LOG.warning("image %s is not wanted any more but stays: %s", image_id, error.message)
+    with about_operation(operation):
+        if payload.get("given_up"):
+            _give_up(core, context, msgspec.convert(payload["given_up"], GivenUp))
+        if payload.get("image_id"):
+            _delete_image(core, context, str(payload["image_id"]), bool(payload.get("keep_active")))
     failed = bool(payload.get("failed"))
     ended = core.db.run(
         lambda tx: tx.operations.finish(
@@ -48,3 +47,36 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
     )
     if ended:
         count_end(operation, failed=failed)
+
+
+def _delete_image(
+    core: ConductorCore, context: RequestContext, image_id: str, keep_active: bool
+) -> None:
+    def delete() -> None:
+        if not (keep_active and core.images.show(context, image_id).status == "active"):
+            core.images.delete(context, image_id)
+
+    _surely("image", image_id, delete)
+
+
+def _give_up(core: ConductorCore, context: RequestContext, what: GivenUp) -> None:
+    """Attachments first: what is attached cannot be deleted."""
+    volumes = core.volumes
+    for kind, ids, act in (
+        ("attachment", what.attachments, volumes.detach), ("snapshot", what.snapshots, volumes.delete_snapshot),
+        ("volume", what.volumes, volumes.delete), ("volume", what.rolled, volumes.roll_detaching),
+    ):
+        for identifier in ids:
+            _surely(kind, identifier, functools.partial(act, context, identifier))
+
+
+def _surely(kind: str, identifier: str, act: Callable[[], object]) -> None:
+    """Do it; what is gone is gone, and what the service refuses is left to it and told."""
+    try:
+        act()
+    except (NotFound, ImageNotFound):
+        return
+    except ServiceUnavailable:
+        raise
+    except NovaError as error:
+        LOG.warning("%s %s is not wanted any more but stays: %s", kind, identifier, error.message)

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.ended import note_end
 from nova.conductor.host_table import BUILDING_STEPS
 from nova.conductor.release import Holder, release_claims
+from nova.conductor.volume_rows import OF_ONE_VOLUME, GivenUp, settle_attachments, undo_of_one
 from nova.db.engine import Transaction
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation
-from nova.objects.states import RESIZED
+from nova.objects.states import DELETING, RESIZED, SOFT_DELETING
 
 _MOVES = {"resize": "error", "migrate": "error", "live_migrate": "cancelled", "evacuate": "error"}
 #: What of an instance's system metadata a revert would need.
@@ -34,6 +37,8 @@ class Overtaken(Exception):
 def stands(operation: Operation, instance: Instance) -> bool:
     """Whether the instance is in a task state of the operation, as the lifecycle table has it."""
     action = ACTIONS[operation.flow or ""]
+    if action.beside:
+        return instance.task_state not in (DELETING, SOFT_DELETING)
     return instance.task_state == action.running or instance.task_state in action.passes
 
 
@@ -68,17 +73,38 @@ def end_and_discard(
     *,
     failed: bool = False,
     keep_active: bool = False,
+    given_up: GivenUp | None = None,
 ) -> None:
-    """Finish an operation once an image is deleted; at once where there is none.
+    """Finish an operation once an image and what else is ``given_up`` is gone; at once where nothing is.
 
     ``keep_active`` spares an image that has its data.
     """
-    if not image_id:
+    if not image_id and not given_up:
         end(tx, operation, failed=failed)
         return
-    go_on(
-        core, tx, operation, instance, "discard",
-        {"image_id": image_id, "failed": failed, "keep_active": keep_active},
+    payload: dict[str, Any] = {"image_id": image_id, "failed": failed, "keep_active": keep_active}
+    if given_up:
+        payload["given_up"] = msgspec.to_builtins(given_up)
+    go_on(core, tx, operation, instance, "discard", payload)
+
+
+def end_settled(
+    core: Holder,
+    tx: Transaction,
+    operation: Operation,
+    instance: Instance,
+    host: str | None,
+    *,
+    failed: bool = False,
+    image_id: str | None = None,
+) -> None:
+    """Finish an operation after which the server is on ``host``, with its volumes open to that one alone.
+
+    ``instance`` is the row as it was read in this transaction.
+    """
+    end_and_discard(
+        core, tx, operation, instance, image_id, failed=failed,
+        given_up=settle_attachments(tx, instance, host),
     )
 
 
@@ -122,9 +148,11 @@ def abandon(
     flow = operation.flow
     filling = flow in _IMAGE_FLOWS and operation.step != "offload"
     image_id = operation.payload.get("image_id") if filling else None
+    given_up = undo_of_one(tx, operation, instance) if flow in OF_ONE_VOLUME else None
     try:
         end_and_discard(
-            core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve"
+            core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve",
+            given_up=given_up,
         )
     except Overtaken:
         return

@@ -23,6 +23,7 @@ from nova.conductor.ending import (
     without_resize,
 )
 from nova.conductor.release import release_claims
+from nova.conductor.volume_rows import OF_ONE_VOLUME, let_go_of_boot, settle_attachments, undo_of_one
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
@@ -59,6 +60,9 @@ def fail(
     assert operation.flow is not None
     not_building(core, tx, operation)
     action = ACTIONS[operation.flow]
+    if operation.flow in OF_ONE_VOLUME or action.beside:
+        _one_volume(core, tx, operation, instance, failure)
+        return
     handler = _FAILURES.get(operation.flow)
     changes: Changes = {} if action.failure is None else {"vm_state": action.failure}
     if handler is not None:
@@ -75,10 +79,22 @@ def fail(
         operation.flow == "shelve" and operation.step == "snapshot"
     ):
         image_id = operation.payload.get("image_id")
+    given_up = settle_attachments(tx, instance, changes.get("host", instance.host))
+    if operation.flow == "create":
+        began = operation.step == "spawn"
+        given_up = let_go_of_boot(tx, tx.instances.get(instance.uuid) or instance, began=began)
     end_and_discard(
         core, tx, operation, instance, image_id, failed=True,
-        keep_active=operation.flow != "shelve",
+        keep_active=operation.flow != "shelve", given_up=given_up,
     )
+
+
+def _one_volume(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
+) -> None:
+    """The server goes on as it was, with a fault that its owner can read in the operation."""
+    given_up = undo_of_one(tx, op, instance) if op.flow in OF_ONE_VOLUME else None
+    end_and_discard(core, tx, op, instance, None, failed=True, given_up=given_up)
 
 
 def _create(
@@ -242,7 +258,7 @@ def _unshelve(
 def _shelve(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> Changes:
-    if op.step == "offload":
+    if op.step in ("offload", "volumes"):
         # The image is whole once the server is on its way off the host: it is shelved there.
         return {"vm_state": SHELVED}
     # A running guest was started again; what was in memory of another is gone.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -79,6 +79,15 @@ def _state(
     served = {row.id for row in (*here, *all_of_it)}
     leases = tx.host_networks.leases([row.id for row in here], host)
     leases |= tx.host_networks.leases([row.id for row in all_of_it])
+    leaves = section.teardown_unused_network_gateway and network_uuids is None
+    own: dict[int, str] = {}
+    if leaves or any(not _shared(row, section) for row in here):
+        own = tx.fixed_ips.addresses_of_host(host)
+    if leaves and (left := own.keys() - {row.id for row in rows}):
+        # It takes the bridges of these networks down, and with them its addresses on them.
+        if not may_write:
+            return None
+        tx.fixed_ips.give_up_for_host(host, sorted(left))
     names: dict[int, list[HostLease]] = {}
     if section.update_dns_entries:
         names = tx.host_networks.leases([row.id for row in here])
@@ -86,7 +95,7 @@ def _state(
     for row in rows:
         address = None
         if row.id in served:
-            address = _address_of(tx, section, row, host, may_write=may_write)
+            address = _address_of(tx, section, row, host, own, may_write=may_write)
             if address is None and row.cidr is not None and not may_write:
                 return None
         neighbours = tuple((each.address, each.hostname) for each in names.get(row.id, ()))
@@ -105,18 +114,24 @@ def _shared(row: Network, section: NetworkSection) -> bool:
 
 
 def _address_of(
-    tx: Transaction, section: NetworkSection, row: Network, host: str, *, may_write: bool
+    tx: Transaction,
+    section: NetworkSection,
+    row: Network,
+    host: str,
+    own: Mapping[int, str],
+    *,
+    may_write: bool,
 ) -> str | None:
     """The address that a host serves a network from: the network's, or in networks of many hosts that
-    share none, one of its own. None where there is none left, or where it must not be taken now.
+    share none, one of its ``own``. None where there is none left, or where it must not be taken now.
     """
     if row.cidr is None:
         return None
     if _shared(row, section):
         return row.dhcp_server or row.gateway
-    mine = tx.fixed_ips.of_host(row.id, host)
-    if mine is None and may_write:
-        mine = tx.fixed_ips.take_for_host(row.id, host)
+    if row.id in own or not may_write:
+        return own.get(row.id)
+    mine = tx.fixed_ips.take_for_host(row.id, host)
     return mine.address if mine is not None else None
 
 

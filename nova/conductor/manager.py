@@ -27,6 +27,8 @@ from nova.conductor.placing import Placer
 from nova.conductor.recovery import Recovery
 from nova.conductor.steps import STEPS
 from nova.conductor.strikes import Strikes
+from nova.conductor.volume_connections import VolumeConnections
+from nova.conductor.volume_work import VolumeWork
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import HostRefused, ServiceUnavailable
@@ -38,6 +40,7 @@ from nova.objects.instance import Instance
 from nova.objects.migration import MigrationProgress
 from nova.objects.operation import Operation, StepFailure, StepResult
 from nova.objects.states import ACTIVE, MIGRATING, RUNNING, SHUTDOWN, STOPPED
+from nova.objects.volume_connection import VolumeConnection
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class Conductor:
         self._strikes = Strikes(core)
         self.placer = Placer(core, self._strikes)
         self.networking = Networking(core, self._strikes)
+        self.volume_work = VolumeWork(core, self._strikes)
+        self._volume_connections = VolumeConnections(core)
         self.reports = HostReports(core)
         #: Where hosts with a process of their own get at images; set by the composition root.
         self.image_access: ImageAccess | None = None
@@ -71,11 +76,16 @@ class Conductor:
     def stop(self) -> None:
         """Finish what is under way."""
         self.networking.stop()
+        self.volume_work.stop()
         self.reports.stop()
 
     def allocate(self, operation_ids: list[int]) -> None:
         """Operations wait for the ports of an external network service."""
         self.networking.allocate(operation_ids)
+
+    def volumes(self, operation_ids: list[int]) -> None:
+        """Operations wait for the block storage service."""
+        self.volume_work.put(operation_ids)
 
     def network_tasks(self, task_ids: list[int]) -> None:
         """An external network service has to be told something."""
@@ -306,6 +316,16 @@ class Conductor:
         if self.image_access is None:
             raise ServiceUnavailable("Hosts of this cloud get their images in the process.")
         return self.image_access.ticket(host, operation_id, image_id, store)
+
+    def connect_volumes(
+        self, host: str, operation_id: int, connector: dict[str, Any]
+    ) -> list[VolumeConnection]:
+        """Open the volumes that an operation at this host is about."""
+        return self._volume_connections.connect(_named(host), operation_id, connector)
+
+    def complete_volumes(self, host: str, operation_id: int) -> None:
+        """The guest has the disks of the volumes that were opened for an operation."""
+        self._volume_connections.complete(_named(host), operation_id)
 
     # --- metadata services on hosts -----------------------------------------------------------------
 

@@ -458,7 +458,7 @@ _MOVE_TASKS = {
     "evacuate": REBUILD_SPAWNING,
 }
 _MOVE_STATUS = {
-    "resize": "migrating", "migrate": "migrating", "live_migrate": "running",
+    "resize": "migrating", "migrate": "migrating", "live_migrate": "preparing",
     "evacuate": "pre-migrating",
 }
 

@@ -90,7 +90,7 @@ class Recovery:
                 abandon(self._core, tx, operation, instance)
                 return
             host = operation.host
-            if step == "allocate" or (host is not None and self._core.hosts.is_up(host)):
+            if step in ("allocate", "volumes") or (host is not None and self._core.hosts.is_up(host)):
                 self._core.dispatcher.enter(
                     tx, operation, instance, step, resumed=True, lease_before=expired_at
                 )

@@ -100,7 +100,7 @@ def _spec(
         ignore_hosts=(*payload.get("tried_hosts", ()), *payload.get("ignore_hosts", ())),
         same_host=_hosts(hints, "same_host", hinted),
         different_host=_hosts(hints, "different_host", hinted),
-        root_on_volume=not instance.image_ref,
+        root_on_volume=instance.volume_backed,
         topology=topology_request(flavor, instance.image_properties, aliases),
         **values,
     )

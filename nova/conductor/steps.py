@@ -4,8 +4,9 @@
 ``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest``
 are the two sides of a move and ``other`` one more host with a guest to remove, named in the operation's
 payload. ``back`` follows a failed move: the source takes the guest back; then the destination of a live
-migration drops (``drop``) what arrived. ``discard`` deletes an image that
-is not wanted any more. ``event`` is the public name of the step in
+migration drops (``drop``) what arrived. ``discard`` gives up what is not wanted any more: an image,
+attachments, volumes. ``volumes`` is what the block storage service has to do before the operation goes on:
+see ``nova/conductor/volume_work.py``. ``event`` is the public name of the step in
 os-instance-actions (the original's names).
 """
 
@@ -31,6 +32,7 @@ _DISCARD = Step("discard", "conductor", "conductor_discard_image")
 _DELETE = (
     Step("destroy", "host", "compute_terminate_instance"),
     Step("clean", "other", "compute_terminate_instance"),
+    Step("volumes", "conductor", "conductor_terminate_volumes"),
     _DISCARD,
 )
 _COLD_MIGRATE = (
@@ -38,15 +40,19 @@ _COLD_MIGRATE = (
     Step("migrate_out", "source", "compute_resize_instance"),
     Step("migrate_in", "dest", "compute_finish_resize"),
     Step("back", "source", "compute_finish_revert_resize"),
+    _DISCARD,
 )
 
 
 FLOWS: dict[str, tuple[Step, ...]] = {
     "create": (
+        # Only where a disk is a volume.
+        Step("volumes", "conductor", "conductor_prepare_volumes"),
         Step("place", "conductor", "conductor_schedule_instances"),
         # Only where the network service is not ours: it is not asked inside a transaction.
         Step("allocate", "conductor", "conductor_allocate_networks"),
         Step("spawn", "host", "compute__do_build_and_run_instance"),
+        _DISCARD,
     ),
     "delete": _DELETE,
     "force_delete": _DELETE,
@@ -64,7 +70,13 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "resume": _run("compute_resume_instance"),
     "rescue": _run("compute_rescue_instance"),
     "unrescue": _run("compute_unrescue_instance"),
-    "rebuild": _run("compute_rebuild_instance"),
+    "rebuild": (
+        Step("run", "host", "compute_rebuild_instance"),
+        # Only where the image is written over a root volume: then these two go first.
+        Step("halt", "host", "compute_rebuild_block_device_mapping"),
+        Step("volumes", "conductor", "conductor_reimage_volume"),
+        _DISCARD,
+    ),
     "change_password": _run("compute_set_admin_password"),
     "crash_dump": _run("compute_trigger_crash_dump"),
     "snapshot": _run("compute_snapshot_instance", _DISCARD),
@@ -72,9 +84,14 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "shelve": (
         Step("snapshot", "host", "compute_shelve_instance"),
         Step("offload", "host", "compute_shelve_offload_instance"),
+        Step("volumes", "conductor", "conductor_reserve_volumes"),
         _DISCARD,
     ),
-    "shelve_offload": (Step("offload", "host", "compute_shelve_offload_instance"),),
+    "shelve_offload": (
+        Step("offload", "host", "compute_shelve_offload_instance"),
+        Step("volumes", "conductor", "conductor_reserve_volumes"),
+        _DISCARD,
+    ),
     "unshelve": (
         Step("run", "host", "compute_unshelve_instance"),
         Step("place", "conductor", "conductor_unshelve_instance"),
@@ -83,23 +100,44 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     ),
     "resize": _COLD_MIGRATE,
     "migrate": _COLD_MIGRATE,
-    "confirm_resize": (Step("forget", "source", "compute_confirm_resize"),),
+    "confirm_resize": (Step("forget", "source", "compute_confirm_resize"), _DISCARD),
     "revert_resize": (
         Step("destroy", "dest", "compute_revert_resize"),
         Step("revert", "source", "compute_finish_revert_resize"),
+        _DISCARD,
     ),
     "live_migrate": (
         Step("place", "conductor", "conductor_live_migrate_instance"),
+        # The destination has the guest's networks and volumes before the guest comes.
+        Step("connect", "dest", "compute_pre_live_migration"),
         Step("live_migrate", "source", "compute_live_migration"),
         Step("arrive", "dest", "compute_post_live_migration_at_destination"),
         Step("leave", "source", "compute_post_live_migration"),
         Step("back", "source", "compute_rollback_live_migration"),
         Step("drop", "dest", "compute_rollback_live_migration_at_destination"),
+        _DISCARD,
     ),
     "evacuate": (
         Step("place", "conductor", "conductor_rebuild_instance"),
         Step("spawn", "dest", "compute_rebuild_instance"),
+        _DISCARD,
     ),
+    "attach_volume": (
+        Step("volumes", "conductor", "conductor_reserve_volume"),
+        Step("attach", "host", "compute_attach_volume"),
+        _DISCARD,
+    ),
+    "detach_volume": (
+        Step("detach", "host", "compute_detach_volume"),
+        Step("volumes", "conductor", "conductor_terminate_volume"),
+        _DISCARD,
+    ),
+    "swap_volume": (
+        Step("volumes", "conductor", "conductor_reserve_volume"),
+        Step("swap", "host", "compute_swap_volume"),
+        _DISCARD,
+    ),
+    "extend_volume": _run("compute_extend_volume"),
 }
 
 STEPS: dict[tuple[str, str], Step] = {

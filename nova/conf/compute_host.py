@@ -18,6 +18,14 @@ class ComputeHostSection:
         None, "Directory of the guests' disks; $state_path/instances where not set."
     )
     force_raw_images: bool = option(True, "Keep cached images as raw files.")
+    use_cow_images: bool = option(
+        True, "Keep disks as qcow2 over a cached image where [libvirt] images_type says nothing; raw copies "
+        "otherwise."
+    )
+    preallocate_images: str = option(
+        "none", "When disks take their room on the host: as they fill (none) or at once (space).",
+        choices=("none", "space"),
+    )
     vcpu_pin_set: str | None = option(
         None, "Host CPUs that guests may run on, such as 4-12,^8,15; all where not set."
     )
@@ -26,7 +34,10 @@ class ComputeHostSection:
         "several times.", multi=True,
     )
     force_config_drive: bool = option(False, "Give every guest a config drive.")
-    mkisofs_cmd: str = option("genisoimage", "Program that builds config drives.")
+    config_drive_format: str = option(
+        "iso9660", "Kind of config drives: iso9660, a CD, or vfat, a disk.", choices=("iso9660", "vfat")
+    )
+    mkisofs_cmd: str = option("genisoimage", "Program that builds config drives of kind iso9660.")
     default_ephemeral_format: str = option(
         "ext4", "File system of ephemeral disks.", choices=("ext4", "ext3", "ext2", "xfs", "none")
     )

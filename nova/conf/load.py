@@ -37,6 +37,7 @@ from nova.conf import (
     quota,
     rabbit,
     scheduler,
+    volume,
 )
 from nova.conf.section import options_of, read
 
@@ -66,6 +67,7 @@ class Config:
     host_identity: host_identity.HostIdentitySection
     identity: identity.IdentitySection
     image: image.ImageSection
+    volume: volume.VolumeSection
     policy: policy.PolicySection
     metadata_service: metadata.MetadataSection
     api: metadata.ApiMetadataSection
@@ -105,6 +107,7 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "host_identity": (host_identity.GROUP, host_identity.HostIdentitySection),
     "identity": (identity.GROUP, identity.IdentitySection),
     "image": (image.GROUP, image.ImageSection),
+    "volume": (volume.GROUP, volume.VolumeSection),
     "policy": (policy.GROUP, policy.PolicySection),
     "metadata_service": (metadata.GROUP, metadata.MetadataSection),
     "api": (metadata.API_GROUP, metadata.ApiMetadataSection),

@@ -38,7 +38,7 @@ class RabbitSection:
         old=("oslo_messaging_rabbit.rabbit_ha_queues", "DEFAULT.rabbit_ha_queues"),
     )
     heartbeat_timeout_threshold: int = option(
-        20, "Seconds after which a silent broker counts as gone; 0 never.", minimum=0
+        10, "Seconds after which a silent broker counts as gone; 0 never.", minimum=0
     )
     rpc_queue_expires: int = option(
         86400, "Seconds after which the broker drops the queue of a host that is not there.", minimum=60

@@ -338,11 +338,6 @@ _retire("DEFAULT", "osapi_compute_unique_server_name_scope", "names of servers n
 _retire("DEFAULT", "my_block_storage_ip", _VOLUMES)
 _retire("DEFAULT", "forward_bridge_interface", _NFTABLES)
 _retire("DEFAULT", "fixed_range_v6 gateway gateway_v6", "they are flags of nova-manage network create")
-_retire("DEFAULT", "config_drive_format", "config drives are ISO 9660")
-_retire(
-    "DEFAULT", "preallocate_images use_cow_images",
-    "set [libvirt] images_type: qcow2 disks are over a cached image, raw ones are copies",
-)
 _retire("DEFAULT", "default_access_ip_network_name", "users set accessIPv4 and accessIPv6")
 _retire("DEFAULT", "instance_uuid_format", "instance_format is used for all")
 _retire("glance", "allowed_direct_url_schemes", "images are read through the image service")

@@ -135,7 +135,10 @@ class SchedulerSection:
     load_hash_vcpu: float = option(1.0, "LoadAndHashWeigher: part of claimed virtual CPUs.")
     load_hash_ram: float = option(1.0, "LoadAndHashWeigher: part of claimed memory.")
     load_hash_instances: float = option(1.0, "LoadAndHashWeigher: part of the number of servers.")
-    load_hash_building: float = option(0.0, "LoadAndHashWeigher: part of builds under way.")
+    load_hash_building: float = option(
+        1.0, "LoadAndHashWeigher: part of the builds under way beyond what is usual."
+    )
     load_hash_measured: float = option(
-        0.0, "LoadAndHashWeigher: part of the load that hosts measure."
+        1.0, "LoadAndHashWeigher: part of the CPU and memory in use that hosts measure beyond what their "
+        "servers explain."
     )

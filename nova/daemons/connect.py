@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _PAUSE = 2.0
+#: No statement of a daemon takes so long, in seconds, unless its answer is lost.
+_ANSWER = 30
 
 
 def open_database(config: Config, ending: threading.Event) -> Database:
@@ -37,10 +39,12 @@ def open_database(config: Config, ending: threading.Event) -> Database:
     from sqlalchemy.exc import DBAPIError
 
     from nova.db import migrate
+    from nova.db.connections import Patience
     from nova.db.engine import Database
 
     url = config.database.connection or f"sqlite:///{config.default.state_path}/nova.sqlite"
-    db = Database(url, pool_size=config.database.max_pool_size)
+    patience = Patience(answer=_ANSWER)
+    db = Database(url, pool_size=config.database.max_pool_size, patience=patience)
     while True:
         try:
             migrate.require_current(db)

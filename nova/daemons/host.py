@@ -40,7 +40,7 @@ class ComputeUnit:
         self._ending = ending or threading.Event()
 
     def start(self) -> None:
-        """Start the hosts; each waits for a conductor that answers.
+        """Start the hosts; each waits for a conductor that answers and for its hypervisor.
 
         In one process with the conductor nothing is waited for, and hosts come into being in their order.
         """
@@ -59,7 +59,7 @@ class ComputeUnit:
                 manager.start(partial(self._serve, manager))
                 return
             except ServiceUnavailable as error:
-                LOG.warning("host %s waits for a conductor: %s", manager.name, error.message)
+                LOG.warning("host %s waits: %s", manager.name, error.message)
                 self._ending.wait(_PAUSE)
 
     def _serve(self, manager: ComputeManager) -> None:

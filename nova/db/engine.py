@@ -27,10 +27,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from nova import metrics
+from nova.db.connections import Patience, watch_connections
 from nova.errors import DatabaseAway, DatabaseBusy
 
 if TYPE_CHECKING:
     from nova.db.stores.aggregates import AggregateStore
+    from nova.db.stores.block_devices import BlockDeviceStore
     from nova.db.stores.claims import ClaimStore
     from nova.db.stores.console_tokens import ConsoleTokenStore
     from nova.db.stores.fixed_ips import FixedIPStore
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from nova.db.stores.subnet_pools import SubnetPoolStore
     from nova.db.stores.usage import UsageStore
     from nova.db.stores.usage_audits import UsageAuditStore
+    from nova.db.stores.volumes import VolumeStore
 
 LOG = logging.getLogger(__name__)
 
@@ -69,13 +72,14 @@ T = TypeVar("T")
 #: How often ``run`` tries, and its longest first pause in seconds; each further one is twice as long.
 _ATTEMPTS = 8
 _PAUSE = 0.01
-#: MariaDB: "Deadlock found when trying to get lock"; a Galera node answers the same at the commit.
-_MARIADB_DEADLOCK = 1213
+#: MariaDB: "Deadlock found when trying to get lock"; a Galera node answers the same at the commit. The other
+#: is "Lock wait timeout exceeded": somebody who hangs has the row.
+_MARIADB_DEADLOCKS = frozenset({1213, 1205})
 #: MariaDB: shutdown in progress, server going down, and the client's own: cannot connect, gone, lost, no
-#: packet (pymysql: InterfaceError 0).
-_MARIADB_AWAY = frozenset({0, 1053, 1077, 1080, 2002, 2003, 2006, 2013, 2014, 2055})
-#: PostgreSQL, appendix A: serialization_failure, deadlock_detected.
-_POSTGRESQL_DEADLOCKS = frozenset({"40001", "40P01"})
+#: packet (pymysql: InterfaceError 0); and connections that were ended, as by idle_transaction_timeout.
+_MARIADB_AWAY = frozenset({0, 1053, 1077, 1080, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+#: PostgreSQL, appendix A: serialization_failure, deadlock_detected, lock_not_available.
+_POSTGRESQL_DEADLOCKS = frozenset({"40001", "40P01", "55P03"})
 
 _WAL_ATTEMPTS = 200
 _WAL_WAIT = 0.02
@@ -101,6 +105,13 @@ class Transaction:
         from nova.db.stores.instances import InstanceStore
 
         return InstanceStore(self.connection)
+
+    @cached_property
+    def block_devices(self) -> BlockDeviceStore:
+        """The disks of servers, where they are volumes."""
+        from nova.db.stores.block_devices import BlockDeviceStore
+
+        return BlockDeviceStore(self.connection)
 
     @cached_property
     def listing(self) -> InstanceListing:
@@ -312,6 +323,13 @@ class Transaction:
 
         return ImageStore(self.connection)
 
+    @cached_property
+    def volumes(self) -> VolumeStore:
+        """Volumes: for the built-in block storage service alone."""
+        from nova.db.stores.volumes import VolumeStore
+
+        return VolumeStore(self.connection)
+
 
 @dataclasses.dataclass
 class _Message:
@@ -341,7 +359,9 @@ def acting_on(message_id: str) -> Iterator[None]:
 class Database:
     """Connections to one database, by SQLAlchemy URL (SQLite, MariaDB, PostgreSQL)."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, patience: Patience | None = None
+    ) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
         #: Whether writing transactions follow one another (SQLite) instead of meeting (servers).
@@ -352,9 +372,13 @@ class Database:
         else:
             options["pool_pre_ping"] = True
             options["isolation_level"] = "READ COMMITTED"
+            patience = patience or Patience()
+            options["connect_args"] = patience.connect_arguments(self.url.get_driver_name())
         self.engine = create_engine(self.url, **options)
         if self.single_writer:
             _prepare_sqlite(self.engine)
+        else:
+            watch_connections(self.engine, patience or Patience())
         self._writing = self.engine.execution_options(nova_write=True)
         # More writers than kept connections would open and close one each; waiting here is faster, and
         # fewer of them meet on the same rows.
@@ -437,7 +461,7 @@ def _is_away(error: DBAPIError) -> bool:
     cause = error.orig
     state = getattr(cause, "sqlstate", None)
     if state is not None:
-        return str(state)[:2] in ("08", "57")
+        return str(state)[:2] in ("08", "57") or str(state) == "25P03"
     if type(cause).__module__.startswith("psycopg"):
         return type(cause).__name__ == "OperationalError"
     return bool(cause is not None and cause.args and cause.args[0] in _MARIADB_AWAY)
@@ -453,7 +477,7 @@ def _is_deadlock(error: BaseException | None) -> bool:
         cause = getattr(error, "orig", None)
         if getattr(cause, "sqlstate", None) in _POSTGRESQL_DEADLOCKS:
             return True
-        if cause is not None and cause.args and cause.args[0] == _MARIADB_DEADLOCK:
+        if cause is not None and cause.args and cause.args[0] in _MARIADB_DEADLOCKS:
             return True
         error = error.__context__
     return False

@@ -1,54 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gives instances their network cards and fixed addresses, and takes them back.
 
-Which networks an instance gets when it names none:
-
-1. all networks of its project, by priority, then by age, if it owns any;
-2. otherwise the first network of nobody, in the same order. The VLAN manager binds it to the
-   project if it has a VLAN id of its own; one without a VLAN id stays shared, as all do under the
-   flat managers.
-
-All statements of a batch are made once for the whole batch. Nothing is written before it is known
-that an instance can get all it needs, so a refused instance leaves nothing behind.
+Which networks an instance gets says ``nova/network/choosing.py``. All statements of a batch are made
+once for the whole batch. Nothing is written before it is known that an instance can get all it needs, so
+a refused instance leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import datetime
+import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from nova.conf.network import NetworkSection
+from nova.db.schema.base import now
 from nova.errors import (
     AddressInUse,
     BadRequest,
     Conflict,
-    NetworkNotFound,
     NoMoreAddresses,
     NotFound,
     NovaError,
     ServiceUnavailable,
 )
-from nova.network.addresses import random_macs, slaac_address
+from nova.network.addresses import random_macs
+from nova.network.card_views import by_instance, vif_of, vifs
 from nova.network.cards import (
     AllocationRequest,
     Card,
     Drawing,
     Plan,
     has_port,
-    may_use,
     ports_of,
-    row_with,
 )
 from nova.network.catalog import NetworkCatalog, NetworkSnapshot
+from nova.network.choosing import NetworkChooser
 from nova.network.filter_refreshes import addresses_changed, members_changed
 from nova.network.manager import manager_named
 from nova.network.outside import OutsideNetworks
 from nova.network.probing import AddressesUnprobed, AddressProber
 from nova.network.refreshes import NetworkRefreshes
-from nova.objects.instance import Address, Instance, RequestedNetwork, Vif
-from nova.objects.network import FixedIP, InterfaceAddress, Network
+from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.objects.network import InterfaceAddress, Network
 
 if TYPE_CHECKING:
     from nova.db.engine import Transaction
@@ -70,10 +64,11 @@ class NetworkAllocator:
     prober: AddressProber | None = None
 
     def __init__(self, section: NetworkSection) -> None:
-        self._manager = manager_named(section.network_manager)
         self._auto_assign_floating = section.auto_assign_floating_ip
         self._floating_pool = section.default_floating_pool
+        self._hold = _hold(section)
         self._catalog = NetworkCatalog()
+        self._choose = NetworkChooser(self._catalog, manager_named(section.network_manager))
 
     def forget_networks(self) -> None:
         """Read the networks anew at the next use; call it after a network was changed."""
@@ -99,8 +94,8 @@ class NetworkAllocator:
         ``NoMoreAddresses`` where there is no network for the project at all.
         """
         if requested is None:
-            return self._automatic(tx, project_id, bind=False)
-        cards = self._requested(tx, project_id, requested)
+            return self._choose.automatic(tx, project_id, bind=False)
+        cards = self._choose.requested(tx, project_id, requested)
         self._find_named(tx, [card for card in cards if card.port is None])
         return [card.network for card in cards]
 
@@ -113,7 +108,7 @@ class NetworkAllocator:
         """
         ports = [each for each in requested or () if each.port_id is not None]
         for each in ports:
-            card = self._port_card(tx, instance.project_id, each.port_id or "", each.tag)
+            card = self._choose.port_card(tx, instance.project_id, each.port_id or "", each.tag)
             assert card.port is not None
             if not tx.ports.bind(card.port, instance.uuid, each.tag, None):
                 raise Conflict(f"Port {each.port_id} is still in use.")
@@ -141,7 +136,7 @@ class NetworkAllocator:
             if request.requested is not None and not request.requested:
                 continue
             try:
-                plans.append(Plan(request, self._cards_for(tx, request)))
+                plans.append(Plan(request, self._choose.cards_for(tx, request)))
             except NovaError as error:
                 answers[request.instance_uuid] = error
         # Also those whose networks are gone: they may have their cards from an earlier try.
@@ -152,7 +147,7 @@ class NetworkAllocator:
                 # Its ports are reserved for it, and that is all that it has so far.
                 del existing[plan.request.instance_uuid]
         if existing:
-            answers.update(self._vifs(tx, existing))
+            answers.update(vifs(self._catalog, tx, existing))
             plans = [plan for plan in plans if plan.request.instance_uuid not in existing]
         if plans:
             self._take_addresses(tx, plans, answers, probed_only=probed_only)
@@ -169,7 +164,7 @@ class NetworkAllocator:
         self._tell_hosts(tx, instance_uuids)
         tx.fixed_ips.take_off_kept(instance_uuids)
         tx.floating_ips.disassociate_instances(instance_uuids)
-        tx.fixed_ips.release_instances(instance_uuids)
+        tx.fixed_ips.release_instances(instance_uuids, self._hold)
 
     def moved(self, tx: Transaction, instance_uuid: str) -> None:
         """A server is on another host from this transaction on; its networks go along."""
@@ -185,9 +180,9 @@ class NetworkAllocator:
         self, tx: Transaction, instance_uuids: Sequence[str]
     ) -> dict[str, tuple[Vif, ...]]:
         """The cards of instances as the database has them, by instance uuid; () for one without."""
-        found = _by_instance(tx.fixed_ips.interfaces_of(instance_uuids)) if instance_uuids else {}
-        vifs = self._vifs(tx, found)
-        return {each: vifs.get(each, ()) for each in instance_uuids}
+        found = by_instance(tx.fixed_ips.interfaces_of(instance_uuids)) if instance_uuids else {}
+        shown = vifs(self._catalog, tx, found)
+        return {each: shown.get(each, ()) for each in instance_uuids}
 
     # -- a running instance ------------------------------------------------------------------------
 
@@ -207,7 +202,7 @@ class NetworkAllocator:
             instance_uuid=instance.uuid, project_id=instance.project_id, host=instance.host,
             requested=(RequestedNetwork(network_id=network_uuid, address=address, tag=tag),),
         )
-        plan = Plan(request, self._cards_for(tx, request))
+        plan = Plan(request, self._choose.cards_for(tx, request))
         self._name_cards(tx, [], [plan])
         answers: dict[str, tuple[Vif, ...] | NovaError] = {}
         self._take_addresses(tx, [plan], answers, auto_assign=False)
@@ -226,7 +221,7 @@ class NetworkAllocator:
         """
         self._tell_hosts(tx, [instance.uuid])
         tx.floating_ips.disassociate_fixed(instance.uuid, address)
-        if not tx.fixed_ips.release_address(instance.uuid, address):
+        if not tx.fixed_ips.release_address(instance.uuid, address, self._hold):
             raise NotFound(f"Instance {instance.uuid} doesn't have fixed ip '{address}'.")
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
@@ -237,7 +232,7 @@ class NetworkAllocator:
 
         Raises ``NotFound`` and ``Conflict`` as ``check`` does.
         """
-        card = self._port_card(tx, instance.project_id, port_id, tag)
+        card = self._choose.port_card(tx, instance.project_id, port_id, tag)
         assert card.port is not None
         if not tx.ports.bind(card.port, instance.uuid, tag, instance.host):
             raise Conflict(f"Port {port_id} is still in use.")
@@ -265,107 +260,6 @@ class NetworkAllocator:
                 tx.ports.delete(card_id)
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
-    # -- which networks ----------------------------------------------------------------------------
-
-    def _cards_for(self, tx: Transaction, request: AllocationRequest) -> list[Card]:
-        if request.requested is None:
-            automatic = self._automatic(tx, request.project_id, bind=True)
-            snapshot = self._catalog.snapshot(tx)
-            return [Card(each, None, None, snapshot.rows_of(each)) for each in automatic]
-        return self._requested(
-            tx, request.project_id, request.requested, request.instance_uuid
-        )
-
-    def _automatic(self, tx: Transaction, project_id: str, *, bind: bool) -> list[Network]:
-        snapshot = self._catalog.snapshot(tx)
-        owned = snapshot.owned_by(project_id)
-        if owned:
-            return owned
-        first = snapshot.unowned[0] if snapshot.unowned else None
-        if first is not None and not self._binds(first):
-            return [first]
-        # Nothing remembered will do as it is: see what another process may have changed meanwhile.
-        # This is not remembered in turn: it may show what this transaction alone has bound so far.
-        snapshot = self._catalog.read(tx)
-        owned = snapshot.owned_by(project_id)
-        if owned:
-            return owned
-        for network in snapshot.unowned:
-            if not bind or not self._binds(network):
-                return [network]
-            if tx.networks.claim_unowned(network.id, project_id):
-                tx.after_commit(self._catalog.forget)
-                return [msgspec.structs.replace(network, project_id=project_id)]
-        raise NoMoreAddresses(f"No network is available for project {project_id}.")
-
-    def _binds(self, network: Network) -> bool:
-        return (
-            self._manager.binds_to_project
-            and network.vlan is not None
-            and not (network.facts or {}).get("shared")
-        )
-
-    def _requested(
-        self,
-        tx: Transaction,
-        project_id: str,
-        requested: Iterable[RequestedNetwork],
-        instance_uuid: str | None = None,
-    ) -> list[Card]:
-        snapshot = self._catalog.snapshot(tx)
-        refreshed = False
-        cards = []
-        for each in requested:
-            if each.port_id is not None:
-                cards.append(
-                    self._port_card(tx, project_id, each.port_id, each.tag, instance_uuid)
-                )
-                continue
-            wanted = each.network_id or ""
-            network = _usable(snapshot, wanted, project_id)
-            if network is None and not refreshed:
-                snapshot = self._catalog.refresh(tx)
-                refreshed = True
-                network = _usable(snapshot, wanted, project_id)
-            if network is None:
-                raise NotFound(
-                    f"Network {each.network_id} could not be found, or is not "
-                    f"assigned to project {project_id}."
-                )
-            rows = snapshot.rows_of(network)
-            if not rows:
-                raise BadRequest(
-                    f"Network {each.network_id} requires a subnet in order to boot instances on."
-                )
-            cards.append(Card(row_with(rows, each.address), each.address, each.tag, rows))
-        return cards
-
-    def _port_card(
-        self,
-        tx: Transaction,
-        project_id: str,
-        port_id: str,
-        tag: str | None,
-        instance_uuid: str | None = None,
-    ) -> Card:
-        """A card that was made as a port before.
-
-        Raises ``NotFound`` for one that is not there or not the project's, ``Conflict`` for one
-        that has a server other than ``instance_uuid``.
-        """
-        port = tx.ports.find(port_id)
-        if port is None or port.card.project_id != project_id:
-            raise NotFound(f"Port id {port_id} could not be found.")
-        if port.card.instance_uuid not in (None, instance_uuid):
-            raise Conflict(f"Port {port_id} is still in use.")
-        if (port.card.facts or {}).get("admin_state_up") is False:
-            raise Conflict(f"Port {port_id} is switched off (admin_state_up).")
-        snapshot = self._catalog.snapshot(tx)
-        if port.card.network_id not in snapshot.by_id:
-            snapshot = self._catalog.refresh(tx)
-        network = snapshot.by_id[port.card.network_id]
-        return Card(network, None, tag, port=port, mac=port.card.address, id=port.card.uuid)
-
     # -- taking addresses --------------------------------------------------------------------------
 
     def _name_cards(
@@ -382,7 +276,7 @@ class NetworkAllocator:
         for _ in range(_MAC_ATTEMPTS):
             lines = tx.fixed_ips.interfaces_of(instance_uuids, [card.mac for card in doubtful])
             if not existing:
-                existing = _by_instance(each for each in lines if each.instance_uuid in instances)
+                existing = by_instance(each for each in lines if each.instance_uuid in instances)
             taken = {each.mac for each in lines}
             doubtful = [card for card in doubtful if card.mac in taken]
             if not doubtful:
@@ -407,7 +301,7 @@ class NetworkAllocator:
                     f"Fixed IP address ({card.wanted}) does not exist in "
                     f"network ({card.network.uuid})."
                 )
-            if key in seen or not _is_free(found):
+            if key in seen or not found.is_free(now()):
                 raise AddressInUse(card.wanted)
             seen.add(key)
             card.row, card.address = found.id, found.address
@@ -421,39 +315,76 @@ class NetworkAllocator:
         auto_assign: bool = True,
         probed_only: bool = False,
     ) -> None:
-        ready = self._with_named(tx, plans, answers)
-        drawing = Drawing(tx, ready)
-        if probed_only and self.prober is not None and self.prober.unprobed(tx, drawing.needed):
-            raise AddressesUnprobed(drawing.needed)
-        served = []
-        for plan in ready:
-            short = drawing.serve(plan.cards)
-            if short is not None:
-                answers[plan.request.instance_uuid] = NoMoreAddresses(
-                    f"No fixed IP addresses available for network: {short.uuid}"
-                )
-                continue
-            served.append(plan)
-        if self._auto_assign_floating and auto_assign:
-            served = [plan for plan in served if self._with_floating(tx, plan, answers)]
-        if served:
-            served = self._store(tx, served, answers)
+        auto_assign = auto_assign and self._auto_assign_floating
+        if not auto_assign and self._take_one(tx, plans, probed_only=probed_only):
+            served = list(plans)
+        else:
+            ready = self._with_named(tx, plans, answers)
+            served = self._draw(tx, ready, answers, probed_only=probed_only)
+            if auto_assign:
+                served = [plan for plan in served if self._with_floating(tx, plan, answers)]
+            if served:
+                served = self._store(tx, served, answers)
         if self.refreshes is not None:
             uuids = [plan.request.instance_uuid for plan in served]
             self.refreshes.of_servers_elsewhere(tx, uuids)
             addresses_changed(self.refreshes, tx, uuids)
         for plan in served:
             uuid_ = plan.request.instance_uuid
-            if (self._auto_assign_floating and auto_assign) or has_port(plan):
+            if auto_assign or has_port(plan):
                 answers[uuid_] = self.vifs_of(tx, [uuid_])[uuid_]
             else:
                 answers[uuid_] = tuple(
-                    _vif(
+                    vif_of(
                         card.network, card.id, card.mac, card.tag,
                         ((card.address, ()),) if card.address else (),
                     )
                     for card in plan.cards
                 )
+
+    def _take_one(self, tx: Transaction, plans: Sequence[Plan], *, probed_only: bool) -> bool:
+        """Serve the usual boot, of one server with one card, with one statement for its address.
+
+        False, with nothing taken, where it is not one, or where the next address was not probed.
+        """
+        if len(plans) != 1 or len(plans[0].cards) != 1:
+            return False
+        plan, card = plans[0], plans[0].cards[0]
+        if card.wanted is not None or not card.lacks_address or card.network.cidr is None:
+            return False
+        since = None
+        if probed_only and self.prober is not None:
+            since = self.prober.fresh_since(card.network.id)
+        card.id = str(uuid.uuid4())
+        address = tx.fixed_ips.take_next(card.network.id, plan.request.instance_uuid, card.id, since)
+        if address is None:
+            return False
+        card.address = address
+        self._add_cards(tx, [plan], [card])
+        return True
+
+    def _draw(
+        self,
+        tx: Transaction,
+        plans: Sequence[Plan],
+        answers: dict[str, tuple[Vif, ...] | NovaError],
+        *,
+        probed_only: bool,
+    ) -> list[Plan]:
+        """Find addresses for all cards; the plans that got all of theirs, the others get their error."""
+        drawing = Drawing(tx, plans)
+        if probed_only and self.prober is not None and self.prober.unprobed(tx, drawing.needed):
+            raise AddressesUnprobed(drawing.needed)
+        served = []
+        for plan in plans:
+            short = drawing.serve(plan.cards)
+            if short is None:
+                served.append(plan)
+                continue
+            answers[plan.request.instance_uuid] = NoMoreAddresses(
+                f"No fixed IP addresses available for network: {short.uuid}"
+            )
+        return served
 
     def _with_named(
         self,
@@ -511,6 +442,18 @@ class NetworkAllocator:
         return None
 
     def _insert(self, tx: Transaction, plans: Sequence[Plan], cards: Sequence[Card]) -> None:
+        """Write cards and give them their addresses."""
+        owner = self._add_cards(tx, plans, cards)
+        assignments = [
+            (card.row, owner[id(card)].instance_uuid, card.id) for card in cards if card.address
+        ]
+        if assignments:
+            tx.fixed_ips.assign(assignments)
+
+    def _add_cards(
+        self, tx: Transaction, plans: Sequence[Plan], cards: Sequence[Card]
+    ) -> dict[int, AllocationRequest]:
+        """Write cards; returns whose each is, by the card's identity."""
         owner = {id(card): plan.request for plan in plans for card in plan.cards}
         for _ in range(_MAC_ATTEMPTS):
             if tx.fixed_ips.add_interfaces(
@@ -524,11 +467,7 @@ class NetworkAllocator:
             self._name_cards(tx, [], plans)
         else:
             raise ServiceUnavailable("No unused MAC address was found; try again.")
-        assignments = [
-            (card.row, owner[id(card)].instance_uuid, card.id) for card in cards if card.address
-        ]
-        if assignments:
-            tx.fixed_ips.assign(assignments)
+        return owner
 
     def _with_floating(
         self,
@@ -551,93 +490,13 @@ class NetworkAllocator:
             return False
         return True
 
-    # -- views -------------------------------------------------------------------------------------
 
-    def _vifs(
-        self, tx: Transaction, lines: dict[str, list[InterfaceAddress]]
-    ) -> dict[str, tuple[Vif, ...]]:
-        if not lines:
-            return {}
-        snapshot = self._catalog.snapshot(tx)
-        used = {each.network_id for group in lines.values() for each in group}
-        if not used <= snapshot.by_id.keys():
-            snapshot = self._catalog.refresh(tx)
-        return {
-            instance_uuid: _assemble(snapshot, group) for instance_uuid, group in lines.items()
-        }
-
-
-def _usable(snapshot: NetworkSnapshot, network_uuid: str, project_id: str) -> Network | None:
-    network = snapshot.by_uuid.get(network_uuid)
-    if network is None:
-        return None
-    return network if may_use(network, project_id) else None
-
-
-def _is_free(row: FixedIP) -> bool:
-    return not (row.allocated or row.reserved or row.used_elsewhere)
-
-
-def _by_instance(lines: Iterable[InterfaceAddress]) -> dict[str, list[InterfaceAddress]]:
-    groups: dict[str, list[InterfaceAddress]] = {}
-    for line in lines:
-        groups.setdefault(line.instance_uuid, []).append(line)
-    return groups
-
-
-def _assemble(snapshot: NetworkSnapshot, lines: Sequence[InterfaceAddress]) -> tuple[Vif, ...]:
-    cards: dict[str, InterfaceAddress] = {}
-    addresses: dict[str, dict[str, list[str]]] = {}
-    for line in lines:
-        cards[line.vif_uuid] = line
-        carried = addresses.setdefault(line.vif_uuid, {})
-        if line.address is not None:
-            floating = carried.setdefault(line.address, [])
-            if line.floating is not None:
-                floating.append(line.floating)
-    vifs = []
-    for vif_uuid, line in cards.items():
-        network = snapshot.by_id.get(line.network_id)
-        if network is None:
-            raise NetworkNotFound(str(line.network_id))
-        carried = addresses[vif_uuid]
-        vifs.append(
-            _vif(
-                network, vif_uuid, line.mac, line.tag,
-                tuple((address, tuple(floating)) for address, floating in carried.items()),
-            )
-        )
-    return tuple(vifs)
-
-
-def _vif(
-    network: Network,
-    vif_uuid: str,
-    mac: str,
-    tag: str | None,
-    fixed: Sequence[tuple[str, tuple[str, ...]]],
-) -> Vif:
-    addresses = tuple(Address(address, 4, floating) for address, floating in fixed)
-    if network.cidr_v6 is not None:
-        addresses = (*addresses, Address(slaac_address(network.cidr_v6, mac), 6))
-    return Vif(
-        id=vif_uuid,
-        mac=mac,
-        network_id=network.network_uuid,
-        label=network.label,
-        addresses=addresses,
-        tag=tag,
-        bridge=network.bridge,
-        bridge_interface=network.bridge_interface,
-        vlan=network.vlan,
-        cidr=network.cidr,
-        gateway=network.gateway,
-        netmask=network.netmask,
-        broadcast=network.broadcast,
-        dhcp_server=network.dhcp_server,
-        dns=tuple(each for each in (network.dns1, network.dns2) if each is not None),
-        mtu=network.mtu,
-        multi_host=network.multi_host,
-        cidr_v6=network.cidr_v6,
-        gateway_v6=network.gateway_v6,
-    )
+def _hold(section: NetworkSection) -> datetime.timedelta:
+    """How long the address of a deleted server is held back while its lease runs: not at all where the
+    lease is released with the server (``force_dhcp_release``).
+    """
+    if section.force_dhcp_release or not manager_named(section.network_manager).dhcp:
+        return datetime.timedelta()
+    # No lease runs for longer than leases do.
+    seconds = min(section.fixed_ip_disassociate_timeout, section.dhcp_lease_time)
+    return datetime.timedelta(seconds=seconds)

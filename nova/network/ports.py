@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nova.db.schema.base import now
 from nova.errors import AddressInUse, BadRequest, NoMoreAddresses, ServiceUnavailable
 from nova.network.addresses import random_macs, slaac_address
 from nova.objects.network import Network, PortRecord
@@ -128,7 +129,7 @@ def _named(
         found = tx.fixed_ips.lock(row.id, [address]).get(address)
         if found is None or found.role in ("network", "broadcast"):
             break
-        if found.reserved or found.used_elsewhere or not tx.ports.hold(port, [found.id]):
+        if not found.is_free(now()) or not tx.ports.hold(port, [found.id]):
             raise AddressInUse(address)
         return found.id, row
     raise BadRequest(f"IP address {address} is not a valid IP for any of the specified subnets.")

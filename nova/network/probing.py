@@ -113,6 +113,12 @@ class AddressProber:
             for each in tx.probes.next_free(network_id, count)
         )
 
+    def fresh_since(self, network_id: int) -> datetime.datetime | None:
+        """How old a probe of a network's address may be; None where nobody looks for them."""
+        if not self._section.probe_addresses or self._known is None or network_id not in self._known[1]:
+            return None
+        return self._since()
+
     # --- one network -----------------------------------------------------------------------------
 
     def _fill(self, network: ProbedNetwork) -> int:

@@ -26,10 +26,18 @@ class NetworkRefreshes:
     """One for a process of the control side; safe for any number of threads."""
 
     def __init__(
-        self, transport: Transport, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: Transport,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        names_everywhere: bool = False,
     ) -> None:
+        """With ``names_everywhere`` every host of a network knows the names of all its guests
+        (``update_dns_entries``), and is told when they change.
+        """
         self._transport = transport
         self._clock = clock
+        self._names_everywhere = names_everywhere
         self._lock = threading.Lock()
         self._known: tuple[float, frozenset[str], frozenset[str]] | None = None
 
@@ -42,7 +50,10 @@ class NetworkRefreshes:
         if not hosts or not instance_uuids:
             return
         wanted: dict[str, set[str]] = {}
-        for host, network_uuid in tx.host_networks.servers_of(instance_uuids):
+        concerned = tx.host_networks.servers_of(instance_uuids)
+        if self._names_everywhere:
+            concerned |= tx.host_networks.neighbours_of(instance_uuids)
+        for host, network_uuid in concerned:
             if host in hosts:
                 wanted.setdefault(host, set()).add(network_uuid)
         for host, uuids in wanted.items():
@@ -59,10 +70,11 @@ class NetworkRefreshes:
     def of_servers_elsewhere(self, tx: Transaction, instance_uuids: Sequence[str]) -> None:
         """The same for new instances, whose own hosts look at their networks without being told.
 
-        Only networks that one host serves for all others are of interest then.
+        Only networks that one host serves for all others are of interest then, and names that are known
+        on all hosts.
         """
-        _hosts, serving = self._services(tx)
-        if serving:
+        hosts, serving = self._services(tx)
+        if serving or (hosts and self._names_everywhere):
             self.of_instances(tx, instance_uuids)
 
     def listening(self, tx: Transaction) -> frozenset[str]:

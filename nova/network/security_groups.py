@@ -2,7 +2,7 @@
 """Security groups as the compute API offers them (``os-security-groups`` of Kilo, EC2 groups).
 
 Every project has a group ``default``, made when first needed; it can be neither renamed nor
-deleted. The messages of refusals are those that clients know. Quotas are the caller's to count.
+deleted. What may leave a server is not this API's subject: it neither shows such rules nor takes them away. The messages of refusals are those that clients know. Quotas are the caller's to count.
 """
 
 from __future__ import annotations
@@ -160,13 +160,35 @@ def check_rule(
     )
 
 
+def incoming(group: SecurityGroup) -> list[SecurityGroupRule]:
+    """The rules of a group that say what may come in."""
+    return [rule for rule in group.rules if rule.direction == "ingress"]
+
+
+def get_rule(tx: Transaction, number: int) -> SecurityGroupRule:
+    """A rule of what may come in; ``NotFound`` without it."""
+    rule = tx.security_groups.get_rule(number)
+    if rule.direction != "ingress":
+        raise NotFound(f"Security group rule {number} not found.")
+    return rule
+
+
+def counted(group: SecurityGroup) -> int:
+    """How many of a group's rules count towards the limit: all but those that let everything out."""
+    return sum(
+        rule.direction == "ingress" or rule.protocol is not None or rule.source_group_id is not None
+        or not (rule.facts or {}).get("anywhere")
+        for rule in group.rules
+    )
+
+
 def add_rule(tx: Transaction, group: SecurityGroup, values: RuleValues) -> SecurityGroupRule:
     """Add a checked rule to a group.
 
     Raises ``BadRequest`` where the group has the same one, ``NotFound`` where its source group is
     not there.
     """
-    if any(_same(rule, values) for rule in group.rules):
+    if any(_same(rule, values) for rule in incoming(group)):
         raise BadRequest(f"This rule already exists in group {group.id}")
     if values.source_group_id is not None and values.source_group_id != group.id:
         tx.security_groups.get(values.source_group_id)
@@ -183,7 +205,7 @@ def delete_rule(tx: Transaction, project_id: str, rule_id: int | str) -> Securit
     not the project's.
     """
     number = integer_id(rule_id, "Rule id is not integer")
-    rule = tx.security_groups.get_rule(number)
+    rule = get_rule(tx, number)
     group = get_group(tx, project_id, rule.group_id)
     tx.security_groups.delete_rule(number)
     return group

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host lets through to its guests, and which floating addresses it answers for.
+"""What a host lets through to and from its guests, and which floating addresses it answers for.
 
 Like ``HostNetworkState`` a description of the whole: a host that gets the same twice changes nothing.
 """
@@ -10,7 +10,7 @@ import msgspec
 
 
 class FilterRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that may come in. From ``cidr``, from members of ``source_group``, or from anywhere.
+    """Something that may come in from, or go out to, ``cidr``, members of ``remote_group``, or anywhere.
 
     A ``protocol`` of None is any. ``first`` and ``last`` are ports, or type and code of ICMP; None or -1 is
     any. ``ethertype`` is IPv4, IPv6, or None where the range, if any, tells it.
@@ -20,15 +20,20 @@ class FilterRule(msgspec.Struct, frozen=True, kw_only=True):
     first: int | None = None
     last: int | None = None
     cidr: str | None = None
-    source_group: int | None = None
+    remote_group: int | None = None
     ethertype: str | None = None
 
 
+#: That everything may go out: what a new group says.
+EVERYTHING = (FilterRule(ethertype="IPv4"), FilterRule(ethertype="IPv6"))
+
+
 class FilterGroup(msgspec.Struct, frozen=True):
-    """A security group of at least one guest here."""
+    """A security group of at least one guest here: what may come in, and what may go out (``leaving``)."""
 
     id: int
     rules: tuple[FilterRule, ...] = ()
+    leaving: tuple[FilterRule, ...] = ()
 
 
 class GroupMembers(msgspec.Struct, frozen=True):
@@ -39,7 +44,7 @@ class GroupMembers(msgspec.Struct, frozen=True):
 
 
 class FilterPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest's network device on this host and the groups, by id, whose rules let traffic in to it.
+    """A guest's network device on this host and the groups, by id, whose rules let traffic in and out.
 
     ``dhcp`` are the addresses that its DHCP answers come from, ``routers`` those of routers that may
     announce themselves to it by IPv6, ``neighbours`` the ranges of its own networks where

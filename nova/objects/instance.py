@@ -49,7 +49,13 @@ class Vif(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of an instance (API reference, Servers, ``block_device_mapping_v2``). Sizes are GiB."""
+    """A disk of an instance (API reference, Servers, ``block_device_mapping_v2``). Sizes are GiB.
+
+    ``state`` is ``attaching``, ``detaching`` or ``swapping`` while that is under way, None else. ``host`` is
+    the host that ``attachment_id`` is open to, None while it is only reserved. ``next_attachment_id`` is a
+    second attachment: the other side of a move (open to ``next_host``), the volume that takes this one's
+    place, or one that is still to be given up. ``made`` marks a volume that was made for this instance.
+    """
 
     source_type: str
     destination_type: str
@@ -67,6 +73,16 @@ class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
     no_device: bool = False
     bdm_uuid: str = ""
     attachment_id: str | None = None
+    state: str | None = None
+    host: str | None = None
+    next_attachment_id: str | None = None
+    next_host: str | None = None
+    made: bool = False
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is, or is to become, a volume of a block storage service."""
+        return self.destination_type == "volume" and not self.no_device
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -144,6 +160,21 @@ class Instance(msgspec.Struct, frozen=True):
     def internal_name(self) -> str:
         """The name of the guest on its host (``instance_name_template``'s default)."""
         return f"instance-{self.id:08x}"
+
+    @property
+    def volumes(self) -> tuple[BlockDevice, ...]:
+        """The disks that are volumes."""
+        return tuple(device for device in self.block_devices if device.is_volume)
+
+    @property
+    def root_volume(self) -> BlockDevice | None:
+        """The volume that it boots from, where it does."""
+        return next((each for each in self.block_devices if each.is_volume and each.boot_index == 0), None)
+
+    @property
+    def volume_backed(self) -> bool:
+        """Whether its root disk is a volume."""
+        return not self.image_ref or self.root_volume is not None
 
 
 class RequestedNetwork(msgspec.Struct, frozen=True, kw_only=True):

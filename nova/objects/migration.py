@@ -43,6 +43,19 @@ class MigrationProgress(msgspec.Struct, frozen=True, kw_only=True):
         return 100 - left * 100 // total if 0 <= left <= total and total else 0
 
 
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """How the destination of a live migration expects the guest; None is as it is on its source.
+
+    ``address`` is where the data goes; the others are where the guest's consoles are served there.
+    """
+
+    address: str | None = None
+    vnc_listen: str | None = None
+    spice_listen: str | None = None
+    serial_listen: str | None = None
+    serial_port: int | None = None
+
+
 class Migration(msgspec.Struct, frozen=True):
     """One move of a server. The field order is that of the table's columns.
 

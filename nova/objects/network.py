@@ -131,6 +131,11 @@ class PortRecord(msgspec.Struct, frozen=True):
     server: PortServer | None = None
 
 
+#: How far the clocks of two processes may be apart: an address that one has given back just now is free
+#: for the other all the same.
+CLOCK_SKEW = datetime.timedelta(seconds=5)
+
+
 class FixedIP(msgspec.Struct, frozen=True):
     """One address of a network's range. See the table for what makes it free."""
 
@@ -152,6 +157,11 @@ class FixedIP(msgspec.Struct, frozen=True):
     seen_at: datetime.datetime | None
     probed_at: datetime.datetime | None
     released_at: datetime.datetime
+
+    def is_free(self, moment: datetime.datetime) -> bool:
+        """Whether it may be given to a server."""
+        taken = self.allocated or self.reserved or self.used_elsewhere
+        return not taken and self.released_at <= moment + CLOCK_SKEW
 
 
 class ProbeCandidate(msgspec.Struct, frozen=True):
@@ -274,7 +284,8 @@ class SecurityGroup(msgspec.Struct, frozen=True):
 
 
 class SecurityGroupRule(msgspec.Struct, frozen=True):
-    """What may come in: from ``cidr``, or from members of ``source_group_id``.
+    """What may come in from, or with the ``direction`` "egress" go out to, ``cidr`` or members of
+    ``source_group_id``.
 
     A ``protocol`` of None is any. For ICMP the ports are type and code, -1 for any.
     """

@@ -17,6 +17,9 @@ from nova.errors import InvalidInput
 _PORT = 5672
 _TLS_PORT = 5671
 _CONNECT_SECONDS = 5.0
+#: A network that drops everything without a word is noticed by heartbeats. Before them, where something lies
+#: unacknowledged for so long, by the kernel (tcp(7)).
+_TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ def connection_parameters(broker: Broker, rabbit: RabbitSection, name: str) -> p
         credentials=pika.PlainCredentials(broker.user, broker.password),
         heartbeat=rabbit.heartbeat_timeout_threshold, connection_attempts=1,
         socket_timeout=_CONNECT_SECONDS, stack_timeout=3 * _CONNECT_SECONDS,
-        client_properties={"connection_name": name}, **tls,
+        tcp_options=_TCP_OPTIONS, client_properties={"connection_name": name}, **tls,
     )
 
 

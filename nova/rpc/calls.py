@@ -20,6 +20,7 @@ from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetworkState
 from nova.objects.image_ticket import ImageTicket
 from nova.objects.instance import Instance
+from nova.objects.volume_connection import VolumeConnection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ _ROWS = (
     Call(SCHEDULER, "wake", cast=True),
     Call(CONDUCTOR, "discard", cast=True),
     Call(CONDUCTOR, "allocate", cast=True),
+    Call(CONDUCTOR, "volumes", cast=True),
     Call(CONDUCTOR, "network_tasks", cast=True),
     Call(CONDUCTOR, "step_wanted", from_host=True, result=bool),
     Call(CONDUCTOR, "step_progress", from_host=True),
@@ -67,6 +69,8 @@ _ROWS = (
     Call(CONDUCTOR, "guest_by_uuid", from_host=True, timeout=10.0, result=Instance | None),
     Call(CONDUCTOR, "set_guest_password", from_host=True),
     Call(CONDUCTOR, "image_ticket", from_host=True, result=ImageTicket),
+    Call(CONDUCTOR, "connect_volumes", from_host=True, timeout=120.0, result=list[VolumeConnection]),
+    Call(CONDUCTOR, "complete_volumes", from_host=True, timeout=120.0),
     Call(COMPUTE, "run_step", cast=True),
     Call(COMPUTE, "cache_images", cast=True),
     Call(COMPUTE, "console_output", timeout=30.0, result=bytes),
@@ -75,6 +79,8 @@ _ROWS = (
     Call(COMPUTE, "plug_interface"),
     Call(COMPUTE, "unplug_interface"),
     Call(COMPUTE, "uptime", timeout=10.0, result=str),
+    Call(COMPUTE, "snapshot_volume"),
+    Call(COMPUTE, "delete_volume_snapshot", timeout=120.0),
     Call(COMPUTE, "abort_live_migration", timeout=30.0),
     Call(COMPUTE, "force_complete_live_migration", timeout=30.0),
     Call(NETWORK, "refresh", cast=True),

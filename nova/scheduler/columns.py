@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nova.objects.host import ComputeNode
-from nova.scheduler.facts import host_hash, measured_load
+from nova.scheduler.facts import host_hash
+from nova.scheduler.heat import measured
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -26,12 +27,12 @@ _INTEGER_COLUMNS = (
 _FLOAT_COLUMNS = (
     "cpu_ratio", "ram_ratio", "disk_ratio",
     "vcpus_limit", "memory_limit", "disk_limit", "vcpus_free", "memory_free", "disk_free",
-    "vcpus_inverse", "memory_inverse", "measured", "load", "own_load", "others_load",
-    "phase",
+    "vcpus_inverse", "memory_inverse", "cpu_measured", "memory_measured", "heat", "crowding", "extra",
+    "load", "own_load", "others_load", "phase",
 )  # fmt: skip
 _BOOL_COLUMNS = ("up", "disabled")
 #: What no rebuild brings: it is this process's own knowledge.
-OWN_COLUMNS = ("own_load", "others_load", "building", "failed_builds")
+OWN_COLUMNS = ("own_load", "others_load", "building", "failed_builds", "heat", "crowding")
 
 _COLUMN_ATTRIBUTES: Mapping[str, str] = {
     "node_ids": "id",
@@ -90,7 +91,11 @@ class Columns:
     disk_free: Floats
     vcpus_inverse: Floats
     memory_inverse: Floats
-    measured: Floats
+    cpu_measured: Floats
+    memory_measured: Floats
+    heat: Floats
+    crowding: Floats
+    extra: Floats
     load: Floats
     own_load: Floats
     others_load: Floats
@@ -149,11 +154,12 @@ class Columns:
         """Write what nodes say into all rows."""
         for column, attribute in _COLUMN_ATTRIBUTES.items():
             getattr(self, column)[:] = [getattr(node, attribute) for node in nodes]
-        self.measured[:] = [measured_load(node) for node in nodes]
+        if nodes:
+            self.cpu_measured[:], self.memory_measured[:] = zip(*map(measured, nodes), strict=True)
         self.hashes[:] = [host_hash(node) for node in nodes]
 
     def write_node(self, row: int, node: ComputeNode) -> None:
         """Write what a node says into its row."""
         for column, attribute in _COLUMN_ATTRIBUTES.items():
             getattr(self, column)[row] = getattr(node, attribute)
-        self.measured[row] = measured_load(node)
+        self.cpu_measured[row], self.memory_measured[row] = measured(node)

@@ -47,18 +47,6 @@ def host_hash(node: ComputeNode) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
 
 
-def measured_load(node: ComputeNode) -> float:
-    """The mean of the measured parts that the host reports, 0..1: CPU and memory in use."""
-    parts = []
-    cpu = node.metrics.get("cpu_percent")
-    if cpu is not None:
-        parts.append(float(cpu) / 100.0)
-    memory = node.metrics.get("memory_mb_used")
-    if memory is not None and node.memory_mb > 0:
-        parts.append(float(memory) / node.memory_mb)
-    return min(1.0, max(0.0, sum(parts) / len(parts))) if parts else 0.0
-
-
 def facts_differ(one: ComputeNode, other: ComputeNode) -> bool:
     """Whether a filter could tell the two apart."""
     return (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load: what is claimed of hosts and what they measure, as one number for each.
 
-Two views are kept for clouds with several schedulers: the whole, and the part that this one placed
+What is claimed counts exactly, what is measured in coarse steps (``nova.scheduler.heat``). Two views are kept for clouds with several schedulers: the whole, and the part that this one placed
 (``nova.scheduler.peers``).
 """
 
@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 
 from nova.scheduler.columns import Columns, Floats
+from nova.scheduler.heat import crowding, steps, unexplained
 from nova.scheduler.peers import follow_others
 
 
@@ -22,9 +23,9 @@ class LoadParts:
     vcpus: float = 1.0
     memory: float = 1.0
     instances: float = 1.0
-    building: float = 0.0
-    measured: float = 0.0
-    #: Builds at a time that count as a full load.
+    building: float = 1.0
+    measured: float = 1.0
+    #: Builds beyond the usual that count as a full load.
     full_building: float = 8.0
 
 
@@ -86,11 +87,7 @@ class LoadColumns(Columns):
             + parts.instances * self.instances.item(row)
         ) * self.vcpus_inverse.item(row)
         load += parts.memory * self.memory_mb_used.item(row) * self.memory_inverse.item(row)
-        if parts.building:
-            load += parts.building * self.building.item(row) / parts.full_building
-        if parts.measured:
-            load += parts.measured * self.measured.item(row)
-        load /= self._sum_of_parts()
+        load = load / self._sum_of_parts() + self.extra.item(row)
         self.load[row] = load
         return load
 
@@ -104,11 +101,31 @@ class LoadColumns(Columns):
             parts.vcpus * (self.vcpus_used + self.pcpus_used) + parts.instances * self.instances
         ) * self.vcpus_inverse
         load += parts.memory * self.memory_mb_used * self.memory_inverse
+        self.load[:] = load / self._sum_of_parts() + self.extra
+
+    def compute_heat(self) -> None:
+        """What hosts measure and build beyond what is usual, anew, as it was last read."""
+        parts = self.parts
+        extra = np.zeros(len(self.nodes))
         if parts.building:
-            load += parts.building * self.building / parts.full_building
+            excess = crowding(self.building, parts.full_building, self.aggregates_of)
+            self.crowding[:] = steps(self.crowding, excess)
+            extra += parts.building * self.crowding
         if parts.measured:
-            load += parts.measured * self.measured
-        self.load[:] = load / self._sum_of_parts()
+            self.heat[:] = steps(self.heat, self._unexplained())
+            extra += parts.measured * self.heat
+        self.extra[:] = extra / self._sum_of_parts()
+
+    def _unexplained(self) -> Floats:
+        """How much busier hosts measure themselves than their servers explain: CPU or memory."""
+        pools = self.aggregates_of
+        cpus = (self.vcpus_used + self.pcpus_used) / np.maximum(1, self.vcpus + self.pcpus)
+        held = (self.memory_mb_used + self.reserved_memory_mb) / np.maximum(1, self.memory_mb)
+        memory = unexplained(self.memory_measured, held, pools)
+        # Guests may hold all the memory that they have; CPU time they share.
+        memory = np.minimum(memory, np.nan_to_num(self.memory_measured - held))
+        excess: Floats = np.maximum(unexplained(self.cpu_measured, cpus, pools), memory)
+        return excess
 
     def _sum_of_parts(self) -> float:
         parts = self.parts
@@ -119,10 +136,11 @@ class LoadColumns(Columns):
         """Turn a part of what others have placed into action."""
         if self.peer_count > 1:
             count = int(self.instances.sum())
-            unit = float(self.load.sum()) / count if count else 0.0
+            committed = self.load - self.extra
+            unit = float(committed.sum()) / count if count else 0.0
             follow_others(
                 self.others_load,
-                self.load - self.own_load,
+                committed - self.own_load,
                 self.aggregates_of,
                 self.peer_count,
                 unit,

@@ -8,8 +8,10 @@ follow a simulated database only every few seconds. Nothing sleeps: the trace's 
 from __future__ import annotations
 
 import datetime
+import heapq
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -38,7 +40,12 @@ class TraceEvent(msgspec.Struct, frozen=True):
 
 
 class SimulatedHosts(msgspec.Struct, frozen=True, kw_only=True):
-    """Equal hosts, dealt to the zones in turn. Memory MiB, disk GiB."""
+    """Equal hosts, dealt to the zones in turn. Memory MiB, disk GiB.
+
+    Each measures ``cpu_percent`` more than its servers use, with noise up and down; the first ``hot``
+    of them ``hot_percent`` more still, by something that is no server. A server uses ``server_percent`` of
+    its virtual CPUs, and builds for half to one and a half times ``build_seconds``.
+    """
 
     count: int
     vcpus: int = 1000
@@ -47,6 +54,12 @@ class SimulatedHosts(msgspec.Struct, frozen=True, kw_only=True):
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.5
     zones: tuple[str, ...] = ()
+    cpu_percent: float = 20.0
+    noise_percent: float = 10.0
+    hot: int = 0
+    hot_percent: float = 50.0
+    server_percent: float = 20.0
+    build_seconds: float = 5.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +147,7 @@ class Simulation:
     ) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - a repeatable simulation, no secret
         self._stale = stale_seconds
+        self._hosts = hosts
         self._nodes = [_node(hosts, number) for number in range(hosts.count)]
         self._zones = [
             hosts.zones[number % len(hosts.zones)] if hosts.zones else ""
@@ -156,6 +170,8 @@ class Simulation:
         self._placed: dict[str, tuple[int, RequestSpec]] = {}
         self._counts = {"placed": 0, "rejected": 0, "lost_races": 0}
         self._largest = np.zeros(4, dtype=np.int64)
+        #: When a build ends, and on which row.
+        self._builds: list[tuple[float, int]] = []
 
     def run(self, trace: Iterable[TraceEvent]) -> Outcome:
         """Replay a trace, whose events are in order of time."""
@@ -196,6 +212,7 @@ class Simulation:
                 scheduler.place(node_id, spec)
             if (self._used[node_id - 1] + wanted <= self._limits).all():
                 self._used[node_id - 1] += wanted
+                self._build(scheduler, event.at, node_id)
                 self._placed[event.server] = (node_id, spec)
                 self._counts["placed"] += 1
                 return
@@ -211,13 +228,31 @@ class Simulation:
             self._used[node_id - 1] -= (flavor.vcpus, flavor.memory_mb, spec.disk_gb, 1)
             scheduler.unplace(node_id, spec)
 
+    def _build(self, scheduler: Scheduler, at: float, node_id: int) -> None:
+        seconds = self._hosts.build_seconds * self._chance.uniform(0.5, 1.5)
+        heapq.heappush(self._builds, (at + seconds, node_id - 1))
+        scheduler.table.note_building(node_id, 1)
+
     def _look(self, at: float) -> None:
         for place, scheduler in enumerate(self._schedulers):
             while at >= self._next_look[place]:
                 self._next_look[place] += self._stale
+                while self._builds and self._builds[0][0] <= at:
+                    heapq.heappop(self._builds)
                 scheduler.table.refresh(
-                    _usage(row + 1, *used) for row, used in enumerate(self._used.tolist())
+                    NodeUsage(row + 1, *used, metrics=self._measure(row, used[0]))
+                    for row, used in enumerate(self._used.tolist())
                 )
+                building = Counter(self._nodes[row].host for _until, row in self._builds)
+                scheduler.table.set_building(building)
+
+    def _measure(self, row: int, vcpus_used: int) -> dict[str, float]:
+        hosts = self._hosts
+        percent = hosts.cpu_percent + hosts.server_percent * vcpus_used / hosts.vcpus
+        percent += self._chance.uniform(-1, 1) * hosts.noise_percent
+        if row < hosts.hot:
+            percent += hosts.hot_percent
+        return {"cpu_percent": min(100.0, max(0.0, percent))}
 
     def _fragmentation(self) -> float:
         free = np.maximum(0, self._limits - self._used)
@@ -257,12 +292,12 @@ class Simulation:
             for number, zone in enumerate(dict.fromkeys(self._zones))
             if zone
         ]
-        table.rebuild(self._nodes, services, zones, _EPOCH, 60.0)
+        reported = [
+            msgspec.structs.replace(node, metrics=self._measure(row, 0))
+            for row, node in enumerate(self._nodes)
+        ]
+        table.rebuild(reported, services, zones, _EPOCH, 60.0)
         return scheduler
-
-
-def _usage(node_id: int, vcpus: int, memory_mb: int, disk_gb: int, servers: int) -> NodeUsage:
-    return NodeUsage(node_id, vcpus, memory_mb, disk_gb, servers)
 
 
 def _node(hosts: SimulatedHosts, number: int) -> ComputeNode:

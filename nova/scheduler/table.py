@@ -24,8 +24,8 @@ from nova.scheduler.facts import (
     AggregateSet,
     HostFacts,
     facts_differ,
-    measured_load,
 )
+from nova.scheduler.heat import measured
 from nova.scheduler.load import LoadColumns, LoadParts
 from nova.scheduler.peers import phases
 from nova.scheduler.rooms import NodeRooms, Rooms
@@ -115,9 +115,10 @@ class HostTable(LoadColumns):
                 if node.id in kept:
                     for name, value in zip(OWN_COLUMNS, kept[node.id], strict=True):
                         getattr(self, name)[row] = value
+            self.compute_heat()
             self.compute_all_loads()
             if fresh and self.peer_count > 1:
-                self.others_load[:] = self.load / self.peer_count
+                self.others_load[:] = (self.load - self.extra) / self.peer_count
             else:
                 self.follow_others()
             self.generation += 1
@@ -143,6 +144,7 @@ class HostTable(LoadColumns):
                     changed.append(used.id)
                 if used.metrics is not None and used.metrics != self.nodes[row].metrics:
                     self._take_metrics(row, used.metrics)
+            self.compute_heat()
             self.compute_all_loads()
             self.follow_others()
         return changed
@@ -150,7 +152,7 @@ class HostTable(LoadColumns):
     def _take_metrics(self, row: int, metrics: dict[str, float]) -> None:
         before = self.nodes[row]
         self.nodes[row] = msgspec.structs.replace(before, metrics=metrics)
-        self.measured[row] = measured_load(self.nodes[row])
+        self.cpu_measured[row], self.memory_measured[row] = measured(self.nodes[row])
         if metrics.keys() != before.metrics.keys():
             # Which metrics a host has is a fact that filters look at.
             self.generation += 1
@@ -291,15 +293,19 @@ class HostTable(LoadColumns):
             for host, count in hosts.items():
                 for row in self._rows_of_host.get(host, ())[:1]:
                     self.building[row] = count
+            self.compute_heat()
             self.compute_all_loads()
 
     def note_building(self, node_id: int, change: int) -> None:
-        """Count builds and moves under way on a node up (+1) or down (-1)."""
+        """Count builds and moves under way on a node up (+1) or down (-1).
+
+        Its load follows with the next look at all hosts: what is under way counts only as far as it is
+        more than elsewhere.
+        """
         with self.lock:
             row = self._row.get(node_id)
             if row is not None:
                 self.building[row] = max(0, int(self.building[row]) + change)
-                self.compute_load(row)
 
     def note_failed_build(self, node_id: int, failed: bool) -> None:
         """Count a failed build; a successful one takes the count back to 0."""
@@ -369,8 +375,9 @@ class HostTable(LoadColumns):
             if parts != self.parts:
                 self.parts = parts
                 self.own_load[:] = 0.0
+                self.compute_heat()
                 self.compute_all_loads()
-                self.others_load[:] = self.load / self.peer_count
+                self.others_load[:] = (self.load - self.extra) / self.peer_count
 
     # --- inside ----------------------------------------------------------------------------------
 

@@ -210,6 +210,15 @@ def _dedicated_mask(source: _Source) -> frozenset[int] | None:
     return pinned
 
 
+def realtime_cpus(flavor: Flavor, properties: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """The vCPUs that are to run in real time, in order; none where the flavor asks for none.
+
+    Raises ``BadRequest`` for a mask that leaves none over for the rest of the guest's work.
+    """
+    source = _Source(flavor, properties or {})
+    return tuple(sorted(_realtime_cpus(source, _emulator_policy(source)) or ()))
+
+
 def _realtime_cpus(source: _Source, emulator: str | None) -> frozenset[int] | None:
     if source.flavor.extra_specs.get("hw:cpu_realtime", "").lower() not in _TRUE:
         return None

@@ -7,8 +7,8 @@ raises ``nova.errors.VirtError`` with a text for the user; ``GuestNotFound`` whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,7 +19,8 @@ from nova.objects.diagnostics import DiskDiagnostics as DiskDiagnostics
 from nova.objects.diagnostics import NicDiagnostics as NicDiagnostics
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
-from nova.objects.migration import MigrationProgress
+from nova.objects.migration import Arrival, MigrationProgress
+from nova.objects.volume_connection import VolumeConnection
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     password: bool = False
     crash_dump: bool = False
     attach_interface: bool = False
+    volumes: bool = False
 
 
 class SourceImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a guest is made of, beyond its instance row.
 
     ``images`` opens an image by its id. ``root_image`` is the one that the root disk begins as; None is the
-    instance's own.
+    instance's own. ``volumes`` are those of its disks that are volumes, opened to this host.
     """
 
     instance: Instance
@@ -69,6 +71,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     images: Callable[[str], SourceImage] = no_images
     root_image: str | None = None
+    volumes: tuple[VolumeConnection, ...] = ()
 
 
 class SnapshotData(msgspec.Struct, frozen=True):
@@ -233,8 +236,16 @@ class Moves(Protocol):
         """
         ...
 
+    def arrival(self, instance: Instance) -> Arrival:
+        """On the destination, before a guest comes here running: how it is to come."""
+        ...
+
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
+        self,
+        instance: Instance,
+        destination: str,
+        progress: Callable[[MigrationProgress], bool],
+        arrival: Arrival,
     ) -> None:
         """Move it while it runs; ``progress`` is told how far it is, and says False to abort."""
         ...
@@ -248,7 +259,49 @@ class Moves(Protocol):
         ...
 
 
-class Driver(Host, Power, Maintenance, Moves, Protocol):
+class Volumes(Protocol):
+    """Disks that are volumes of a block storage service."""
+
+    def connector(self) -> dict[str, Any]:
+        """What the service has to know of this host to open a volume to it (``ip``, ``initiator`` …)."""
+        ...
+
+    def connect_volumes(self, instance: Instance, volumes: Sequence[VolumeConnection]) -> None:
+        """Have volumes ready for a guest that is about to come here."""
+        ...
+
+    def attach_volume(self, instance: Instance, volume: VolumeConnection) -> None:
+        """Add a disk to a guest, running or not; one that it has is left."""
+        ...
+
+    def detach_volume(self, instance: Instance, volume_id: str) -> None:
+        """Take a disk away; no error where it is not there. ``VirtError`` where the guest holds on to it."""
+        ...
+
+    def swap_volume(
+        self, instance: Instance, old_volume_id: str, volume: VolumeConnection
+    ) -> None:
+        """Copy a disk to another volume while it is used, and go on with that one."""
+        ...
+
+    def extend_volume(self, instance: Instance, volume_id: str, size: int) -> None:
+        """A volume has grown to ``size`` bytes: tell a running guest."""
+        ...
+
+    def snapshot_volume(
+        self, instance: Instance, volume_id: str, create_info: Mapping[str, str]
+    ) -> None:
+        """Let what is written to a file-backed volume go to ``new_file`` from now on (assisted snapshots)."""
+        ...
+
+    def delete_volume_snapshot(
+        self, instance: Instance, volume_id: str, delete_info: Mapping[str, str | None]
+    ) -> None:
+        """Merge ``file_to_merge`` into ``merge_target_file``, or all that is below into the active file."""
+        ...
+
+
+class Driver(Host, Power, Maintenance, Moves, Volumes, Protocol):
     """A whole driver."""
 
 

@@ -22,7 +22,7 @@ from nova.errors import ConsoleTypeUnavailable, GuestNotFound, VirtError
 from nova.objects.console import NOVNC, SERIAL, SPICE_DIRECT, SPICE_HTML5, WEBMKS, ConsoleEndpoint
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
-from nova.objects.migration import MigrationProgress
+from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.states import (
     MIGRATING,
     NOSTATE,
@@ -44,6 +44,7 @@ from nova.virt.driver import (
     read_in_pieces,
 )
 from nova.virt.fake_topology import cpu_counts, refuse_overlap, simulated_topology
+from nova.virt.fake_volumes import SimulatedVolumes
 
 _NAMES = {
     NOSTATE: "pending", RUNNING: "running", POWER_PAUSED: "paused", SHUTDOWN: "shutdown",
@@ -56,7 +57,10 @@ _CONSOLE = 16384
 
 
 class FakeGuest(msgspec.Struct):
-    """A simulated guest. ``kept`` marks one that moved away and waits for confirm or revert."""
+    """A simulated guest. ``kept`` marks one that moved away and waits for confirm or revert.
+
+    ``volumes`` maps those that it has to their device names.
+    """
 
     uuid: str
     name: str
@@ -71,6 +75,8 @@ class FakeGuest(msgspec.Struct):
     rescued: bool = False
     config_drive: bool = False
     topology: GuestTopology | None = None
+    volumes: dict[str, str] = {}
+    disks: int = 1
 
 
 _encode = msgspec.json.Encoder().encode
@@ -85,7 +91,10 @@ class GuestJournal:
         self._file: IO[bytes] | None = None
 
     def load(self) -> dict[str, FakeGuest]:
-        """Read the journal and write it anew without what is gone; a torn last line is dropped."""
+        """Read the journal and write it anew without what is gone; a torn last line is dropped.
+
+        Where there is no space for that it stays as it is.
+        """
         guests: dict[str, FakeGuest] = {}
         if self._path.exists():
             for line in self._path.read_bytes().splitlines():
@@ -97,17 +106,33 @@ class GuestJournal:
                 except msgspec.DecodeError:
                     continue
                 guests[guest.uuid] = guest
-            fresh = self._path.with_suffix(".new")
-            fresh.write_bytes(b"".join(_encode(guest) + b"\n" for guest in guests.values()))
-            os.replace(fresh, self._path)
+            self._rewrite(guests)
         return guests
 
+    def _rewrite(self, guests: dict[str, FakeGuest]) -> None:
+        path = self._path.resolve()
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_bytes(b"".join(_encode(guest) + b"\n" for guest in guests.values()))
+            os.replace(fresh, path)
+        except OSError as error:
+            LOG.warning("the journal %s could not be written anew: %s", path, error)
+            fresh.unlink(missing_ok=True)
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
     def write(self, line: bytes) -> None:
-        """Append one line; it is with the kernel when this returns."""
+        """Append one line; it is with the kernel when this returns. A full disk keeps nothing of it."""
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab", buffering=0)
-        self._file.write(line + b"\n")
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            rest = line + b"\n"
+            while rest:
+                rest = rest[self._file.write(rest):]
+        except OSError:
+            self._file.truncate(size)
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -116,12 +141,12 @@ class GuestJournal:
             self._file = None
 
 
-class FakeDriver:
+class FakeDriver(SimulatedVolumes):
     """One simulated compute host."""
 
     capabilities = Capabilities(
         pause=True, suspend=True, rescue=True, snapshot=True, live_migration=True, password=True,
-        crash_dump=True, attach_interface=True,
+        crash_dump=True, attach_interface=True, volumes=True,
     )
 
     def __init__(self, host: str, zone: str | None, section: FakeSection, directory: Path) -> None:
@@ -311,7 +336,8 @@ class FakeDriver:
             hypervisor_os="linux", uptime=seconds, config_drive=guest.config_drive,
             num_cpus=guest.vcpus, cpu_time=tuple(seconds * 10**7 for _ in range(guest.vcpus)),
             memory_maximum=guest.memory_mb, memory_used=guest.memory_mb // 2,
-            nics=tuple(NicDiagnostics(mac=mac) for mac in guest.macs), disks=(DiskDiagnostics(),),
+            nics=tuple(NicDiagnostics(mac=mac) for mac in guest.macs),
+            disks=tuple(DiskDiagnostics() for _ in range(guest.disks + len(guest.volumes))),
         )
 
     def plug(self, instance: Instance, vif: Vif) -> None:
@@ -369,8 +395,16 @@ class FakeDriver:
             self._store(guest)
             return guest.power_state
 
+    def arrival(self, instance: Instance) -> Arrival:
+        """As on its source."""
+        return Arrival()
+
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
+        self,
+        instance: Instance,
+        destination: str,
+        progress: Callable[[MigrationProgress], bool],
+        arrival: Arrival,
     ) -> None:
         """Copy memory in ten rounds, then hand over; nothing is left to do where that was done."""
         guest = self._guests.get(instance.uuid)
@@ -471,6 +505,8 @@ def _new_guest(spec: GuestSpec) -> FakeGuest:
         disk_gb=instance.root_gb + instance.ephemeral_gb, macs=[vif.mac for vif in spec.vifs],
         booted_at=time.time(), console=_boot_text(instance.hostname) if spec.power_on else "",
         config_drive=bool(instance.config_drive), topology=instance.topology,
+        volumes={each.volume_id: each.device_name or "" for each in spec.volumes},
+        disks=0 if instance.volume_backed else 1,
     )
 
 

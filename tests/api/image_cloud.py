@@ -22,6 +22,8 @@ from nova.image.app import make_image_app
 from nova.image.service import ImageService
 from nova.objects.context import RequestContext
 
+#: The id of no image.
+NO_IMAGE = "0b5e2d9a-7c31-4f0e-9d52-6a1f3c8e4b70"
 PATCH = "application/openstack-images-v2.1-json-patch"
 OLD_PATCH = "application/openstack-images-v2.0-json-patch"
 

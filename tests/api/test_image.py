@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.image_cloud import OLD_PATCH, PATCH, Cloud
+from tests.api.image_cloud import NO_IMAGE, OLD_PATCH, PATCH, Cloud
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_a_reader_may_look_but_not_write(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("image_id", [
-    "", "x", "%00", "..%2f..%2fetc%2fpasswd", "é", "%ff", "incoming", str(uuid.uuid4()),
+    "", "x", "%00", "..%2f..%2fetc%2fpasswd", "é", "%ff", "incoming", NO_IMAGE,
     "x" * 3000, "00000000-0000-0000-0000-00000000000%0a",
 ])
 def test_ids_of_no_image(cloud: Cloud, image_id: str) -> None:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.api.image_cloud import Cloud
+from tests.api.image_cloud import NO_IMAGE, Cloud
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_filters_and_order(shelf: Cloud, query: str, expected: str | None) -> No
 
 @pytest.mark.parametrize("query", [
     "limit=-1", "limit=x", "limit=", "limit=" + "9" * 400, "marker=nothing", "marker=%00",
-    f"marker={uuid.uuid4()}", "sort=size:up", "sort=color", "sort=name,&sort=", "sort_key=owner",
+    f"marker={NO_IMAGE}", "sort=size:up", "sort=color", "sort=name,&sort=", "sort_key=owner",
     "sort_dir=down", "sort=name&sort_key=size", "sort_key=name&sort_dir=asc&sort_dir=desc",
     "visibility=secret", "member_status=odd", "size_min=x", "size=%C3%BC", "size_min=" + "9" * 30,
     "min_ram=1.5", "created_at=yesterday", "created_at=like:2015-01-01", "status=like:x",

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.proxy import Proxy, proxy_to
 from tests.services import servers
 from tests.services.broker import Broker, rabbitmq
 
@@ -35,10 +40,13 @@ class Daemon:
     command: list[str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    #: Added to the environment at its next start.
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def start(self) -> None:
         """Start it in a session of its own."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
+                       **self.environment}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -79,10 +87,20 @@ class Cluster:
         computes: int = 4,
         options: Sequence[str] = (),
         simulated: int = 1,
+        links: tuple[Proxy, Proxy] | None = None,
+        transport_url: str = "",
     ) -> None:
+        """``links`` are the proxies through which the daemons reach the database and the broker."""
         self.directory, self.broker, self.offset = directory, broker, offset
         self.database_url = database_url
         self.database: DatabaseProcess
+        self._daemons_database, self._transport_url = database_url, transport_url or broker.url
+        if links is not None:
+            self.database_link, self.broker_link = links
+            self._daemons_database = _through(database_url, self.database_link.port)
+            self._transport_url = _through(broker.url, self.broker_link.port)
+        self.apis = apis
+        self.guests = directory / "hosts" / "guests"
         self.daemons: dict[str, Daemon] = {}
         self._options = options
         self._simulated = simulated
@@ -103,10 +121,10 @@ class Cluster:
         state.mkdir(exist_ok=True)
         shift = self.offset + 10 * (number - 1)
         host = name if kind == "compute" else f"controller{number}"
-        database = "" if kind == "compute" else f"[database]\nconnection = {self.database_url}\n"
+        database = "" if kind == "compute" else f"[database]\nconnection = {self._daemons_database}\n"
         (files / f"{name}.conf").write_text(
             f"[DEFAULT]\nhost = {host}\nmy_ip = 127.0.0.1\nstate_path = {state}\n"
-            f"transport_url = {self.broker.url}\ncompute_driver = fake.FakeDriver\nfake_network = True\n"
+            f"transport_url = {self._transport_url}\ncompute_driver = fake.FakeDriver\nfake_network = True\n"
             f"network_manager = nova.network.manager.FlatDHCPManager\nflat_network_bridge = br100\n"
             f"osapi_compute_listen_port = {COMPUTE + shift}\n"
             + "".join(f"{each}\n" for each in self._options if "." not in each.split("=")[0])
@@ -178,28 +196,32 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.end()
 
-    def api(self, user: str = "admin") -> Api:
-        """A session with the compute API."""
-        return Api(self, user)
+    def api(self, user: str = "admin", *, turn: int | None = None) -> Api:
+        """A session with the compute API: with its first process, or with all, beginning at ``turn``."""
+        return Api(self, user, turn)
 
 
 class Api:
-    """A small client of the cluster; refused connections are tried again, as clients behind a balancer do."""
+    """A small client of the cluster.
 
-    def __init__(self, cluster: Cluster, user: str) -> None:
-        import json
-        import urllib.request
+    With a ``turn`` it goes to the next process where one refuses the connection, as a balancer does, and
+    raises ``ConnectionRefusedError`` where all do.
+    """
 
-        self._json, self._request = json, urllib.request
+    def __init__(self, cluster: Cluster, user: str, turn: int | None = None) -> None:
         secrets = json.loads((cluster.directory / "secrets.json").read_text())
-        self._base = f"http://127.0.0.1:{COMPUTE + cluster.offset}/v2.1"
+        self._port = COMPUTE + cluster.offset
+        self._processes = cluster.apis if turn is not None else 1
+        self._turn = (turn or 0) % self._processes
+        #: The id of the last request.
+        self.request_id = ""
         self.image_base = f"http://127.0.0.1:{IMAGE + cluster.offset}/v2"
         body = {"auth": {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": user, "domain": {"id": "default"}, "password": secrets[f"{user}_password"]}}},
             "scope": {"project": {"name": user, "domain": {"id": "default"}}},
         }}
-        answer = self._request.urlopen(self._request.Request(
+        answer = urllib.request.urlopen(urllib.request.Request(
             f"http://127.0.0.1:{IDENTITY + cluster.offset}/v3/auth/tokens", json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         ), timeout=20)
@@ -208,21 +230,39 @@ class Api:
             "OpenStack-API-Version": "compute 2.79",
         }
 
+    @property
+    def token(self) -> str:
+        """The session's token."""
+        return self._headers["X-Auth-Token"]
+
     def ask(self, method: str, path: str, body: Any = None, *, base: str | None = None) -> tuple[int, Any]:
         """One request: status and body."""
-        import urllib.error
+        if base is not None:
+            return self._ask(method, base + path, body)
+        for tried in range(1, self._processes + 1):
+            try:
+                return self._ask(method, f"http://127.0.0.1:{self._port + 10 * self._turn}/v2.1{path}", body)
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionRefusedError):
+                    raise
+                self._turn = (self._turn + 1) % self._processes
+                if tried == self._processes:
+                    raise error.reason from None
+        raise AssertionError("unreachable")
 
-        data = None if body is None else self._json.dumps(body).encode()
-        request = self._request.Request(
-            (base or self._base) + path, data, self._headers, method=method
-        )
+    def _ask(self, method: str, url: str, body: Any) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, self._headers, method=method)
         try:
-            with self._request.urlopen(request, timeout=60) as answer:
-                text = answer.read()
-                return answer.status, self._json.loads(text) if text else None
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return self._read(answer.status, answer)
         except urllib.error.HTTPError as error:
-            text = error.read()
-            return error.code, self._json.loads(text) if text else None
+            return self._read(error.code, error)
+
+    def _read(self, status: int, answer: Any) -> tuple[int, Any]:
+        self.request_id = answer.headers.get("x-openstack-request-id", "")
+        text = answer.read()
+        return status, json.loads(text) if text else None
 
     def get(self, path: str) -> Any:
         """The body of a successful answer."""
@@ -234,6 +274,11 @@ class Api:
     def image_id(self) -> str:
         """The test image."""
         return str(self.ask("GET", "/images?name=nova-test", base=self.image_base)[1]["images"][0]["id"])
+
+
+def _through(url: str, port: int) -> str:
+    """A URL with the port in place of its own."""
+    return re.sub(r"(@127\.0\.0\.1):\d+", rf"\1:{port}", url)
 
 
 def _section(option: str) -> str:
@@ -265,6 +310,7 @@ class DatabaseProcess:
         self._pid = pid
         raw = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         self._command = [part.decode() for part in raw if part]
+        self._owner = Path(f"/proc/{pid}").stat().st_uid
         self._again: subprocess.Popen[bytes] | None = None
 
     def kill(self) -> None:
@@ -283,9 +329,12 @@ class DatabaseProcess:
 
     def start(self) -> None:
         """Start it again; it takes connections a little later."""
+        owner: dict[str, Any] = {}
+        if os.geteuid() == 0 and self._owner and "postgres" in self._command[0]:
+            owner = {"user": self._owner, "group": self._owner, "extra_groups": []}
         self._again = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            stderr=subprocess.DEVNULL, start_new_session=True, **owner,
         )
         self._pid = self._again.pid
 
@@ -297,10 +346,21 @@ class DatabaseProcess:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, offset: int, **shape: Any) -> Iterator[Cluster]:
-    """A cluster with its own database server and broker, until the block ends."""
-    with servers.mariadb(durable=True) as database, rabbitmq() as broker:
-        cluster = Cluster(directory, database.url("nova"), broker, offset=offset, **shape)
+def running(
+    directory: Path, *, offset: int, proxied: bool = False, engine: str = "mariadb", **shape: Any
+) -> Iterator[Cluster]:
+    """A cluster with its own database server and broker, until the block ends.
+
+    ``proxied`` daemons reach both through proxies, which tests tell what networks do.
+    """
+    server = servers.postgresql() if engine == "postgresql" else servers.mariadb(durable=True)
+    with server as database, rabbitmq() as broker, contextlib.ExitStack() as closing:
+        url = database.url("nova")
+        links = None
+        if proxied:
+            port = int(re.sub(r".*127\.0\.0\.1:(\d+)/.*", r"\1", url))
+            links = closing.enter_context(proxy_to(port)), closing.enter_context(proxy_to(broker.port))
+        cluster = Cluster(directory, url, broker, offset=offset, links=links, **shape)
         cluster.database = DatabaseProcess(database.pid)
         try:
             cluster.start()

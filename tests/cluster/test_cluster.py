@@ -1,24 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemons as processes of their own, over MariaDB and RabbitMQ, through the real API and its faults."""
+"""The daemons as processes of their own, over MariaDB and RabbitMQ, through the real API."""
 
 from __future__ import annotations
-
-import os
-import signal
-import time
 
 import pytest
 
 from tests.cluster.cluster import Api, Cluster
-from tests.cluster.load import Load, wait_until
-from tests.leaks import Snapshot, leaks
+from tests.cluster.load import wait_until
 
 pytestmark = pytest.mark.timeout(400)
-
-#: How long what a fault has interrupted may take to come right again.
-REPAIR_SECONDS = 90.0
-#: Rounds of the faults; ``make cluster-test`` does more.
-ROUNDS = int(os.environ.get("CLUSTER_ROUNDS", "1"))
 
 
 def _boot(api: Api, **more: object) -> str:
@@ -102,74 +92,3 @@ def test_what_one_api_process_changes_the_scheduler_knows(cluster: Cluster) -> N
             api.ask("PUT", f"/os-services/{services[host]}", {"status": "enabled"})
     for each in uuids:
         assert api.ask("DELETE", f"/servers/{each}")[0] == 204
-
-
-def _settle(cluster: Cluster, load: Load) -> None:
-    """Everything accepted comes to its end, and nothing leaks."""
-    guests = cluster.directory / "hosts" / "guests"
-    began = time.monotonic()
-    quiet = wait_until(lambda: Snapshot(cluster.database_url, guests).is_quiet, REPAIR_SECONDS)
-    print(f"quiet after {time.monotonic() - began:.1f} s; {len(load.accepted)} servers accepted")
-    found: list[str] = []
-
-    def clean() -> bool:
-        found[:] = leaks(cluster.database_url, guests)
-        return not found
-
-    # Guests that nobody wants any more go with a host's next comparison.
-    assert wait_until(clean, 30), f"quiet: {quiet}\n" + "\n".join(found) + "\n" + cluster.tails()
-    seen = Snapshot(cluster.database_url, guests)
-    lost = load.accepted - load.deleted - seen.instances.keys()
-    assert not lost, f"accepted and lost: {lost}"
-    assert not load.surprises, load.surprises[:5]
-
-
-def test_killed_daemons_lose_nothing(cluster: Cluster) -> None:
-    with Load(cluster) as load:
-        for _ in range(ROUNDS):
-            for daemon in cluster.daemons.values():
-                daemon.end(signal.SIGKILL)
-                time.sleep(0.5)
-                daemon.start()
-                time.sleep(1.5)
-        assert wait_until(lambda: len(load.accepted) > 20, 60)
-    cluster.wait_ready()
-    _settle(cluster, load)
-
-
-def test_a_killed_broker_loses_nothing(cluster: Cluster) -> None:
-    with Load(cluster) as load:
-        for _ in range(ROUNDS):
-            assert wait_until(lambda: len(load.accepted) > 5, 60)
-            cluster.broker.kill()
-            time.sleep(5)
-            cluster.broker.start()
-            time.sleep(3)
-    cluster.wait_ready()
-    _settle(cluster, load)
-
-
-def test_a_killed_database_loses_nothing(cluster: Cluster) -> None:
-    with Load(cluster) as load:
-        for _ in range(ROUNDS):
-            assert wait_until(lambda: len(load.accepted) > 5, 60)
-            cluster.database.kill()
-            time.sleep(5)
-            cluster.database.start()
-            time.sleep(5)
-    cluster.wait_ready()
-    _settle(cluster, load)
-
-
-def test_daemons_end_cleanly_and_come_back(cluster: Cluster) -> None:
-    with Load(cluster) as load:
-        for name in ("conductor1", "scheduler1", "node1", "api1"):
-            daemon = cluster.daemons[name]
-            process = daemon.process
-            assert process is not None
-            daemon.end(signal.SIGTERM, patience=30)
-            assert process.returncode == 0, daemon.log.read_text()[-2000:]
-            daemon.start()
-            time.sleep(1)
-    cluster.wait_ready()
-    _settle(cluster, load)

@@ -102,6 +102,40 @@ class GuestCloud(CloudProcess):
         assert answer.status == 202, answer.body
         return str(answer.json["server"]["id"])
 
+    def flavor(
+        self, name: str, *, vcpus: int = 1, ram: int = 128, disk: int = 1, ephemeral: int = 0, swap: int = 0,
+        specs: dict[str, str] | None = None,
+    ) -> str:
+        """A flavor of these sizes; returns its id."""
+        answer = self.compute("POST", "/flavors", {"flavor": {
+            "name": name, "vcpus": vcpus, "ram": ram, "disk": disk, "OS-FLV-EXT-DATA:ephemeral": ephemeral,
+            "swap": swap,
+        }}, by="admin")
+        assert answer.status == 200, answer.body
+        flavor = str(answer.json["flavor"]["id"])
+        if specs:
+            added = self.compute(
+                "POST", f"/flavors/{flavor}/os-extra_specs", {"extra_specs": specs}, by="admin"
+            )
+            assert added.status == 200, added.body
+        return flavor
+
+    def fault(self, uuid: str, action: str) -> str:
+        """What the newest action of that name failed with, once it did."""
+        found: dict[str, Any] = {}
+
+        def failed() -> bool:
+            listed = self.compute("GET", f"/servers/{uuid}/os-instance-actions", by="admin").json
+            request = next(
+                each["request_id"] for each in listed["instanceActions"] if each["action"] == action
+            )
+            shown = self.compute("GET", f"/servers/{uuid}/os-instance-actions/{request}", by="admin").json
+            found.update(shown["instanceAction"])
+            return any(event["result"] == "Error" for event in found["events"])
+
+        wait_for(failed, lambda: f"{action} did not fail: {found}", PATIENCE)
+        return " ".join(str(event.get("details")) for event in found["events"])
+
     def act(self, uuid: str, action: str, body: Any = None, *, by: str = "demo") -> Answer:
         """One action, which has to be accepted."""
         answer = self.compute("POST", f"/servers/{uuid}/action", {action: body}, by=by)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.host import guest_image
 from tests.host.cloud import GuestCloud
-from tests.host.hypervisor import MissingPart, PrivateLibvirt, require_parts
+from tests.host.hypervisor import MissingPart, PrivateLibvirt, program_missing, require_parts
 
 
 def _refuse(reason: str) -> None:
@@ -57,6 +57,18 @@ def image(parts: None) -> Iterator[Path]:
         yield guest_image.build(directory, release)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rich_image(parts: None) -> bytes:
+    """A guest image with the guest agent and more modules, which starts from UEFI too."""
+    missing = program_missing(["qemu-ga", "objcopy"])
+    if missing or not guest_image.EFI_STUB.exists():
+        _refuse(f"{', '.join(missing) or 'systemd-boot-efi'} not installed (make system-parts)")
+    release = guest_image.kernel_release()
+    assert release is not None
+    with tempfile.TemporaryDirectory(prefix="nova-host-image-") as name:
+        return guest_image.build(Path(name), release, extras=True).read_bytes()
 
 
 @pytest.fixture(scope="session")

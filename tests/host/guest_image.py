@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 MODULES = (
@@ -19,7 +21,25 @@ MODULES = (
     "nls_iso8859-1", "nls_ascii", "nls_cp437", "cdrom", "sr_mod", "ata_piix", "acpiphp", "ext4",
 )
 
+#: Modules that a guest with ``extras`` loads when its script says so: ``load NAME``.
+EXTRA_MODULES = (
+    "virtio_console", "virtio_rng", "i6300esb", "virtio_scsi", "sd_mod", "ahci", "e1000e", "efivarfs",
+)
+
 _SCRIPTS = Path(__file__).parent / "guest"
+#: The program that makes a kernel one that UEFI starts.
+EFI_STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+#: What the agent calls; Debian's busybox has none.
+_CHANGE_PASSWORD = """\
+#!/bin/sh
+IFS=: read -r user password
+hash=$(echo "$password" | mkpasswd -m sha512 -P 0)
+echo "$user:$hash:19000:0:99999:7:::" >/etc/shadow
+"""
+_LOAD = """\
+#!/bin/sh
+for m in $(cat /lib/modules/$1.order); do insmod /lib/modules/$m 2>/dev/null; done
+"""
 _POWER_BUTTON = """\
 #!/bin/sh
 echo "MARK power-button" >/dev/console
@@ -53,18 +73,28 @@ def kernel_file(release: str) -> Path:
     return boot if boot.exists() else Path(f"/lib/modules/{release}/vmlinuz")
 
 
-def build(directory: Path, release: str) -> Path:
-    """A bootable qcow2 in ``directory``; about a second."""
+def build(directory: Path, release: str, *, extras: bool = False) -> Path:
+    """A bootable qcow2 in ``directory``; about a second.
+
+    With ``extras`` the guest can load more modules, has the guest agent of Debian's package, and starts from
+    UEFI too.
+    """
     initrd = directory / "initrd"
-    build_initrd(initrd, directory / "tree", release)
+    build_initrd(initrd, directory / "tree", release, extras=extras)
     raw, image = directory / "guest.raw", directory / "guest.qcow2"
+    sectors = 1 << 17 if extras else 49152
     with raw.open("wb") as file:
-        file.truncate(24 << 20)
+        file.truncate(sectors * 512)
     config = directory / "syslinux.cfg"
     config.write_text(_SYSLINUX)
-    _run("mformat", "-i", str(raw), "-v", "GUEST", "-T", "49152", "-h", "16", "-s", "63", "::")
+    _run("mformat", "-i", str(raw), "-v", "GUEST", "-T", str(sectors), "-h", "16", "-s", "63", "::")
     for source, name in ((kernel_file(release), "vmlinuz"), (initrd, "initrd"), (config, "syslinux.cfg")):
         _run("mcopy", "-i", str(raw), str(source), f"::{name}")
+    if extras:
+        loader = directory / "loader.efi"
+        _unified(loader, kernel_file(release), initrd)
+        _run("mmd", "-i", str(raw), "::EFI", "::EFI/BOOT")
+        _run("mcopy", "-i", str(raw), str(loader), "::EFI/BOOT/BOOTX64.EFI")
     _run("syslinux", "--install", str(raw))
     _run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", str(raw), str(image))
     return image
@@ -88,7 +118,9 @@ def container_image(directory: Path) -> Path:
     return image
 
 
-def build_initrd(target: Path, tree: Path, release: str) -> None:
+def build_initrd(
+    target: Path, tree: Path, release: str, *, extras: bool = False, modules: Sequence[str] = MODULES
+) -> None:
     """An initramfs that is the whole guest."""
     busybox = shutil.which("busybox")
     assert busybox is not None
@@ -98,20 +130,12 @@ def build_initrd(target: Path, tree: Path, release: str) -> None:
     for applet in _run(busybox, "--list").split():
         if applet != "busybox":
             (tree / "bin" / applet).symlink_to("busybox")
-    order: list[str] = []
-    for module in MODULES:
-        shown = subprocess.run(
-            ["modprobe", "-S", release, "--show-depends", module], capture_output=True, text=True,
-            check=False,
-        ).stdout
-        for line in shown.splitlines():
-            if not line.startswith("insmod"):
-                continue
-            path = Path(line.split()[1])
-            if path.name not in order:
-                shutil.copy(path, tree / "lib/modules")
-                order.append(path.name)
-    (tree / "lib/modules/order").write_text("\n".join(order) + "\n")
+    (tree / "lib/modules/order").write_text("\n".join(_modules(tree, release, modules)) + "\n")
+    if extras:
+        for module in EXTRA_MODULES:
+            (tree / f"lib/modules/{module}.order").write_text("\n".join(_modules(tree, release, [module])))
+        _script(tree / "bin/load", _LOAD)
+        _agent(tree)
     _script(tree / "init", (_SCRIPTS / "init").read_text())
     _script(tree / "etc/udhcpc.sh", (_SCRIPTS / "udhcpc.sh").read_text())
     _script(tree / "etc/acpi/PWRF/00000080", _POWER_BUTTON)
@@ -123,6 +147,53 @@ def build_initrd(target: Path, tree: Path, release: str) -> None:
         capture_output=True, check=True,
     ).stdout
     target.write_bytes(gzip.compress(packed, 1))
+
+
+def _modules(tree: Path, release: str, names: Sequence[str]) -> list[str]:
+    """Put modules and what they need into the tree; returns the order in which they are loaded."""
+    order: list[str] = []
+    for module in names:
+        shown = subprocess.run(
+            ["modprobe", "-S", release, "--show-depends", module], capture_output=True, text=True,
+            check=False,
+        ).stdout
+        for line in shown.splitlines():
+            if not line.startswith("insmod"):
+                continue
+            path = Path(line.split()[1])
+            if path.name not in order:
+                shutil.copy(path, tree / "lib/modules")
+                order.append(path.name)
+    return order
+
+
+def _agent(tree: Path) -> None:
+    """QEMU's guest agent with its libraries, and the accounts whose passwords it sets."""
+    agent = shutil.which("qemu-ga", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    assert agent is not None
+    shutil.copy(agent, tree / "sbin/qemu-ga")
+    _script(tree / "sbin/chpasswd", _CHANGE_PASSWORD)
+    for library in re.findall(r"(/\S+) \(0x", _run("ldd", agent)):
+        target = tree / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, target)
+    (tree / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    (tree / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
+    (tree / "etc/group").write_text("root:x:0:\n")
+
+
+def _unified(target: Path, kernel: Path, initrd: Path) -> None:
+    """Kernel, command line and initramfs as one program that UEFI starts."""
+    line = target.with_suffix(".cmdline")
+    line.write_text("console=tty0 console=ttyS0 panic=1 quiet")
+    # The sections go behind those of the stub, whose own end the headers tell.
+    places = re.findall(r"^\s*\d+ \S+\s+(\w+)\s+(\w+)", _run("objdump", "-h", str(EFI_STUB)), re.MULTILINE)
+    where = (max(int(start, 16) + int(size, 16) for size, start in places) + 0xFFFFF) & ~0xFFFFF
+    command = ["objcopy"]
+    for name, file in ((".cmdline", line), (".linux", kernel), (".initrd", initrd)):
+        command += ["--add-section", f"{name}={file}", "--change-section-vma", f"{name}={where:#x}"]
+        where = (where + file.stat().st_size + 0xFFFFF) & ~0xFFFFF
+    _run(*command, str(EFI_STUB), str(target))
 
 
 def _script(path: Path, text: str) -> None:

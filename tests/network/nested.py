@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine in the machine, with a kernel that has VLAN devices: this machine's files, a kernel of its own.
+"""A machine in the machine, with a kernel that has VLAN devices, KVM and vhost, or with Xen below it.
 
 The root file system is this machine's, read only over 9p with memory over it; a second share carries a
 script in and its result out. Emulated, so it needs no more rights than QEMU.
@@ -48,10 +48,13 @@ def kernel() -> tuple[Path, str] | None:
     return None
 
 
-def run_inside(script: str, timeout: float = 100) -> tuple[str, str]:
+def run_inside(
+    script: str, timeout: float = 100, *, memory: int = 1024, cpu: str = "max", xen: Path | None = None
+) -> tuple[str, str]:
     """Run a shell script as the first process of a new machine; returns (its result, the console).
 
-    The script writes its result to ``/run/exchange/result``.
+    The script writes its result to ``/run/exchange/result``. ``memory`` is MiB. With ``xen``, a hypervisor as
+    Debian packs it, the script runs in the first domain on top.
     """
     found = kernel()
     assert found is not None
@@ -67,9 +70,8 @@ def run_inside(script: str, timeout: float = 100) -> tuple[str, str]:
         done = subprocess.run(
             [
                 "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "pc",
-                "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none",
-                "-no-reboot", "-serial", "stdio", "-kernel", str(image),
-                "-initrd", str(directory / "initramfs"), "-append", "console=ttyS0 quiet panic=-1",
+                "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", "2", "-m", str(memory), "-display", "none",
+                "-no-reboot", "-serial", "stdio", *_starting(directory, image, memory, xen),
                 "-virtfs", f"local,path=/,mount_tag=hostroot,readonly=on,{share}",
                 "-virtfs", f"local,path={work},mount_tag=work,{share}",
             ],
@@ -78,6 +80,25 @@ def run_inside(script: str, timeout: float = 100) -> tuple[str, str]:
         )
         result = work / "result"
         return (result.read_text() if result.exists() else ""), done.stdout + done.stderr
+
+
+def _starting(directory: Path, image: Path, memory: int, xen: Path | None) -> list[str]:
+    """What QEMU loads: the kernel, or Xen with the kernel as its first module."""
+    initramfs = directory / "initramfs"
+    if xen is None:
+        return [
+            "-kernel", str(image), "-initrd", str(initramfs), "-append", "console=ttyS0 quiet panic=-1",
+        ]
+    hypervisor = directory / "xen"
+    hypervisor.write_bytes(gzip.decompress(xen.read_bytes()))
+    line = (
+        f"console=com1 com1=115200,8n1 dom0_mem={memory // 2}M dom0=pv loglvl=warning guest_loglvl=warning "
+        "noreboot"
+    )
+    return [
+        "-kernel", str(hypervisor), "-append", line,
+        "-initrd", f"{image} console=hvc0 quiet panic=-1,{initramfs}",
+    ]
 
 
 def _initramfs(out: Path, release: str) -> None:

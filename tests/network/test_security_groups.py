@@ -11,7 +11,14 @@ import pytest
 from nova.api.network.security_group_rules import PROTOCOLS
 from nova.network.linux.firewall import Firewall
 from nova.network.linux.nftables import Nftables
-from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, GroupMembers, HostFilters
+from nova.objects.host_filters import (
+    EVERYTHING,
+    FilterGroup,
+    FilterPort,
+    FilterRule,
+    GroupMembers,
+    HostFilters,
+)
 from tests.network.namespaces import Guest, Host, needs_root
 
 pytestmark = [needs_root, pytest.mark.timeout(120)]
@@ -38,10 +45,13 @@ class Filtered:
         """Filter a guest by groups from the next change on."""
         self.ports[guest.device] = FilterPort(device=guest.device, groups=groups)
 
-    def rules(self, *rules: FilterRule, group: int = 1) -> int:
+    def rules(
+        self, *rules: FilterRule, group: int = 1, leaving: tuple[FilterRule, ...] = EVERYTHING
+    ) -> int:
         """Give a group its rules; returns how many commands that took."""
         filters = HostFilters(
-            groups=(FilterGroup(group, rules),), members=self.members, ports=tuple(self.ports.values())
+            groups=(FilterGroup(group, rules, leaving),), members=self.members,
+            ports=tuple(self.ports.values()),
         )
         with self.host:
             return self.firewall.set(filters)
@@ -146,7 +156,7 @@ def test_a_rule_taken_away_ends_the_connection_that_it_let_in(filtered: Filtered
 def test_members_of_a_group_come_in_and_others_do_not(filtered: Filtered) -> None:
     server, member, stranger = (filtered.host.guest(number) for number in (2, 3, 4))
     filtered.guard(server, 1)
-    from_members = FilterRule(protocol="tcp", first=22, last=22, source_group=7)
+    from_members = FilterRule(protocol="tcp", first=22, last=22, remote_group=7)
     filtered.members = (GroupMembers(7, (member.address, member.address_v6)),)
     filtered.rules(from_members)
     with server.listen(22):
@@ -164,7 +174,7 @@ def test_one_more_member_among_500_is_one_element(filtered: Filtered) -> None:
     server, member = filtered.host.guest(2), filtered.host.guest(3)
     filtered.guard(server, 1)
     crowd = tuple(f"10.8.{number // 250}.{number % 250 + 1}" for number in range(500))
-    rule = FilterRule(source_group=1)
+    rule = FilterRule(remote_group=1)
     filtered.members = (GroupMembers(1, crowd),)
     filtered.rules(rule)
     filtered.members = (GroupMembers(1, (*crowd, member.address)),)
@@ -291,7 +301,8 @@ def test_a_refused_change_leaves_what_was_there(filtered: Filtered) -> None:
 
 def test_2000_ports_and_one_change(filtered: Filtered) -> None:
     groups = tuple(
-        FilterGroup(number, (SSH, PING, FilterRule(source_group=number))) for number in range(1, 101)
+        FilterGroup(number, (SSH, PING, FilterRule(remote_group=number)), EVERYTHING)
+        for number in range(1, 101)
     )
     members = tuple(
         GroupMembers(number, tuple(f"10.{number}.0.{each}" for each in range(1, 21)))
@@ -314,7 +325,7 @@ def test_2000_ports_and_one_change(filtered: Filtered) -> None:
         for number in range(5):
             one_more = msgspec.structs.replace(SSH, last=30 + number)
             changed = msgspec.structs.replace(
-                whole, groups=(FilterGroup(1, (*groups[0].rules, one_more)), *groups[1:])
+                whole, groups=(FilterGroup(1, (*groups[0].rules, one_more), EVERYTHING), *groups[1:])
             )
             began = time.perf_counter()
             assert firewall.set(changed) > 0
@@ -362,7 +373,7 @@ def test_the_kernel_takes_every_kind_of_rule_and_what_it_would_not_is_left_out(
     wrong = [
         FilterRule(protocol="nonsense"), FilterRule(protocol="256"), FilterRule(protocol="²"),
         FilterRule(protocol="tcp", first=5, last=4), FilterRule(protocol="udp", first=5, last=70000),
-        FilterRule(protocol="icmp", first=300, last=0), FilterRule(source_group=99),
+        FilterRule(protocol="icmp", first=300, last=0), FilterRule(remote_group=99),
     ]
     filtered.rules(*every, *wrong)
     assert not client.pings(server.address)

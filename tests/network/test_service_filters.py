@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, HostFilters
+from nova.objects.host_filters import EVERYTHING, FilterGroup, FilterPort, FilterRule, HostFilters
 from nova.objects.host_network import HostNetworkState
 from tests.network.namespaces import Guest
 from tests.network.plumbing import PlumbedHost, Says, needs_parts, network
@@ -62,7 +62,7 @@ def let_in(served: PlumbedHost, device: str, *rules: FilterRule) -> None:
     conductor = served.conductor
     assert isinstance(conductor, SaysFilters)
     conductor.filters = HostFilters(
-        groups=(FilterGroup(1, rules),), ports=(FilterPort(device=device, groups=(1,)),)
+        groups=(FilterGroup(1, rules, EVERYTHING),), ports=(FilterPort(device=device, groups=(1,)),)
     )
     manager = served.manager
     assert manager is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private RabbitMQ: own node name, own data, own ports of 127.0.0.1, own Erlang port mapper."""
+"""A private RabbitMQ: own node name, own data, own ports of one address, own Erlang port mapper."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ _START_SECONDS = 90.0
 class Broker:
     """A RabbitMQ node that can be killed and started again with its data."""
 
-    def __init__(self, home: Path, user: pwd.struct_passwd | None) -> None:
+    def __init__(
+        self, home: Path, user: pwd.struct_passwd | None, address: str = "127.0.0.1"
+    ) -> None:
         self.home = home
+        self.address = address
         self._user = user
         self.port, self._distribution, self._mapper = free_port(), free_port(), free_port()
         self.node = f"nova{self.port}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         (home / "plugins").write_text("[].\n")
         (home / "conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\n"
+            f"listeners.tcp.1 = {address}:{self.port}\nloopback_users = none\n"
             "default_user = nova\ndefault_pass = nova\nvm_memory_high_watermark.relative = 0.8\n"
             "disk_free_limit.absolute = 10MB\n"
         )
@@ -40,7 +43,7 @@ class Broker:
     @property
     def url(self) -> str:
         """The transport URL."""
-        return f"rabbit://nova:nova@127.0.0.1:{self.port}/"
+        return f"rabbit://nova:nova@{self.address}:{self.port}/"
 
     def start(self) -> None:
         """Start the node and wait until it takes connections."""
@@ -89,7 +92,7 @@ class Broker:
             process.wait(10)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as probe:
+        with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 2) as probe:
             probe.sendall(b"AMQP\x00\x00\x09\x01")
             return bool(probe.recv(1))
         return False
@@ -121,7 +124,7 @@ def _program() -> str:
 
 
 @contextlib.contextmanager
-def rabbitmq(directory: Path | None = None) -> Iterator[Broker]:
+def rabbitmq(directory: Path | None = None, *, address: str = "127.0.0.1") -> Iterator[Broker]:
     """A running node; its data lies in ``directory``, or goes with it."""
     _program()
     user = None
@@ -132,7 +135,7 @@ def rabbitmq(directory: Path | None = None) -> Iterator[Broker]:
             raise MissingServer("the user rabbitmq is not there (make system-parts)") from None
     home = directory or Path(tempfile.mkdtemp(prefix="nova-rabbitmq-"))
     home.mkdir(exist_ok=True)
-    broker = Broker(home, user)
+    broker = Broker(home, user, address)
     if user is not None:
         for path in (home, *home.iterdir()):
             os.chown(path, user.pw_uid, user.pw_gid)

@@ -62,7 +62,7 @@ VIEW = View(
     Field(
         "rules",
         lambda group, render: [
-            render(rule, None) for rule in group.rules if rule.direction == "ingress"
+            render(rule, None) for rule in groups.incoming(group)
         ],
     ),
 )
@@ -217,7 +217,7 @@ def create_rule(request: ApiRequest) -> Any:
         limit = request.cloud.limits.get(group.project_id, request.caller.user_id).get(
             "security_group_rules", -1
         )
-        if 0 <= limit <= len(group.rules):
+        if 0 <= limit <= groups.counted(group):
             raise QuotaExceeded("Quota exceeded, too many security group rules.")
         rule = groups.add_rule(tx, group, values)
         group_changed(request.cloud.networks.refreshes, tx, group.id)
@@ -233,7 +233,7 @@ def delete_rule(request: ApiRequest) -> Any:
     with request.cloud.db.write() as tx:
         project = request.caller.project_id
         if request.caller.is_admin:
-            rule = tx.security_groups.get_rule(number)
+            rule = groups.get_rule(tx, number)
             project = tx.security_groups.get(rule.group_id).project_id
         group = groups.delete_rule(tx, project, number)
         group_changed(request.cloud.networks.refreshes, tx, group.id)

@@ -13,6 +13,7 @@ from nova.api.network.resource import Call
 from nova.api.network.values import Attribute, read_values
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
+from nova.network.security_groups import counted
 from nova.http.app import read_json
 
 #: Our name of each limit. Those in the second group are kept and counted for this API alone.
@@ -55,7 +56,7 @@ def _used(tx: Transaction, project_id: str) -> dict[str, int]:
     owned = tx.networks.owned_by(project_id)
     return {
         "floatingip": usage.floating_ips, "security_group": len(groups),
-        "security_group_rule": max((len(group.rules) for group in groups), default=0),
+        "security_group_rule": max((counted(group) for group in groups), default=0),
         "network": sum(row.segment_uuid is None for row in owned),
         "subnet": sum((row.cidr is not None) + (row.cidr_v6 is not None) for row in owned),
         "port": tx.ports.count_of(project_id), "router": 1,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/security-group-rules``: what may come in, and that all may go out.
+"""``/security-group-rules``: what may come in, and what may go out.
 
-What leaves a server is never held back here. Every group therefore shows a rule of direction egress
-for each IP version, which stands for that fact and stays; further egress rules are kept as written.
+Every group begins with a rule of direction egress for each IP version that lets everything out. They are
+rules as any other and can be deleted and made again.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
-from nova.api.network.pools import derived_uuid
 from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
-from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
+from nova.errors import BadRequest, Conflict, NotFound, NovaError, QuotaExceeded
 from nova.network.filter_refreshes import group_changed
-from nova.network.security_groups import DEFAULT
+from nova.network.security_groups import DEFAULT, counted
 from nova.objects.network import SecurityGroup, SecurityGroupRule
 
 _VERSIONS = {"IPv4": 4, "IPv6": 6}
@@ -44,49 +43,21 @@ def ethertype_of(rule: SecurityGroupRule) -> str:
 def shown(group: SecurityGroup, rule: SecurityGroupRule) -> Shown:
     """A rule as clients see it. -1 for ICMP and a missing port are both any."""
     low, high = rule.from_port, rule.to_port
-    return _view(
-        group, rule.uuid, rule.direction, ethertype_of(rule),
-        protocol=rule.protocol, low=None if low == -1 else low, high=None if high == -1 else high,
-        cidr=None if (rule.facts or {}).get("anywhere") else rule.cidr, source=rule.source_group_uuid,
-        common=standard(rule.facts, group.project_id, rule.revision, rule.created_at,
-                        rule.updated_at),
-    )
-
-
-def _view(
-    group: SecurityGroup,
-    identifier: str,
-    direction: str,
-    ethertype: str,
-    *,
-    protocol: str | None = None,
-    low: int | None = None,
-    high: int | None = None,
-    cidr: str | None = None,
-    source: str | None = None,
-    common: Shown,
-) -> Shown:
+    cidr = None if (rule.facts or {}).get("anywhere") else rule.cidr
     return {
-        "id": identifier, **common, "security_group_id": group.uuid, "direction": direction,
-        "ethertype": ethertype, "protocol": protocol, "port_range_min": low,
-        "port_range_max": high, "remote_ip_prefix": cidr, "remote_group_id": source,
-        "remote_address_group_id": None, "normalized_cidr": cidr,
-        "belongs_to_default_sg": group.name == DEFAULT,
+        "id": rule.uuid,
+        **standard(rule.facts, group.project_id, rule.revision, rule.created_at, rule.updated_at),
+        "security_group_id": group.uuid, "direction": rule.direction, "ethertype": ethertype_of(rule),
+        "protocol": rule.protocol, "port_range_min": None if low == -1 else low,
+        "port_range_max": None if high == -1 else high, "remote_ip_prefix": cidr,
+        "remote_group_id": rule.source_group_uuid, "remote_address_group_id": None,
+        "normalized_cidr": cidr, "belongs_to_default_sg": group.name == DEFAULT,
     }
-
-
-def standing(group: SecurityGroup) -> list[Shown]:
-    """The rules that say that everything may go out."""
-    common = standard(None, group.project_id, 0, group.created_at, None)
-    return [
-        _view(group, derived_uuid("egress", group.uuid, version), "egress", version, common=common)
-        for version in _VERSIONS
-    ]
 
 
 def shown_rules(group: SecurityGroup) -> list[Shown]:
     """All rules of a group."""
-    return [*standing(group), *(shown(group, rule) for rule in group.rules)]
+    return [shown(group, rule) for rule in group.rules]
 
 
 def list_rules(call: Call, tx: Transaction) -> list[Shown]:
@@ -106,10 +77,10 @@ def list_rules(call: Call, tx: Transaction) -> list[Shown]:
 def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
     """One of them."""
     rule = tx.security_groups.find_rule(identifier)
-    if rule is not None:
-        group = tx.security_groups.get(rule.group_id)
-        return shown(group, rule) if call.owns(group.project_id) else None
-    return next((each for each in list_rules(call, tx) if each["id"] == identifier), None)
+    if rule is None:
+        return None
+    group = tx.security_groups.get(rule.group_id)
+    return shown(group, rule) if call.owns(group.project_id) else None
 
 
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
@@ -135,9 +106,9 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     limit = call.cloud.limits.get(group.project_id, call.caller.user_id).get(
         "security_group_rules", -1
     )
-    if 0 <= limit <= len(group.rules):
+    if 0 <= limit <= counted(group):
         raise QuotaExceeded("Quota exceeded for resources: ['security_group_rule'].")
-    kept = cidr if direction == "egress" or source is None else None
+    kept = cidr if source is None else None
     facts = merged(None, values, ("description", "tags"))
     if kept is not None and values.get("remote_ip_prefix") is None:
         # Said by nobody, so it is shown to nobody.
@@ -181,6 +152,9 @@ def _number(protocol: str | None) -> int | None:
 
 def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
     """The stored pair: type and code (-1 for any) for ICMP, a range of ports for the others."""
+    if low == -1 and high not in (None, -1):
+        raise _invalid_port(low)
+    low, high = (None if each == -1 else each for each in (low, high))
     number = _number(protocol)
     if number in _ICMP:
         for name, value in (("port_range_min", low), ("port_range_max", high)):
@@ -214,20 +188,14 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
 
 def _refuse_present(group: SecurityGroup, wanted: tuple[Any, ...]) -> None:
     direction, ethertype, protocol, low, high, cidr, source = wanted
-    rules = [
-        (rule.uuid, (rule.direction, ethertype_of(rule), rule.protocol, rule.from_port,
-                     rule.to_port, rule.cidr, rule.source_group_uuid))
-        for rule in group.rules
-    ]
-    rules += [
-        (each["id"], ("egress", each["ethertype"], None, None, None, _ANYWHERE[each["ethertype"]],
-                      None))
-        for each in standing(group)
-    ]
-    for identifier, present in rules:
+    for rule in group.rules:
+        present = (
+            rule.direction, ethertype_of(rule), rule.protocol, rule.from_port, rule.to_port, rule.cidr,
+            rule.source_group_uuid,
+        )
         if present == (direction, ethertype, protocol, low, high, cidr, source):
             raise typed(
-                Conflict(f"Security group rule already exists. Rule id is {identifier}."),
+                Conflict(f"Security group rule already exists. Rule id is {rule.uuid}."),
                 "SecurityGroupRuleExists",
             )
 
@@ -236,10 +204,7 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
     """Remove a rule."""
     rule = tx.security_groups.find_rule(current["id"])
     if rule is None:
-        raise typed(
-            Conflict("Everything may leave the servers of this cloud; the rule that says so stays."),
-            "SecurityGroupRuleInUse",
-        )
+        raise SECURITY_GROUP_RULES.missing(current["id"])
     tx.security_groups.delete_rule(rule.id)
     group_changed(call.cloud.networks.refreshes, tx, rule.group_id)
     tx.after_commit(call.cloud.events.security_groups_changed)
@@ -273,15 +238,22 @@ def _prefix(name: str, value: Any) -> str | None:
 
 
 def _port(name: str, value: Any) -> int | None:
-    if value in (None, "", -1, "-1"):
+    """A port, an ICMP type or code; -1, which older clients send for any, as it is."""
+    if value in (None, ""):
         return None
+    if value in (-1, "-1"):
+        return -1
     try:
         found: int | None = read.integer(0, 65535)(name, value)
     except BadRequest:
-        raise typed(
-            BadRequest(f"Invalid value for port {str(value)[:40]}"), "SecurityGroupInvalidPortValue"
-        ) from None
+        raise _invalid_port(value) from None
     return found
+
+
+def _invalid_port(value: Any) -> NovaError:
+    return typed(
+        BadRequest(f"Invalid value for port {str(value)[:40]}"), "SecurityGroupInvalidPortValue"
+    )
 
 
 ATTRIBUTES = read.table(

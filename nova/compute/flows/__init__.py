@@ -7,15 +7,17 @@ what ``undo`` was told when it fails. A step may be run again after an interrupt
     create   place (conductor) -> spawn
     resize   place (conductor) -> migrate_out (source) -> migrate_in (destination)
     confirm  forget (source);  revert  destroy (destination) -> revert (source)
-    live     place (conductor) -> live_migrate (source) -> arrive (destination) -> leave (source)
+    live     place (conductor) -> connect (destination) -> live_migrate (source)
+             -> arrive (destination) -> leave (source)
     a failed move    -> back (source) -> drop (destination of a live one)
     delete   destroy -> clean (each other host with a guest)
+    volumes  attach, detach, swap, extend; rebuild over a volume  halt -> (conductor) -> run
     others   run (the instance's host)
 """
 
 from __future__ import annotations
 
-from nova.compute.flows import build, maintenance, moves, power, snapshot
+from nova.compute.flows import build, maintenance, moves, power, snapshot, volumes
 from nova.compute.flows.host import StepFunction
 
 STEPS: dict[tuple[str, str], StepFunction] = {
@@ -38,6 +40,7 @@ STEPS: dict[tuple[str, str], StepFunction] = {
     ("rescue", "run"): maintenance.rescue,
     ("unrescue", "run"): maintenance.unrescue,
     ("rebuild", "run"): maintenance.rebuild,
+    ("rebuild", "halt"): maintenance.halt,
     ("change_password", "run"): maintenance.change_password,
     ("crash_dump", "run"): maintenance.crash_dump,
     ("snapshot", "run"): snapshot.take,
@@ -56,10 +59,15 @@ STEPS: dict[tuple[str, str], StepFunction] = {
     ("confirm_resize", "forget"): moves.forget,
     ("revert_resize", "destroy"): moves.drop_arrived,
     ("revert_resize", "revert"): moves.revert,
+    ("live_migrate", "connect"): moves.connect,
     ("live_migrate", "live_migrate"): moves.live_migrate,
     ("live_migrate", "arrive"): moves.arrive,
     ("live_migrate", "leave"): moves.forget,
     ("live_migrate", "back"): moves.take_back,
     ("live_migrate", "drop"): moves.drop,
     ("evacuate", "spawn"): build.spawn,
+    ("attach_volume", "attach"): volumes.attach,
+    ("detach_volume", "detach"): volumes.detach,
+    ("swap_volume", "swap"): volumes.swap,
+    ("extend_volume", "run"): volumes.extend,
 }

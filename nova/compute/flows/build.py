@@ -16,7 +16,9 @@ def spawn(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
         host, task, instance=placed(task),
         root_image=task.instance.system_metadata.get("shelved_image_id"),
     )
-    return StepResult(power_state=host.driver.spawn(spec))
+    state = host.driver.spawn(spec)
+    host.volumes_done(task)
+    return StepResult(power_state=state)
 
 
 def destroy(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:

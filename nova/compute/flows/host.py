@@ -16,6 +16,7 @@ from nova.compute.undo import Undo
 from nova.objects.instance import Instance
 from nova.objects.operation import StepResult, StepTask
 from nova.objects.topology import GuestTopology
+from nova.objects.volume_connection import VolumeConnection
 from nova.virt.driver import Driver, GuestSpec, SourceImage
 
 
@@ -56,6 +57,20 @@ class FlowHost:
         if self.network is not None:
             self.network.prepare(instance.network_info)
 
+    def open_volumes(self, task: StepTask) -> tuple[VolumeConnection, ...]:
+        """Have the volumes that a task is about opened to this host; nothing is asked where there are none.
+        """
+        if not task.instance.volumes:
+            return ()
+        return tuple(
+            self.conductor.connect_volumes(task.operation_id, self.driver.connector())
+        )
+
+    def volumes_done(self, task: StepTask) -> None:
+        """The guest has the disks of what was opened for the task."""
+        if task.instance.volumes:
+            self.conductor.complete_volumes(task.operation_id)
+
 
 StepFunction = Callable[[FlowHost, StepTask, Undo], StepResult]
 
@@ -80,5 +95,6 @@ def guest_spec(
         "files": task.payload.get("files") or {},
         "power_on": task.payload.get("power_on", True),
         "images": functools.partial(host.images.source, task),
+        "volumes": host.open_volumes(task),
     }
     return GuestSpec(**{**facts, **values})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from nova.compute.flows.host import FlowHost, guest_spec
 from nova.compute.undo import Undo
+from nova.errors import GuestNotFound
 from nova.objects.operation import StepResult, StepTask
 
 
@@ -24,7 +25,16 @@ def rebuild(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     state = host.driver.rebuild(
         guest_spec(host, task), preserve_ephemeral=bool(task.payload.get("preserve_ephemeral"))
     )
+    host.volumes_done(task)
     return StepResult(power_state=state)
+
+
+def halt(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Stop the guest whose root volume is to be written anew; one that is gone is made again later."""
+    try:
+        return StepResult(power_state=host.driver.power_off(task.instance))
+    except GuestNotFound:
+        return StepResult(power_state=0)
 
 
 def change_password(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:

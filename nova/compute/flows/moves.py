@@ -14,7 +14,7 @@ from nova.compute.undo import Undo
 from nova.errors import GuestNotFound, NovaError
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
-from nova.objects.migration import MigrationProgress
+from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.operation import StepResult, StepTask
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ def migrate_in(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
         undo.add(host.driver.destroy, task.instance.uuid)
     host.prepare_network(task.instance)
     spec = guest_spec(host, task, instance=in_size(placed(task), _flavor(task, "new_flavor")))
-    return StepResult(power_state=host.driver.migrate_in(spec, task.payload["source"]))
+    state = host.driver.migrate_in(spec, task.payload["source"])
+    host.volumes_done(task)
+    return StepResult(power_state=state)
 
 
 def take_back(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
@@ -80,14 +82,27 @@ def revert(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the source, reverted: bring the kept guest back."""
     before = in_size(placed(task, "old_topology"), _flavor(task, "old_flavor"))
     spec = guest_spec(host, task, instance=before)
-    return StepResult(power_state=host.driver.revert_outgoing(spec))
+    state = host.driver.revert_outgoing(spec)
+    host.volumes_done(task)
+    return StepResult(power_state=state)
+
+
+def connect(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """On the destination of a live migration: have networks and volumes ready before the guest comes, and say
+    how it is to come.
+    """
+    host.prepare_network(task.instance)
+    host.driver.connect_volumes(task.instance, host.open_volumes(task))
+    arrival = host.driver.arrival(placed(task))
+    return StepResult(data={"arrival": msgspec.to_builtins(arrival)})
 
 
 def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """On the source: copy the running guest; stops early when asked to."""
     try:
         host.driver.live_migrate(
-            placed(task), task.payload["dest"], ProgressWatch(host, task).note
+            placed(task), task.payload["dest"], ProgressWatch(host, task).note,
+            msgspec.convert(task.payload.get("arrival") or {}, Arrival),
         )
     finally:
         host.aborts.discard(task.operation_id)
@@ -128,4 +143,6 @@ def arrive(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     undo.add(_stand_still, host, task.instance)
     host.prepare_network(task.instance)
     spec = guest_spec(host, task, instance=placed(task))
-    return StepResult(power_state=host.driver.live_migrated_in(spec))
+    state = host.driver.live_migrated_in(spec)
+    host.volumes_done(task)
+    return StepResult(power_state=state)

@@ -25,6 +25,8 @@ from nova.network.allocation import NetworkAllocator
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.rpc.transport import Transport
+from nova.volume.absent import no_volumes
+from nova.volume.interface import BlockStorage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class OperationsCore:
     flavors: FlavorCache
     limits: LimitCache
     hosts: SchedulerTable
+    volumes: BlockStorage = dataclasses.field(default_factory=no_volumes)
 
 
 def check_lock(context: RequestContext, instance: Instance) -> None:

@@ -51,6 +51,9 @@ def update(
     with core.db.write() as tx:
         if not tx.instances.update(instance.uuid, changes):
             raise InstanceNotFound(instance.uuid)
+        if "hostname" in changes and core.networks.refreshes is not None:
+            # DHCP and DNS know it by that name.
+            core.networks.refreshes.of_instances(tx, [instance.uuid])
         fresh = tx.instances.get(instance.uuid)
     assert fresh is not None
     return fresh

@@ -214,7 +214,7 @@ def live_migrate_abort(
         operation = next(
             (op for op in tx.operations.open_for(instance.uuid) if op.flow == "live_migrate"), None
         )
-        early = operation is not None and operation.step in ("place", "live_migrate")
+        early = operation is not None and operation.step in ("place", "connect", "live_migrate")
         if operation is None or not early or instance.task_state != MIGRATING:
             raise BadRequest(
                 f"Migration {migration_id} of server {instance.uuid} is not in progress."

@@ -50,6 +50,8 @@ def rebuild(
                     )
                 changes["key_data"] = keypair.public_key
         enter(core, tx, context, instance, action, payload, changes=changes)
+        if "hostname" in changes and core.networks.refreshes is not None:
+            core.networks.refreshes.of_instances(tx, [instance.uuid])
         if request.metadata is not None:
             tx.instances.set_metadata(instance.uuid, request.metadata)
     return password

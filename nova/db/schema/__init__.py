@@ -12,6 +12,7 @@ from nova.db.schema import (
     network,
     network_tasks,
     operations,
+    volume,
 )
 from nova.db.schema.base import metadata
 
@@ -27,4 +28,5 @@ __all__ = [
     "network",
     "network_tasks",
     "operations",
+    "volume",
 ]

@@ -115,7 +115,7 @@ fixed_ips = Table(
     Column("leased", Boolean, nullable=False, default=False),
     Column("reserved", Boolean, nullable=False, default=False),
     Column("role", String(16)),
-    Column("host", String(255)),
+    Column("host", String(255), index=True),
     Column("vip_project_id", String(64)),
     Column("vip_name", String(255)),
     Column("used_elsewhere", Boolean, nullable=False, default=False),
@@ -201,7 +201,8 @@ security_groups = Table(
     UniqueConstraint("project_id", "name"),
 )
 
-# What leaves a server is never held back; rules of direction "egress" are kept as written and shown.
+# Each group begins with two rules of direction "egress" that let everything out; the compute API shows those of
+# direction "ingress" alone.
 security_group_rules = Table(
     "security_group_rules",
     metadata,

@@ -102,7 +102,8 @@ class ClaimAudit:
         )
         query: Select[Any] = select(
             instances.c.uuid, instances.c.host, instances.c.node, instances.c.flavor,
-            instances.c.image_ref, instances.c.system_metadata, instances.c.topology,
+            instances.c.image_ref, instances.c.block_devices, instances.c.system_metadata,
+            instances.c.topology,
         ).where(
             instances.c.deleted == 0, instances.c.host.is_not(None),
             instances.c.updated_at <= cutoff, ~there.exists(),
@@ -130,7 +131,10 @@ class ClaimAudit:
         if found is None:
             return None
         vcpus, pcpus = charged(flavor.vcpus, topology, kept_apart=found.pcpus > 0)
-        root = flavor.root_gb if row.image_ref else 0
+        on_volume = not row.image_ref or any(
+            each.is_volume and each.boot_index == 0 for each in row.block_devices
+        )
+        root = 0 if on_volume else flavor.root_gb
         return Claim(
             instance_uuid=row.uuid, kind=kind, node_id=found.id, vcpus=vcpus,
             memory_mb=flavor.memory_mb,

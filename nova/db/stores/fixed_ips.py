@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixed addresses, the virtual interfaces that carry them, probes, and virtual IPs."""
+"""Fixed addresses, the virtual interfaces that carry them, and virtual IPs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Integer,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -22,11 +22,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from nova.db.schema.base import now
+from nova.db.schema.base import Timestamp, now
 from nova.db.schema.compute import instances
 from nova.db.schema.network import fixed_ips, floating_ips, networks, virtual_interfaces
+from nova.db.stores.free_addresses import NEXT, take_next, values_at
 from nova.errors import AddressInUse, Conflict, NotFound
-from nova.objects.network import FixedIP, FixedIPDetail, InterfaceAddress, VirtualInterface
+from nova.objects.network import (
+    CLOCK_SKEW,
+    FixedIP,
+    FixedIPDetail,
+    InterfaceAddress,
+    VirtualInterface,
+)
 
 #: Reserved addresses of these roles belong to the network itself and are never given up.
 STRUCTURAL_ROLES = frozenset({"network", "gateway", "dhcp", "vpn", "broadcast"})
@@ -56,20 +63,6 @@ _INTERFACES_OR_MACS = _INTERFACES.where(
         _vif.address.in_(bindparam("macs", expanding=True)),
     )
 )
-# SKIP LOCKED lets parallel allocations on a server database pass each other; SQLite has one writer
-# and its dialect leaves the clause out.
-_FREE = (
-    select(_fixed.id, _fixed.address)
-    .where(
-        _fixed.network_id == bindparam("network"),
-        _fixed.allocated == false(),
-        _fixed.reserved == false(),
-        _fixed.used_elsewhere == false(),
-    )
-    .order_by(_fixed.released_at, _fixed.position)
-    .limit(bindparam("count", type_=Integer))
-    .with_for_update(skip_locked=True)
-)
 _NAMED = (
     select(fixed_ips)
     .where(
@@ -88,23 +81,41 @@ _ASSIGN = (
     )
 )
 _ADD_INTERFACES = insert(virtual_interfaces)
+# In this order: MariaDB sets one column after the other, and goes by what is set already.
+_GIVEN_BACK: tuple[tuple[Any, Any], ...] = (
+    (
+        _fixed.released_at,
+        case(
+            (_fixed.leased == true(), bindparam("until", type_=Timestamp)),
+            else_=bindparam("moment", type_=Timestamp),
+        ),
+    ),
+    (_fixed.leased, False),
+    (_fixed.instance_uuid, None),
+    (_fixed.virtual_interface_uuid, None),
+    (_fixed.allocated, False),
+)
 _RELEASE = (
     update(fixed_ips)
     .where(_fixed.instance_uuid.in_(bindparam("uuids", expanding=True)))
-    .values(
-        instance_uuid=None,
-        virtual_interface_uuid=None,
-        allocated=False,
-        leased=False,
-        released_at=bindparam("moment"),
-    )
+    .ordered_values(*_GIVEN_BACK)
 )
+_RELEASE_ONE = update(fixed_ips).where(_fixed.id == bindparam("row")).ordered_values(*_GIVEN_BACK)
 _KEPT = select(_vif.uuid).where(
     _vif.instance_uuid.in_(bindparam("uuids", expanding=True)), _vif.kept == true()
 )
 _DROP_INTERFACES = delete(virtual_interfaces).where(
     _vif.instance_uuid.in_(bindparam("uuids", expanding=True))
 )
+
+
+#: An address is free at once.
+NO_TIME = datetime.timedelta()
+
+
+def _times(hold: datetime.timedelta) -> dict[str, datetime.datetime]:
+    moment = now()
+    return {"moment": moment, "until": moment + hold + CLOCK_SKEW if hold else moment}
 
 
 class FixedIPStore:
@@ -137,8 +148,23 @@ class FixedIPStore:
         Least recently released first, then in the order of the range. On a server database, rows
         that a parallel transaction is handing out are passed over.
         """
-        rows = self._connection.execute(_FREE, {"network": network_id, "count": count})
+        rows = self._connection.execute(NEXT, values_at(now(), network_id, count))
         return [(row[0], row[1]) for row in rows]
+
+    def take_next(
+        self,
+        network_id: int,
+        instance_uuid: str,
+        interface_uuid: str,
+        probed_since: datetime.datetime | None = None,
+    ) -> str | None:
+        """Give the next free address of a network to a card, in one statement; returns the address.
+
+        None where there is none, or where it was not looked for on the wire since ``probed_since``.
+        """
+        return take_next(
+            self._connection, now(), network_id, instance_uuid, interface_uuid, probed_since
+        )
 
     def lock(self, network_id: int, addresses: Sequence[str]) -> dict[str, FixedIP]:
         """Named addresses of a network, locked for this transaction; those it lacks are left out.
@@ -177,6 +203,13 @@ class FixedIPStore:
         if self._connection.dialect.name == "sqlite":
             self._connection.execute(_ADD_INTERFACES, rows)
             return True
+        if len(rows) == 1 and self._connection.dialect.name != "postgresql":
+            # MariaDB undoes the one statement that fails, not the transaction.
+            try:
+                self._connection.execute(_ADD_INTERFACES, rows)
+            except IntegrityError:
+                return False
+            return True
         savepoint = self._connection.begin_nested()
         try:
             self._connection.execute(_ADD_INTERFACES, rows)
@@ -186,10 +219,14 @@ class FixedIPStore:
         savepoint.commit()
         return True
 
-    def release_instances(self, instance_uuids: Sequence[str]) -> None:
+    def release_instances(
+        self, instance_uuids: Sequence[str], hold: datetime.timedelta = NO_TIME
+    ) -> None:
         """Free all addresses of instances and remove their cards; those without any are no error.
+
+        Those that DHCP has a lease for are free when the time ``hold`` is over.
         """
-        self._connection.execute(_RELEASE, {"uuids": instance_uuids, "moment": now()})
+        self._connection.execute(_RELEASE, {"uuids": instance_uuids, **_times(hold)})
         self._connection.execute(_DROP_INTERFACES, {"uuids": instance_uuids})
 
     def take_off_kept(self, instance_uuids: Sequence[str]) -> None:
@@ -211,10 +248,12 @@ class FixedIPStore:
             .values(instance_uuid=None, leased=False)
         )
 
-    def release_address(self, instance_uuid: str, address: str) -> bool:
+    def release_address(
+        self, instance_uuid: str, address: str, hold: datetime.timedelta = NO_TIME
+    ) -> bool:
         """Free one address of an instance, with its card where that carries no other.
 
-        A card that a user made as a port stays.
+        A card that a user made as a port stays. ``hold`` is as in ``release_instances``.
 
         False where the instance has no such address.
         """
@@ -226,14 +265,7 @@ class FixedIPStore:
         if row is None:
             return False
         row_id, interface = row
-        self._connection.execute(
-            update(fixed_ips)
-            .where(_fixed.id == row_id)
-            .values(
-                instance_uuid=None, virtual_interface_uuid=None, allocated=False, leased=False,
-                released_at=now(),
-            )
-        )
+        self._connection.execute(_RELEASE_ONE, {"row": row_id, **_times(hold)})
         carried = select(_fixed.id).where(
             _fixed.instance_uuid == instance_uuid, _fixed.virtual_interface_uuid == interface
         )
@@ -352,6 +384,19 @@ class FixedIPStore:
         row = self._connection.execute(mine).one_or_none()
         return FixedIP(*row) if row is not None else None
 
+    def addresses_of_host(self, host: str) -> dict[int, str]:
+        """The addresses that a host itself uses, by the networks' row ids."""
+        mine = select(_fixed.network_id, _fixed.address).where(_fixed.host == host)
+        return {row[0]: row[1] for row in self._connection.execute(mine)}
+
+    def give_up_for_host(self, host: str, network_ids: Sequence[int]) -> None:
+        """Free the addresses that a host itself used in networks."""
+        self._connection.execute(
+            update(fixed_ips)
+            .where(_fixed.host == host, _fixed.network_id.in_(network_ids))
+            .values(host=None, reserved=False, role=None, released_at=now())
+        )
+
     def take_for_host(self, network_id: int, host: str) -> FixedIP | None:
         """The address that a host itself uses in a network: the one it has, or the next free one.
 
@@ -375,55 +420,6 @@ class FixedIPStore:
             .values(host=host, reserved=True, role="dhcp")
         )
         return self.get_by_id(free[0][0])
-
-    # -- probes ------------------------------------------------------------------------------------
-
-    def due_for_probe(
-        self, network_id: int, limit: int, *, before: datetime.datetime | None = None
-    ) -> list[FixedIP]:
-        """Addresses to look for on the wire: not held by anybody here, and not probed since
-        ``before``.
-
-        Those that would be handed out next come first, then those marked as used elsewhere, longest
-        unseen first. Without ``before``, only addresses never probed since they were last released.
-        """
-        stale = or_(
-            _fixed.probed_at.is_(None),
-            _fixed.probed_at < (_fixed.released_at if before is None else before),
-        )
-        rows = self._connection.execute(
-            select(fixed_ips)
-            .where(
-                _fixed.network_id == network_id,
-                _fixed.allocated == false(),
-                _fixed.reserved == false(),
-                stale,
-            )
-            .order_by(_fixed.used_elsewhere, _fixed.released_at, _fixed.position)
-            .limit(limit)
-        )
-        return [FixedIP(*row) for row in rows]
-
-    def record_probe(self, address: str, mac: str | None, moment: datetime.datetime) -> bool:
-        """Record what answered for an address: a MAC, or nothing.
-
-        An answer marks the address as used elsewhere and the allocator passes it over; silence
-        takes the mark away, and ``seen_mac`` and ``seen_at`` keep the last answer. An address that
-        was handed out or reserved meanwhile is left alone. Returns whether the result was recorded.
-        """
-        values: dict[str, Any] = {"probed_at": moment, "used_elsewhere": mac is not None}
-        if mac is not None:
-            values |= {"seen_mac": mac.lower(), "seen_at": moment}
-        result = self._connection.execute(
-            update(fixed_ips)
-            .where(
-                _fixed.address == address,
-                _fixed.allocated == false(),
-                _fixed.reserved == false(),
-            )
-            .values(**values)
-        )
-        return result.rowcount > 0
 
     # -- virtual IPs -------------------------------------------------------------------------------
 

@@ -60,16 +60,15 @@ _GROUPS_HERE = select(_member.group_id).where(_member.instance_uuid.in_(select(_
 _RULES = (
     select(
         _rule.group_id, _rule.protocol, _rule.from_port, _rule.to_port, _rule.cidr,
-        _rule.source_group_id, _rule.ethertype,
+        _rule.source_group_id, _rule.ethertype, _rule.direction,
     )
-    .where(_rule.direction == "ingress", _rule.group_id.in_(_GROUPS_HERE))
+    .where(_rule.group_id.in_(_GROUPS_HERE))
     .order_by(_rule.group_id, _rule.id)
 )
 _SOURCES = select(_rule.source_group_id).where(
-    _rule.direction == "ingress", _rule.source_group_id.is_not(None),
-    _rule.group_id.in_(_GROUPS_HERE),
+    _rule.source_group_id.is_not(None), _rule.group_id.in_(_GROUPS_HERE)
 )
-# Members that are ports without a server send nothing.
+# Members that are ports without a server send nothing and get nothing.
 _MEMBERS = (
     select(
         _member.group_id, _vif.address, _vif.facts, networks.c.cidr_v6, fixed_ips.c.address,
@@ -110,8 +109,7 @@ _HOSTS_OF_GROUPS = (
     .distinct()
 )
 _NAMING = select(_rule.group_id).where(
-    _rule.direction == "ingress",
-    _rule.source_group_id.in_(bindparam("groups", expanding=True)),
+    _rule.source_group_id.in_(bindparam("groups", expanding=True))
 )
 _WITH_GROUP = _HOSTS_OF_GROUPS.where(_member.group_id.in_(bindparam("groups", expanding=True)))
 _WITH_RULE_NAMING = _HOSTS_OF_GROUPS.where(_member.group_id.in_(_NAMING))
@@ -155,22 +153,27 @@ class HostFilterStore:
         groups_of: dict[str, list[int]] = {}
         for instance_uuid, group_id in self._connection.execute(_MEMBERSHIPS, values):
             groups_of.setdefault(instance_uuid, []).append(group_id)
-        rules: dict[int, list[FilterRule]] = {
+        coming: dict[int, list[FilterRule]] = {
             group_id: [] for groups in groups_of.values() for group_id in groups
         }
-        for group_id, protocol, first, last, cidr, source, ethertype in self._connection.execute(
-            _RULES, values
+        leaving: dict[int, list[FilterRule]] = {group_id: [] for group_id in coming}
+        named = set()
+        for group_id, protocol, first, last, cidr, remote, ethertype, direction in (
+            self._connection.execute(_RULES, values)
         ):
-            rules[group_id].append(
+            (coming if direction == "ingress" else leaving)[group_id].append(
                 FilterRule(
-                    protocol=protocol, first=first, last=last, cidr=cidr, source_group=source,
+                    protocol=protocol, first=first, last=last, cidr=cidr, remote_group=remote,
                     ethertype=ethertype,
                 )
             )
-        named = any(rule.source_group is not None for each in rules.values() for rule in each)
+            if remote is not None:
+                named.add(remote)
         return HostFilters(
-            groups=tuple(FilterGroup(each, tuple(rules[each])) for each in sorted(rules)),
-            members=self._members(values, rules, form_v6) if named else (),
+            groups=tuple(
+                FilterGroup(each, tuple(coming[each]), tuple(leaving[each])) for each in sorted(coming)
+            ),
+            members=self._members(values, named, form_v6) if named else (),
             ports=self._ports(values, groups_of, neighbours=neighbours),
             floating=self.floating_of(host),
         )
@@ -215,13 +218,10 @@ class HostFilterStore:
     def _members(
         self,
         values: Mapping[str, Any],
-        rules: Mapping[int, Sequence[FilterRule]],
+        named: Iterable[int],
         form_v6: Callable[[str, str], str],
     ) -> tuple[GroupMembers, ...]:
-        members: dict[int, set[str]] = {
-            rule.source_group: set() for each in rules.values() for rule in each
-            if rule.source_group is not None
-        }
+        members: dict[int, set[str]] = {each: set() for each in named}
         for group_id, mac, facts, cidr_v6, address in self._connection.execute(_MEMBERS, values):
             found = members.setdefault(group_id, set())
             if address is not None:

@@ -75,6 +75,22 @@ _SERVERS = (
     )
     .where(fixed_ips.c.instance_uuid.in_(bindparam("uuids", expanding=True)))
 )
+# Who else has guests in the multi-host networks of instances.
+_theirs = fixed_ips.alias("theirs")
+_NEIGHBOURS = (
+    select(instances.c.host, networks.c.uuid)
+    .select_from(
+        fixed_ips.join(networks, networks.c.id == fixed_ips.c.network_id)
+        .join(_theirs, _theirs.c.network_id == networks.c.id)
+        .join(instances, instances.c.uuid == _theirs.c.instance_uuid)
+    )
+    .where(
+        fixed_ips.c.instance_uuid.in_(bindparam("uuids", expanding=True)),
+        networks.c.multi_host == true(), _theirs.c.allocated == true(),
+        instances.c.host.is_not(None), instances.c.deleted == 0,
+    )
+    .distinct()
+)
 
 
 class HostNetworkStore:
@@ -154,6 +170,11 @@ class HostNetworkStore:
             if network_host is not None and not multi_host:
                 found.add((network_host, uuid))
         return found
+
+    def neighbours_of(self, instance_uuids: Sequence[str]) -> set[tuple[str, str]]:
+        """The hosts of all guests in the multi-host networks of instances: (host, network row uuid)."""
+        rows = self._connection.execute(_NEIGHBOURS, {"uuids": instance_uuids})
+        return {(row[0], row[1]) for row in rows}
 
     def lease_seen(self, host: str, mac: str, address: str, leased: bool) -> bool:
         """Record that a lease began or ended; false where the address is no business of the host.

@@ -20,9 +20,10 @@ from sqlalchemy import (
     update,
 )
 
-from nova.db.schema.base import Timestamp
+from nova.db.schema.base import Timestamp, now
 from nova.db.schema.compute import instances
 from nova.db.schema.network import fixed_ips, networks
+from nova.db.stores.free_addresses import IS_FREE, values_at
 from nova.objects.network import ProbeCandidate, ProbedNetwork
 
 _fixed = fixed_ips.c
@@ -50,10 +51,7 @@ _SEGMENTS = (
 # In the order in which they are handed out.
 _NEXT = (
     select(_fixed.id, _fixed.address, _fixed.probed_at, _fixed.released_at, _fixed.used_elsewhere)
-    .where(
-        _fixed.network_id == bindparam("network"), _fixed.allocated == false(),
-        _fixed.reserved == false(), _fixed.used_elsewhere == false(),
-    )
+    .where(IS_FREE)
     .order_by(_fixed.released_at, _fixed.position)
     .limit(bindparam("count", type_=Integer))
 )
@@ -103,7 +101,7 @@ class ProbeStore:
 
     def next_free(self, network_id: int, count: int) -> list[ProbeCandidate]:
         """The addresses of a network that are given out next, in that order."""
-        rows = self._connection.execute(_NEXT, {"network": network_id, "count": count})
+        rows = self._connection.execute(_NEXT, values_at(now(), network_id, count))
         return [ProbeCandidate(*row) for row in rows]
 
     def used_elsewhere(

@@ -46,6 +46,11 @@ _IDS = select(_group.name, _group.id).where(
     _group.project_id == bindparam("project"),
     _group.name.in_(bindparam("names", expanding=True)),
 )
+# The rules that every group begins with. Nobody named their ranges, so nobody is shown them.
+_EVERYTHING_LEAVES = tuple(
+    {"direction": "egress", "ethertype": ethertype, "cidr": cidr, "facts": {"anywhere": True}}
+    for ethertype, cidr in (("IPv4", "0.0.0.0/0"), ("IPv6", "::/0"))
+)
 _NAMES = (
     select(_member.instance_uuid, _group.name)
     .select_from(security_group_members.join(security_groups))
@@ -80,7 +85,10 @@ class SecurityGroupStore:
     def create(
         self, project_id: str, user_id: str, name: str, description: str
     ) -> SecurityGroup:
-        """Make a group without rules; ``BadRequest`` where the project has one of that name."""
+        """Make a group that lets everything out and nothing in.
+
+        Raises ``BadRequest`` where the project has one of that name.
+        """
         savepoint = self._connection.begin_nested()
         try:
             result = self._connection.execute(
@@ -95,7 +103,12 @@ class SecurityGroupStore:
         savepoint.commit()
         key = result.inserted_primary_key
         assert key is not None
-        return self.get(int(key[0]))
+        group_id = int(key[0])
+        self._connection.execute(
+            insert(security_group_rules),
+            [{**each, "group_id": group_id, "created_at": now()} for each in _EVERYTHING_LEAVES],
+        )
+        return self.get(group_id)
 
     def find(self, project_id: str, name: str) -> SecurityGroup | None:
         """The project's group of that name with its rules, if there is one."""

@@ -186,8 +186,11 @@ class Dhcp:
             ) or not added.isdisjoint({each for pair in dropped for each in pair})
             if dropped and forgotten is not None:
                 forgotten.update(each for pair in dropped for each in pair)
-            if dropped and network.host_address:
-                released.append((network.host_address, dropped))
+            held = {(each.mac, each.address) for each in network.leases}
+            left = [pair for pair in dropped if pair not in held]
+            if left and network.host_address:
+                # One that only has another name keeps its lease.
+                released.append((network.host_address, left))
             self._write_names(network)
         for network in gone:
             self._remove_files(network)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load-and-hash weigher: the least loaded hosts, and a hash among equals.
 
-Load is what is claimed of a host (virtual CPUs, memory, number of servers, builds under way) and
-what it measures, as parts of what it has. Hosts whose load with the new server lies in the same
+Load is what is claimed of a host (virtual CPUs, memory, number of servers) as parts of what it has, and
+in coarse steps what it measures and builds beyond what is usual (``nova.scheduler.heat``). Hosts whose load with the new server lies in the same
 bucket above the least loaded are equals; a rendezvous hash of instance and host orders them, so
 that the same request always prefers the same host and different ones spread. See
 docs/operators/scheduling.md.
@@ -102,7 +102,7 @@ class LoadAndHashWeigher(Weigher):
         """The load by which this scheduler levels, as a new array.
 
         Alone it is the load. Among several, it is what this one placed, the damped view of the
-        rest, and the host's phase in this scheduler's rounds (``nova.scheduler.peers``). A round is
+        rest, its heat, and the host's phase in this scheduler's rounds (``nova.scheduler.peers``). A round is
         as high as the smallest server asked for: larger ones need no turn, they go by load.
         """
         if table.peer_count == 1:
@@ -117,6 +117,7 @@ class LoadAndHashWeigher(Weigher):
         seen *= turn
         seen += table.own_load
         seen += table.others_load
+        seen += table.extra
         return seen
 
 

@@ -78,6 +78,7 @@ class BootConfig:
     arch: str | None = None
     machine: str | None = None
     firmware: str | None = None
+    nvram: str | None = None
     kernel: str | None = None
     initrd: str | None = None
     command_line: str | None = None
@@ -129,6 +130,7 @@ class DomainConfig:
     cpu_tuning: Mapping[str, int] = dataclasses.field(default_factory=dict)
     place: PlaceConfig = dataclasses.field(default_factory=PlaceConfig)
     disks: tuple[DiskConfig, ...] = ()
+    scsi_model: str = "virtio-scsi"
     nics: tuple[NicConfig, ...] = ()
     root_directory: str | None = None
     emulator: str | None = None
@@ -169,6 +171,9 @@ def domain_xml(guest: DomainConfig) -> str:
         features = SubElement(domain, "features")
         SubElement(features, "acpi")
         SubElement(features, "apic")
+        if guest.place.realtime:
+            # Its counters interrupt at times of their own.
+            SubElement(features, "pmu", state="off")
     _cpu(domain, guest.cpu, guest.place)
     _clock(domain, guest.virt_type)
     if machine:
@@ -238,8 +243,8 @@ def _boot(domain: Element, guest: DomainConfig) -> None:
     if boot.machine:
         kind.set("machine", boot.machine)
     for name, value in (
-        ("kernel", boot.kernel), ("initrd", boot.initrd), ("cmdline", boot.command_line),
-        ("init", boot.init),
+        ("nvram", boot.nvram), ("kernel", boot.kernel), ("initrd", boot.initrd),
+        ("cmdline", boot.command_line), ("init", boot.init),
     ):
         if value:
             _text(os, name, value)
@@ -289,7 +294,7 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     for disk in guest.disks:
         devices.append(disk_element(disk))
     if any(disk.bus == "scsi" for disk in guest.disks):
-        SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+        SubElement(devices, "controller", type="scsi", index="0", model=guest.scsi_model)
     for nic in guest.nics:
         devices.append(nic_element(nic))
     for address, managed in guest.place.devices:

@@ -151,6 +151,7 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
         default = self._config.default
         memory, memory_used = statistics.memory_mib(Path("/proc/meminfo").read_text())
         disk, disk_free = statistics.disk_gib(self._files.instances)
+        disk_free -= -(-self._parts.storage.promised_bytes() >> 30)
         with self._connection.translated():
             name, version = connection.getHostname(), connection.getVersion()
             running = connection.numOfDomains()

@@ -14,6 +14,7 @@ from typing import Any
 from nova import __version__
 from nova.errors import VirtError
 from nova.objects.instance import Instance
+from nova.topology.requests import realtime_cpus
 from nova.virt.libvirt.domain_xml import (
     BootConfig,
     CpuConfig,
@@ -34,11 +35,11 @@ _REFUSED_PROPERTIES = (
 )
 #: Extra specs that do.
 _REFUSED_SPECS = re.compile(
-    r"hw:(?:pmem|tpm_\w+|cpu_realtime\w*|viommu_model|maxphysaddr_\w+)|accel:device_profile"
+    r"hw:(?:pmem|tpm_\w+|viommu_model|maxphysaddr_\w+)|accel:device_profile"
 )
 #: What is given by the place on the host that the scheduler chose, and cannot be without one.
 _NEEDS_PLACE = re.compile(
-    r"hw[:_](?:numa_\w+(?:\.\d+)?|cpu_thread_policy|emulator_threads_policy|cpu_dedicated_mask"
+    r"hw[:_](?:numa_\w+(?:\.\d+)?|cpu_thread_policy|cpu_realtime_mask|emulator_threads_policy|cpu_dedicated_mask"
     r"|locked_memory|pci_numa_affinity_policy)|pci_passthrough:alias"
 )
 _WATCHDOG = frozenset({"disabled", "reset", "poweroff", "pause", "none"})
@@ -82,6 +83,7 @@ def domain_config(
     serial: tuple[str, int] | None = None,
     kernel: str | None = None,
     ramdisk: str | None = None,
+    nvram: str | None = None,
     root_directory: str | None = None,
 ) -> DomainConfig:
     """The whole description of a guest; ``VirtError`` names what cannot be given."""
@@ -92,14 +94,14 @@ def domain_config(
     return DomainConfig(
         virt_type=host.virt_type, uuid=instance.uuid, name=instance.internal_name,
         memory_kib=instance.memory_mb * 1024, vcpus=instance.vcpus, facts=_facts(instance),
-        boot=_boot(instance, host, kernel, ramdisk), cpu=_cpu(instance, host),
+        boot=_boot(instance, host, kernel, ramdisk, nvram), cpu=_cpu(instance, host),
         cpuset=None if instance.topology is not None and instance.topology.cells else host.cpuset,
         place=place_of(instance, host) if machine else PlaceConfig(),
         cpu_tuning={
             element: _whole(key, specs[key]) for key, element in _CPU_TUNING.items() if key in specs
         },
-        disks=disks, nics=nics, root_directory=root_directory, emulator=host.emulator,
-        console_log=console_log, host_uuid=host.host_uuid,
+        disks=disks, scsi_model=_scsi_model(properties), nics=nics, root_directory=root_directory,
+        emulator=host.emulator, console_log=console_log, host_uuid=host.host_uuid,
         vnc_listen=host.vnc_listen if host.virt_type != "lxc" else None,
         spice_listen=host.spice_listen if machine else None, serial=serial if machine else None,
         video=_video(properties) if machine and (host.vnc_listen or host.spice_listen) else None,
@@ -118,7 +120,10 @@ def place_of(instance: Instance, host: GuestHost) -> PlaceConfig:
     locked = instance.flavor.extra_specs.get(
         "hw:locked_memory", properties.get("hw_locked_memory", "")
     )
-    return place_config(instance.topology, shared=host.shared_cpus, locked=_true(locked))
+    return place_config(
+        instance.topology, shared=host.shared_cpus, locked=_true(locked),
+        realtime=realtime_cpus(instance.flavor, properties),
+    )
 
 
 def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = False) -> None:
@@ -158,6 +163,8 @@ def _refused_without_place(
                        ("extra spec hw:mem_page_size", specs.get("hw:mem_page_size"))):
         if size not in (None, "small", "any"):
             refused.append(f"{name}={size}")
+    if _true(specs.get("hw:cpu_realtime")):
+        refused.append("extra spec hw:cpu_realtime")
     return refused
 
 
@@ -201,7 +208,7 @@ def _facts(instance: Instance) -> Facts:
 
 
 def _boot(
-    instance: Instance, host: GuestHost, kernel: str | None, ramdisk: str | None
+    instance: Instance, host: GuestHost, kernel: str | None, ramdisk: str | None, nvram: str | None
 ) -> BootConfig:
     properties = instance.image_properties or {}
     if host.virt_type == "lxc":
@@ -220,7 +227,8 @@ def _boot(
     menu = instance.flavor.extra_specs.get("hw:boot_menu", properties.get("hw_boot_menu"))
     return BootConfig(
         arch=host.arch, machine=properties.get("hw_machine_type") or host.machine,
-        firmware="efi" if firmware == "uefi" else None, kernel=kernel, initrd=ramdisk,
+        firmware="efi" if firmware == "uefi" else None, nvram=nvram if firmware == "uefi" else None,
+        kernel=kernel, initrd=ramdisk,
         command_line=line if kernel else None, menu=_true(menu),
     )
 
@@ -262,6 +270,13 @@ def _video(properties: Mapping[str, Any]) -> str:
     model = str(properties.get("hw_video_model") or "cirrus")
     if model not in ("vga", "cirrus", "vmvga", "qxl", "virtio", "none", "bochs"):
         raise VirtError(f"Image property hw_video_model: {model} is no model of this driver.")
+    return model
+
+
+def _scsi_model(properties: Mapping[str, Any]) -> str:
+    model = str(properties.get("hw_scsi_model") or "virtio-scsi")
+    if model not in ("virtio-scsi", "lsilogic", "lsisas1068", "lsisas1078", "vmpvscsi"):
+        raise VirtError(f"Image property hw_scsi_model: {model} is no model of this driver.")
     return model
 
 

@@ -198,6 +198,16 @@ class HypervisorConnection:
         if event in _EVENTS:
             self._queue.put((domain.UUIDString(), NOSTATE))
 
+    def _state_of(self, uuid: str) -> int:
+        domain = self.find(uuid)
+        try:
+            return NOSTATE if domain is None else power_state(domain)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                # It went between the two calls.
+                return NOSTATE
+            raise
+
     def _deliver(self) -> None:
         while (item := self._queue.get()) is not None:
             uuid = item[0]
@@ -207,8 +217,7 @@ class HypervisorConnection:
                     continue
                 # The state now, not that of the event: a stop may be the first half of a restart.
                 time.sleep(0.05)
-                domain = self.find(uuid)
-                self._changed(uuid, NOSTATE if domain is None else power_state(domain))
+                self._changed(uuid, self._state_of(uuid))
             except HypervisorUnreachable:
                 # All guests are compared when libvirt is back.
                 LOG.debug("a change of guest %s is left to the next comparison", uuid)

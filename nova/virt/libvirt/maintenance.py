@@ -30,7 +30,7 @@ from nova.virt.driver import (
     SnapshotData,
     SourceImage,
 )
-from nova.virt.libvirt import console, snapshots
+from nova.virt.libvirt import console, guest_agent, snapshots
 from nova.virt.libvirt.containers import read_console
 from nova.virt.libvirt.domain_xml import device_xml, nic_element
 from nova.virt.libvirt.host import power_state
@@ -87,16 +87,7 @@ class GuestMaintenance:
 
     def set_password(self, instance: Instance, password: str) -> None:
         """Through the guest agent, which the image has to hold and to announce."""
-        properties = instance.image_properties or {}
-        if str(properties.get("hw_qemu_guest_agent")).lower() not in ("yes", "true", "1"):
-            raise VirtError(
-                "The image does not announce a guest agent (property hw_qemu_guest_agent); without "
-                "one no password can be set."
-            )
-        user = "Administrator" if properties.get("os_type") == "windows" else "root"
-        domain = self._parts.connection.domain(instance.uuid)
-        with self._parts.connection.translated():
-            domain.setUserPassword(str(properties.get("os_admin_user") or user), password, 0)
+        guest_agent.set_password(self._parts, instance, password)
 
     def crash_dump(self, instance: Instance) -> None:
         """Inject an NMI."""

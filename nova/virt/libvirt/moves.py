@@ -17,9 +17,10 @@ from nova.objects.migration import MigrationProgress
 from nova.objects.states import SHUTDOWN
 from nova.virt.driver import GuestSpec
 from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
+from nova.virt.libvirt.guest_config import place_of
 from nova.virt.libvirt.host import power_state
 from nova.virt.libvirt.remote_disks import drop_sent, fetch_kept, other_host, send_disks
-from nova.virt.libvirt.topology_xml import place_config, repinned
+from nova.virt.libvirt.topology_xml import repinned
 
 if TYPE_CHECKING:
     from nova.virt.libvirt.parts import DriverParts
@@ -149,7 +150,7 @@ class GuestMoves:
                     libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
                 )
             there = repinned(
-                text, place_config(instance.topology), namespaces={"nova": NOVA_NAMESPACE}
+                text, place_of(instance, self._parts.guest_host), namespaces={"nova": NOVA_NAMESPACE}
             )
             parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = there
             parameters[libvirt.VIR_MIGRATE_PARAM_PERSIST_XML] = there

@@ -68,7 +68,7 @@ class DriverParts:
                 disks=() if container else self.storage.disks(instance),
                 nics=tuple(self.nic(instance, vif) for vif in instance.network_info),
                 console_log=str(directory.console_log), serial=self.serial(instance),
-                kernel=kernel, ramdisk=ramdisk,
+                kernel=kernel, ramdisk=ramdisk, nvram=str(directory.file("nvram")),
                 root_directory=str(directory.file("rootfs")) if container else None,
             )
         )
@@ -177,7 +177,8 @@ class DriverParts:
         flags = (
             libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
             | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            # It lies with the guest's disks, and stays or goes with them.
+            | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         )
         if self.section.virt_type in ("lxc", "xen"):

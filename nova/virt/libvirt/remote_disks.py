@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 _PIECE = 1 << 18
 _BASE = re.compile(r"[0-9a-f]{40}(\.qcow2)?|(ephemeral_\d+_\w+|swap_\d+)")
 #: What of a guest's directory moves with it.
-_MOVED = re.compile(r"disk(\.\w+)?|kernel|ramdisk|console\.log(\.\d)?")
+_MOVED = re.compile(r"disk(\.\w+)?|kernel|ramdisk|nvram|console\.log(\.\d)?")
 
 
 @contextlib.contextmanager
@@ -120,7 +120,11 @@ def _adopt(parts: DriverParts, spec: GuestSpec, path: Path, name: str) -> None:
     base = os.path.basename(str(backing))
     if not _BASE.fullmatch(base):
         raise VirtError(f"The disk {name} that came refers to {backing}.")
-    present = parts.storage.base_for(spec, name)
+    if name == "disk.swap" and base != f"swap_{spec.instance.flavor.swap}":
+        # Made anew in its new size.
+        GuestDirectory(path.parent).remove_disk(name)
+        return
+    present = parts.storage.base_for(spec, name, base)
     if present.name != base:
         raise VirtError(f"The disk {name} that came is based on another image than the server.")
     qemu_img.rebase(path, present, "qcow2" if present.suffix == ".qcow2" else "raw")

@@ -15,6 +15,7 @@ import libvirt
 from nova.errors import VirtError
 from nova.objects.instance import Instance
 from nova.virt.libvirt import qemu_img
+from nova.virt.libvirt.guest_agent import quiesced
 from nova.virt.libvirt.storage import pieces_then_remove
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ def take(parts: DriverParts, instance: Instance, disk_format: str) -> Iterator[b
     path = parts.storage.files.new_snapshot(instance.uuid)
     domain = parts.connection.find(instance.uuid)
     try:
-        if domain is not None and domain.isActive() and parts.section.virt_type in ("kvm", "qemu"):
+        if domain is None or not domain.isActive():
+            parts.storage.flat_copy(instance.uuid, path, disk_format)
+        elif parts.section.virt_type in ("kvm", "qemu"):
             _copy_live(parts, instance, domain, path, disk_format)
         else:
-            parts.storage.flat_copy(instance.uuid, path, disk_format)
+            _copy_paused(parts, instance, domain, path, disk_format)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -61,8 +64,27 @@ def _copy_live(
         domain.blockCopy(root.target, target, {}, flags)
         try:
             _wait_for_copy(domain, root.target)
+            with quiesced(parts, domain, instance):
+                # A job that is ready ends with the copy as the disk is at this moment.
+                domain.blockJobAbort(root.target, 0)
         finally:
-            domain.blockJobAbort(root.target, 0)
+            if domain.blockJobInfo(root.target, 0):
+                domain.blockJobAbort(root.target, 0)
+
+
+def _copy_paused(
+    parts: DriverParts, instance: Instance, domain: Any, path: Path, disk_format: str
+) -> None:
+    """Where the hypervisor cannot mirror a disk the guest stands still for the copy."""
+    with quiesced(parts, domain, instance), parts.connection.translated():
+        running = domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED
+        if running:
+            domain.suspend()
+        try:
+            parts.storage.flat_copy(instance.uuid, path, disk_format)
+        finally:
+            if running:
+                domain.resume()
 
 
 def _wait_for_copy(domain: Any, target: str) -> None:

@@ -6,12 +6,13 @@ A disk counts once its format is recorded; what an interruption left half made i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
+import re
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from nova.virt.config_drive import drive_files
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt import qemu_img
 from nova.virt.libvirt.domain_xml import DiskConfig
+from nova.virt.libvirt.drive_image import make_drive
 from nova.virt.libvirt.files import GuestDirectory, HostFiles, supports_direct_io
 from nova.virt.libvirt.guest_config import disk_tuning, needs_config_drive
 from nova.virt.libvirt.image_cache import CachedImage, ImageCache
+from nova.virt.libvirt.image_inspection import is_iso
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ _MIB = 1 << 20
 _PIECE = 1 << 20
 
 _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd", "xen": "xvd"}
+#: The name of a cached ephemeral file system, which tells its size and kind.
+_BLANK = re.compile(r"ephemeral_(?P<gb>[1-9]\d{0,6})_(?P<kind>\w+)")
 _MAKERS = {"ext2": ("mkfs.ext2", "-q", "-F", "-L"), "ext3": ("mkfs.ext3", "-q", "-F", "-L"),
            "ext4": ("mkfs.ext4", "-q", "-F", "-L"), "xfs": ("mkfs.xfs", "-q", "-f", "-L")}
 
@@ -52,8 +57,10 @@ class StorageOptions:
     @property
     def disk_format(self) -> str:
         """The format of new disks."""
-        raw = self.section.images_type == "raw" or self.section.virt_type == "lxc"
-        return "raw" if raw else "qcow2"
+        kind = self.section.images_type
+        if kind == "default":
+            kind = "qcow2" if self.host.use_cow_images else "raw"
+        return "raw" if self.section.virt_type == "lxc" else kind
 
 
 class GuestStorage:
@@ -100,7 +107,13 @@ class GuestStorage:
             qemu_img.convert(image.path, image.format, path, "raw")
             if size and not image.iso:
                 os.truncate(path, size)
+        self._take_room(path, size or image.virtual_size)
         directory.record(name, disk_format)
+
+    def _take_room(self, path: Path, size: int) -> None:
+        """Take a disk's room on the host at once, where that is wanted."""
+        if self._options.host.preallocate_images == "space":
+            qemu_img.run(["fallocate", "-n", "-l", str(size), str(path)])
 
     def _plain_file(
         self, directory: GuestDirectory, name: str, image_id: str, spec: GuestSpec
@@ -131,20 +144,31 @@ class GuestStorage:
             qemu_img.create_overlay(path, base, "raw", size)
         else:
             qemu_img.convert(base, "raw", path, "raw")
+        self._take_room(path, size)
         directory.record(name, self._options.disk_format)
 
-    def base_for(self, spec: GuestSpec, name: str) -> Path:
-        """The cached file that a disk of this guest is based on, made or fetched if it is not here."""
+    def base_for(self, spec: GuestSpec, name: str, named: str = "") -> Path:
+        """The cached file that a disk of this guest is based on, made or fetched if it is not here.
+
+        ``named`` is that file's name on the host that the disk comes from: an ephemeral disk that grew, or is
+        older than the host's options, stays based on the size and kind that it was made with.
+        """
         instance = spec.instance
         if name == "disk.eph0":
-            return self._blank_file_system(instance.ephemeral_gb)
+            blank = _BLANK.fullmatch(named)
+            if blank is None or blank["kind"] not in (*_MAKERS, "none"):
+                return self._blank_file_system(instance.ephemeral_gb)
+            # No larger than the flavor has it: another host's word must not fill this one.
+            return self._blank_file_system(
+                min(int(blank["gb"]), instance.ephemeral_gb), blank["kind"]
+            )
         if name == "disk.swap":
             return self._blank_swap(instance.flavor.swap)
         image_id = spec.root_image or instance.image_ref
         return self._cache.fetch(image_id, spec.images, 0).path
 
-    def _blank_file_system(self, size_gb: int) -> Path:
-        kind = self._options.host.default_ephemeral_format
+    def _blank_file_system(self, size_gb: int, kind: str | None = None) -> Path:
+        kind = kind or self._options.host.default_ephemeral_format
         return self._cache.blank(
             f"ephemeral_{size_gb}_{kind}", size_gb * _GIB, _file_system(kind, "ephemeral0")
         )
@@ -160,19 +184,12 @@ class GuestStorage:
             return
         if "disk.config" in directory.formats():
             return
-        with tempfile.TemporaryDirectory(dir=directory.path, prefix="config-drive-") as tree:
-            options = self._options
-            files = drive_files(spec, options.domain, options.metadata, options.zone)
-            for name, content in files.items():
-                path = Path(tree, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            qemu_img.run(
-                [self._options.host.mkisofs_cmd, "-o", str(directory.file("disk.config")), "-ldots",
-                 "-allow-lowercase", "-allow-multidot", "-l", "-publisher", "OpenStack Nova",
-                 "-quiet", "-J", "-r", "-V", "config-2", tree],
-                timeout=120,
-            )
+        options = self._options
+        make_drive(
+            directory.file("disk.config"),
+            drive_files(spec, options.domain, options.metadata, options.zone),
+            options.host.config_drive_format, options.host.mkisofs_cmd,
+        )
         directory.record("disk.config", "raw")
 
     # --- changing --------------------------------------------------------------------------------
@@ -194,7 +211,7 @@ class GuestStorage:
             names += ["disk.eph0", "disk.swap"]
         for name in names:
             directory.remove_disk(name)
-        for name in ("kernel", "ramdisk"):
+        for name in ("kernel", "ramdisk", "nvram"):
             directory.file(name).unlink(missing_ok=True)
         self.create(spec)
 
@@ -212,14 +229,21 @@ class GuestStorage:
                 )
             if wanted > present:
                 qemu_img.resize(directory.file("disk"), formats["disk"], wanted)
-        for name, size in (
-            ("disk.eph0", instance.ephemeral_gb * _GIB), ("disk.swap", instance.flavor.swap * _MIB),
-        ):
-            if name in formats and self.size(instance.uuid, name) != size:
-                if size and name == "disk.eph0" and size > self.size(instance.uuid, name):
-                    qemu_img.resize(directory.file(name), formats[name], size)
-                else:
-                    directory.remove_disk(name)
+                self._take_room(directory.file("disk"), wanted)
+        if "disk.eph0" in formats:
+            wanted, present = instance.ephemeral_gb * _GIB, self.size(instance.uuid, "disk.eph0")
+            if wanted < present:
+                raise VirtError(
+                    f"The ephemeral disk of {present // _GIB} GiB does not fit into a flavor with "
+                    f"{instance.ephemeral_gb} GiB; disks are never made smaller."
+                )
+            if wanted > present:
+                qemu_img.resize(directory.file("disk.eph0"), formats["disk.eph0"], wanted)
+                self._take_room(directory.file("disk.eph0"), wanted)
+        # Swap holds nothing that outlives a boot.
+        swap = instance.flavor.swap * _MIB
+        if "disk.swap" in formats and self.size(instance.uuid, "disk.swap") != swap:
+            directory.remove_disk("disk.swap")
         self._extra_disks(directory, instance)
 
     def keep(self, uuid: str) -> None:
@@ -239,8 +263,12 @@ class GuestStorage:
             raise VirtError(f"The disks of {uuid} are not on this host.")
         fresh.remove()
         fresh.make()
+        # libvirt makes the firmware's variables readable to root alone: without them they begin anew.
+        names = [
+            each for each in kept.path.iterdir() if each.name != "nvram" or os.access(each, os.R_OK)
+        ]
         qemu_img.run(
-            ["cp", "-a", "--reflink=auto", "--sparse=always", f"{kept.path}/.", str(fresh.path)]
+            ["cp", "-a", "--reflink=auto", "--sparse=always", *map(str, names), str(fresh.path)]
         )
         (fresh.path / "kept-by").unlink(missing_ok=True)
         fresh.path.rename(guest.path)
@@ -331,10 +359,14 @@ class GuestStorage:
                 )
             )
         if "disk.config" in formats:
+            # By what was made, not by what the option says now.
+            path = directory.file("disk.config")
+            as_cdrom = is_iso(path)
+            used = cdrom_bus if as_cdrom else bus
             found.append(
                 DiskConfig(
-                    path=str(directory.file("disk.config")), format="raw", device="cdrom",
-                    target="hdd" if cdrom_bus == "ide" else "sdz", bus=cdrom_bus,
+                    path=str(path), format="raw", device="cdrom" if as_cdrom else "disk",
+                    target="hdd" if used == "ide" else f"{_PREFIX[used]}z", bus=used,
                     cache=self._cache_mode(), read_only=True,
                 )
             )
@@ -348,6 +380,17 @@ class GuestStorage:
             for name in ("kernel", "ramdisk")
         )
         return kernel, ramdisk
+
+    def promised_bytes(self) -> int:
+        """What all disks may still take of the host's room as they fill."""
+        promised = 0
+        for record in self.files.instances.glob("*/disk.info"):
+            for name, disk_format in GuestDirectory(record.parent).formats().items():
+                with contextlib.suppress(OSError):
+                    path = record.parent / name
+                    size = qcow2_size(path) if disk_format == "qcow2" else path.stat().st_size
+                    promised += max(0, size - path.stat().st_blocks * 512)
+        return promised
 
     def size(self, uuid: str, name: str) -> int:
         """The size of a disk as the guest sees it, bytes."""
@@ -413,6 +456,14 @@ def backing_file(disk: Path) -> str | None:
             return file.read(min(length, 1023)).decode("utf-8", "replace") if offset else None
     except OSError:
         return None
+
+
+def qcow2_size(disk: Path) -> int:
+    """The size of a qcow2 disk as the guest sees it, bytes, from its header."""
+    with disk.open("rb", buffering=0) as file:
+        head = file.read(32)
+    size: int = struct.unpack_from(">Q", head, 24)[0] if len(head) == 32 else 0
+    return size
 
 
 def pieces_then_remove(path: Path) -> Iterator[bytes]:

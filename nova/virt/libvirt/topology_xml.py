@@ -12,13 +12,16 @@ from xml.etree.ElementTree import Element, SubElement, fromstring, register_name
 from nova.objects.topology import GuestTopology
 from nova.topology.cpus import format_cpus
 
+#: SCHED_FIFO's priority of real-time vCPUs, 1 to 99; any is above all ordinary threads.
+REALTIME_PRIORITY = 1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlaceConfig:
     """What of a guest's place libvirt is told. CPU sets are texts such as 0-3,8; memory is KiB.
 
     ``cells`` are (vCPUs, memory, host cell), one for each NUMA node of the guest in order; ``pages`` are
-    (size, nodes of the guest) where they are not the host's ordinary ones.
+    (size, nodes of the guest) where they are not the host's ordinary ones; ``realtime`` are vCPUs.
     """
 
     pins: tuple[tuple[int, str], ...] = ()
@@ -26,14 +29,19 @@ class PlaceConfig:
     cells: tuple[tuple[str, int, int], ...] = ()
     pages: tuple[tuple[int, str], ...] = ()
     locked: bool = False
+    realtime: tuple[int, ...] = ()
     devices: tuple[tuple[str, bool], ...] = ()
 
 
 def place_config(
     topology: GuestTopology, *, small_page_kb: int = 4, shared: str | None = None,
-    locked: bool = False,
+    locked: bool = False, realtime: tuple[int, ...] = (),
 ) -> PlaceConfig:
-    """From the document that the claim left. ``shared`` are the host's CPUs for unpinned work."""
+    """From the document that the claim left. ``shared`` are the host's CPUs for unpinned work.
+
+    What is not a real-time vCPU's own work stays off their CPUs: a thread there that never yields would keep
+    the emulator from ever running.
+    """
     pins: dict[int, str] = {}
     around: set[int] = set()
     for cell in topology.cells:
@@ -41,7 +49,8 @@ def place_config(
         for vcpu in cell.cpus:
             if vcpu in pinned:
                 pins[vcpu] = str(pinned[vcpu])
-                around.add(pinned[vcpu])
+                if vcpu not in realtime:
+                    around.add(pinned[vcpu])
             elif cell.float_over:
                 pins[vcpu] = format_cpus(cell.float_over)
                 around.update(cell.float_over)
@@ -59,7 +68,7 @@ def place_config(
             for cell in topology.cells
         ),
         pages=tuple((size, format_cpus(nodes)) for size, nodes in sorted(pages.items())),
-        locked=locked,
+        locked=locked or bool(realtime), realtime=realtime,
         devices=tuple((device.address, device.managed) for device in topology.devices),
     )
 
@@ -75,6 +84,8 @@ def memory_backing(place: PlaceConfig) -> Element | None:
             SubElement(huge, "page", size=str(size), unit="KiB", nodeset=nodes)
     if place.locked:
         SubElement(backing, "locked")
+    if place.realtime:
+        SubElement(backing, "nosharepages")
     return backing
 
 
@@ -84,6 +95,11 @@ def add_pins(tune: Element, place: PlaceConfig) -> None:
         SubElement(tune, "vcpupin", vcpu=str(vcpu), cpuset=cpus)
     if place.emulator:
         SubElement(tune, "emulatorpin", cpuset=place.emulator)
+    if place.realtime:
+        SubElement(
+            tune, "vcpusched", vcpus=format_cpus(place.realtime), scheduler="fifo",
+            priority=str(REALTIME_PRIORITY),
+        )
 
 
 def numa_tune(place: PlaceConfig) -> Element | None:
@@ -133,7 +149,7 @@ def repinned(domain_xml: str, place: PlaceConfig, *, namespaces: dict[str, str])
     tune = domain.find("cputune")
     if tune is None:
         tune = SubElement(domain, "cputune")
-    for name in ("vcpupin", "emulatorpin"):
+    for name in ("vcpupin", "emulatorpin", "vcpusched"):
         for element in tune.findall(name):
             tune.remove(element)
     add_pins(tune, place)

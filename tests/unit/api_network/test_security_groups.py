@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nova.errors import NotFound
 from nova.network import security_groups as groups
 from tests.unit.api.conftest import PROJECT
 from tests.unit.api_network.conftest import NetworkApi
@@ -26,7 +27,6 @@ def test_every_project_has_a_default_group_that_lets_everything_out(api: Network
     ]
     path = f"/security-group-rules/{rules[0]['id']}"
     assert api.ok("GET", path)["security_group_id"] == default["id"]
-    api.refused(409, "SecurityGroupRuleInUse", "DELETE", path)
     api.refused(409, "SecurityGroupCannotRemoveDefault", "DELETE",
                 f"/security-groups/{default['id']}")
     api.refused(409, "SecurityGroupCannotUpdateDefault", "PUT",
@@ -60,7 +60,6 @@ def test_a_group_lives_with_its_rules(api: NetworkApi) -> None:
     assert {each["id"] for each in api.ok(
         "GET", f"/security-group-rules?security_group_id={group['id']}&direction=egress"
     )} >= {out["id"]}
-    # nova-network's own view has what comes in alone; egress rules hold nothing back.
     with api.cloud.db.read() as tx:
         found = tx.security_groups.find(PROJECT, "wéb")
     assert found is not None
@@ -101,6 +100,8 @@ def test_rules_of_the_older_api_are_shown_in_neutrons_words(api: NetworkApi) -> 
         ({"protocol": "tcp", "port_range_min": 70000}, 400, "SecurityGroupInvalidPortValue"),
         ({"protocol": "icmp", "port_range_min": 256}, 400, "SecurityGroupInvalidIcmpValue"),
         ({"protocol": "icmp", "port_range_max": 0}, 400, "SecurityGroupMissingIcmpType"),
+        ({"protocol": "icmp", "port_range_min": -1, "port_range_max": 25}, 400,
+         "SecurityGroupInvalidPortValue"),
         ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
         ({"remote_ip_prefix": "x"}, 400, "HTTPBadRequest"),
         ({"ethertype": "IPv5"}, 400, "HTTPBadRequest"),
@@ -131,6 +132,46 @@ def test_the_same_rule_and_the_same_name_are_refused(api: NetworkApi) -> None:
                 {"security_group": {"name": "g"}})
     api.refused(400, "HTTPBadRequest", "POST", "/security-groups",
                 {"security_group": {"name": "h", "stateful": False}})
+
+
+def test_what_lets_everything_out_can_be_taken_away_and_made_again(api: NetworkApi) -> None:
+    group = api.make("security_group", name="closed")
+    path = f"/security-groups/{group['id']}"
+    for each in group["security_group_rules"]:
+        api.ok("DELETE", f"/security-group-rules/{each['id']}")
+    assert api.ok("GET", path)["security_group_rules"] == []
+    again = rule(api, group["id"], direction="egress", ethertype="IPv6")
+    assert (again["remote_ip_prefix"], again["ethertype"]) == (None, "IPv6")
+    rule(api, group["id"], direction="egress")
+    api.refused(409, "SecurityGroupRuleExists", "POST", "/security-group-rules", {
+        "security_group_rule": {"security_group_id": group["id"], "direction": "egress"}})
+    rule(api, group["id"], direction="egress", remote_group_id=group["id"])
+
+
+def test_rules_that_let_everything_out_do_not_count_and_others_do(api: NetworkApi) -> None:
+    limit = api.ok("GET", f"/quotas/{PROJECT}")["security_group_rule"]
+    group = api.make("security_group", name="full")
+    for number in range(limit):
+        rule(api, group["id"], direction="egress" if number % 2 else "ingress", protocol="tcp",
+             port_range_min=number + 1, port_range_max=number + 1)
+    api.refused(409, "OverQuota", "POST", "/security-group-rules", {"security_group_rule": {
+        "security_group_id": group["id"], "direction": "egress", "protocol": "udp"}})
+
+
+def test_the_older_api_neither_sees_nor_removes_what_may_leave(api: NetworkApi) -> None:
+    with api.cloud.db.write() as tx:
+        group = groups.create_group(tx, PROJECT, "u", "old", "")
+        out = next(iter(group.rules))
+        assert groups.incoming(group) == []
+        with pytest.raises(NotFound):
+            groups.delete_rule(tx, PROJECT, out.id)
+    rule(api, group.uuid, direction="egress", protocol="tcp", port_range_min=22, port_range_max=22)
+    with api.cloud.db.write() as tx:
+        group = groups.get_group(tx, PROJECT, group.id)
+        added = groups.add_rule(
+            tx, group, groups.check_rule(protocol="tcp", from_port=22, to_port=22)
+        )
+    assert added.direction == "ingress", "the same rule for the other direction is another rule"
 
 
 def test_groups_stop_at_the_quota(api: NetworkApi) -> None:

@@ -173,7 +173,7 @@ def test_fixed_addresses_tell_what_each_is_used_for(run: Run, db: Database) -> N
         NetworkAllocator(NetworkSection()).allocate_many(
             tx, [AllocationRequest(instance_uuid=instance, project_id="p")]
         )
-        tx.fixed_ips.record_probe("10.1.0.4", "52:54:00:00:00:01", now())
+        tx.probes.record({tx.fixed_ips.get("10.1.0.4").id: "52:54:00:00:00:01"}, now())
     run("fixed reserve --address 10.1.0.9")
     shown = run("fixed list").splitlines()
     assert len(shown) == 257

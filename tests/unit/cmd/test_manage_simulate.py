@@ -38,6 +38,16 @@ def test_what_does_not_fit_is_counted_as_rejected() -> None:
     assert int(found["placed"]) + int(found["rejected"]) == 100
 
 
+def test_hot_hosts_get_fewer_and_the_option_that_says_so_can_be_tried() -> None:
+    shape = ["--hosts", "10", "--hot", "2", "--servers", "200"]
+    means = [
+        {kind: float(found[f"servers on a {kind}, mean"]) for kind in ("hot host", "host that is not hot")}
+        for found in (simulate(*shape), simulate(*shape, "--option", "load_hash_measured=0"))
+    ]
+    assert means[0]["hot host"] < 0.7 * means[0]["host that is not hot"]
+    assert means[1]["hot host"] > 0.7 * means[1]["host that is not hot"]
+
+
 @pytest.mark.parametrize(
     "arguments, named",
     [

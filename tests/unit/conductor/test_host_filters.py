@@ -96,7 +96,7 @@ def test_a_host_is_told_of_its_own_guests_only(make: Make) -> None:
     server, elsewhere = spread(cloud)
     group = default_group(cloud)
     add_rule(cloud, group, protocol="tcp", from_port=22, to_port=22, cidr="0.0.0.0/0")
-    add_rule(cloud, group, direction="egress", protocol="tcp")
+    add_rule(cloud, group, direction="egress", protocol="tcp", cidr="10.9.0.0/16")
     found = filters(cloud, server.host)
     devices = {port.device for port in found.ports}
     assert tap_name(server.network_info[0]) in devices
@@ -106,7 +106,10 @@ def test_a_host_is_told_of_its_own_guests_only(make: Make) -> None:
     assert {port.neighbours for port in found.ports} == {()}
     assert [(each.id, each.rules) for each in found.groups] == [
         (group, (FilterRule(protocol="tcp", first=22, last=22, cidr="0.0.0.0/0"),))
-    ], "what may leave is not filtered"
+    ]
+    assert [(each.cidr, each.protocol) for each in found.groups[0].leaving] == [
+        ("0.0.0.0/0", None), ("::/0", None), ("10.9.0.0/16", "tcp")
+    ]
     assert found.members == ()
     assert filters(cloud, "nobody") == HostFilters()
 
@@ -134,6 +137,18 @@ def test_members_of_a_named_group_are_told_wherever_they_are(make: Make) -> None
         tx.ports.update(elsewhere.network_info[0].id, {"facts": facts})
     (members,) = filters(cloud, server.host).members
     assert "10.0.3.99" in members.addresses, "an address that a port may take on is its own"
+
+
+def test_members_that_a_rule_lets_traffic_out_to_are_told_as_well(make: Make) -> None:
+    cloud = make()
+    server, elsewhere = spread(cloud)
+    group = default_group(cloud)
+    assert filters(cloud, server.host).members == ()
+    add_rule(cloud, group, direction="egress", source_group_id=group)
+    (members,) = filters(cloud, server.host).members
+    assert elsewhere.network_info[0].addresses[0].address in members.addresses
+    with cloud.db.read() as tx:
+        assert tx.host_filters.hosts_naming_groups([group]) >= {server.host, elsewhere.host}
 
 
 def test_a_port_without_security_is_not_filtered(make: Make) -> None:

@@ -105,6 +105,28 @@ def test_each_host_of_a_multi_host_network_has_its_own_guests_and_its_own_addres
     assert len(addresses) == len(hosts)
 
 
+def test_a_host_that_takes_a_bridge_down_gives_its_own_address_back(make: Make) -> None:
+    cloud = make(multi_host=True, teardown_unused_network_gateway=True)
+    servers = [cloud.boot() for _ in range(4)]
+    leaving = servers[0].host
+    assert leaving is not None
+    for host in {each.host for each in servers if each.host}:
+        (network,) = _state(cloud, host).networks
+        if host == leaving:
+            address = network.host_address
+    for each in servers:
+        if each.host == leaving:
+            cloud.operations.delete(USER, each)
+    cloud.settle()
+    with cloud.db.read() as tx:
+        assert tx.fixed_ips.get(address or "").role == "dhcp", "the bridge is there still"
+    assert _state(cloud, leaving).networks == ()
+    with cloud.db.read() as tx:
+        found = tx.fixed_ips.get(address or "")
+        assert (found.host, found.reserved, found.role) == (None, False, None)
+        assert len(tx.fixed_ips.addresses_of_host(servers[1].host or "")) <= 1
+
+
 def test_hosts_that_share_the_dhcp_address_are_all_the_gateway(make: Make) -> None:
     cloud = make(multi_host=True, share_dhcp_address=True)
     server = cloud.boot()
@@ -176,6 +198,57 @@ def test_a_change_is_told_to_the_hosts_that_it_concerns_and_to_no_others(make: M
     for name in cloud.managers:
         if name != server.host:
             assert heard[name].refreshed == []
+
+
+def test_a_name_reaches_every_host_of_a_multi_host_network_at_once(make: Make) -> None:
+    cloud = make(multi_host=True, update_dns_entries=True)
+    servers = [cloud.boot() for _ in range(4)]
+    heard = {name: Hears() for name in cloud.managers}
+    for name, each in heard.items():
+        cloud.transport.serve(NETWORK, name, each)
+        cloud.control.conductor.network_report(name)
+    cloud.control.networks.refreshes._known = None  # type: ignore[union-attr]
+    hosts = {each.host for each in servers if each.host}
+    assert len(hosts) > 1
+    network = _state(cloud, servers[0].host or "").networks[0]
+    told = ("networks", [network.uuid])
+
+    def everybody_heard() -> bool:
+        return all(told in heard[host].refreshed for host in hosts)
+
+    def clear() -> None:
+        for each in heard.values():
+            each.refreshed.clear()
+
+    late = cloud.boot()
+    others = hosts - {late.host}
+    _until(lambda: all(told in heard[host].refreshed for host in others))
+    clear()
+    cloud.operations.update(USER, servers[0], {"hostname": "größe-anders"})
+    _until(everybody_heard)
+    for host in hosts:
+        (seen,) = _state(cloud, host).networks
+        assert "größe-anders" in {name for _address, name in seen.neighbours}
+    clear()
+    cloud.operations.delete(USER, late)
+    cloud.settle()
+    _until(lambda: all(told in heard[host].refreshed for host in others))
+    clear()
+    cloud.operations.update(USER, servers[0], {"name": "only shown"})
+    assert not any(each.refreshed for each in heard.values()), "DNS knows nothing of shown names"
+
+
+def test_without_the_option_names_are_the_business_of_their_own_host(make: Make) -> None:
+    cloud = make(multi_host=True)
+    servers = [cloud.boot() for _ in range(4)]
+    heard = {name: Hears() for name in cloud.managers}
+    for name, each in heard.items():
+        cloud.transport.serve(NETWORK, name, each)
+        cloud.control.conductor.network_report(name)
+    cloud.control.networks.refreshes._known = None  # type: ignore[union-attr]
+    cloud.operations.update(USER, servers[0], {"hostname": "other"})
+    _until(lambda: heard[servers[0].host or ""].refreshed)
+    assert {name for name, each in heard.items() if each.refreshed} == {servers[0].host}
 
 
 def test_guests_wait_for_their_hosts_network(make: Make) -> None:

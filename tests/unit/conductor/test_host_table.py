@@ -78,12 +78,12 @@ def test_a_host_that_grew_is_seen_with_its_report_and_one_that_did_not_costs_not
     assert hosts.table.generation == generation
 
 
-def test_what_hosts_measure_is_followed_where_something_asks_for_it(tmp_path: Path) -> None:
-    db, hosts = _cloud(tmp_path, load_hash_measured=1.0)
+def test_what_hosts_measure_is_followed(tmp_path: Path) -> None:
+    db, hosts = _cloud(tmp_path)
     _tell(db, hosts, _report(metrics={"cpu_percent": 70.0}))
     hosts.follow()
     hosts.refresh()
-    assert hosts.table.measured.tolist() == [0.7]
+    assert hosts.table.cpu_measured.tolist() == [0.7]
 
 
 def test_places_that_others_claimed_are_followed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nova.objects.instance import Instance
-from nova.objects.migration import MigrationProgress
+from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.states import ACTIVE, ERROR
 from nova.virt.driver import GuestSpec
 from tests.unit.compute.small_cloud import USER, SmallCloud
@@ -133,8 +133,8 @@ def test_only_the_source_tells_the_progress_of_a_live_migration(
     driver = cloud.managers[instance.host or ""]._host.driver
     works = driver.live_migrate
 
-    def watched(guest: Instance, destination: str, progress: Any) -> None:
-        works(guest, destination, progress)
+    def watched(guest: Instance, destination: str, progress: Any, arrival: Arrival) -> None:
+        works(guest, destination, progress, arrival)
         with cloud.db.read() as tx:
             (operation,) = tx.operations.open_for(guest.uuid)
         ten = MigrationProgress(memory_total=10, memory_remaining=10)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nova.db.engine import Transaction
+from nova.db.schema.base import now
 from nova.errors import AddressInUse, Conflict, NotFound
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
 from tests.databases import new_database
@@ -46,7 +47,7 @@ def test_only_free_addresses_go_out(tx: Transaction, network: Network) -> None:
     assert free(tx, network) == [f"10.0.0.{n}" for n in range(2, 12)]
     tx.fixed_ips.reserve("10.0.0.2")
     tx.fixed_ips.assign([(tx.fixed_ips.get("10.0.0.3").id, "i", "v")])
-    tx.fixed_ips.record_probe("10.0.0.4", MAC, NOON)
+    tx.probes.record({tx.fixed_ips.get("10.0.0.4").id: MAC}, NOON)
     assert free(tx, network)[0] == "10.0.0.5"
 
 
@@ -75,34 +76,53 @@ def test_what_the_network_needs_is_never_unreserved(tx: Transaction, network: Ne
             call("192.0.2.1")
 
 
-def test_probes_look_first_at_what_would_be_handed_out_next(
+def test_what_answers_is_remembered_and_silence_takes_the_mark_away(
     tx: Transaction, network: Network
 ) -> None:
-    assert [each.address for each in tx.fixed_ips.due_for_probe(network.id, 3)] == [
-        "10.0.0.2", "10.0.0.3", "10.0.0.4",
-    ]
-    assert tx.fixed_ips.record_probe("10.0.0.2", None, NOON)
-    assert tx.fixed_ips.record_probe("10.0.0.3", MAC.upper(), NOON)
-    due = tx.fixed_ips.due_for_probe(network.id, 99)
-    assert due[0].address == "10.0.0.4"
-    later = NOON + datetime.timedelta(hours=1)
-    again = [each.address for each in tx.fixed_ips.due_for_probe(network.id, 99, before=later)]
-    assert (again[0], again[-1]) == ("10.0.0.2", "10.0.0.3")
+    row = tx.fixed_ips.get("10.0.0.3").id
+    tx.probes.record({row: MAC.upper()}, NOON)
     marked = tx.fixed_ips.get("10.0.0.3")
     assert (marked.used_elsewhere, marked.seen_mac, marked.seen_at) == (True, MAC, NOON)
-    tx.fixed_ips.record_probe("10.0.0.3", None, later)
+    later = NOON + datetime.timedelta(hours=1)
+    tx.probes.record({row: None}, later)
     cleared = tx.fixed_ips.get("10.0.0.3")
     assert (cleared.used_elsewhere, cleared.seen_mac, cleared.probed_at) == (False, MAC, later)
 
 
-def test_a_released_address_is_due_for_a_probe_again(tx: Transaction, network: Network) -> None:
-    for each in tx.fixed_ips.due_for_probe(network.id, 99):
-        tx.fixed_ips.record_probe(each.address, None, NOON)
-    assert tx.fixed_ips.due_for_probe(network.id, 99) == []
-    tx.fixed_ips.assign([(tx.fixed_ips.get("10.0.0.5").id, "i", "v")])
-    assert not tx.fixed_ips.record_probe("10.0.0.5", MAC, NOON)
-    tx.fixed_ips.release_instances(["i"])
-    assert [each.address for each in tx.fixed_ips.due_for_probe(network.id, 9)] == ["10.0.0.5"]
+def test_the_next_address_is_taken_by_one_statement_if_it_was_probed(
+    tx: Transaction, network: Network
+) -> None:
+    assert tx.fixed_ips.take_next(network.id, "i", "v") == "10.0.0.2"
+    taken = tx.fixed_ips.get("10.0.0.2")
+    assert (taken.instance_uuid, taken.virtual_interface_uuid, taken.allocated) == ("i", "v", True)
+    assert taken.position == 2
+    assert tx.fixed_ips.take_next(network.id, "i", "v", NOON) is None, "nobody looked for it"
+    following = tx.probes.next_free(network.id, 2)
+    assert [each.address for each in following] == ["10.0.0.3", "10.0.0.4"]
+    tx.probes.record({following[0].id: None}, NOON)
+    assert tx.fixed_ips.take_next(network.id, "i", "v", NOON + datetime.timedelta(seconds=1)) is None
+    assert tx.fixed_ips.take_next(network.id, "i", "v", NOON) == "10.0.0.3"
+    for number in range(4, 12):
+        assert tx.fixed_ips.take_next(network.id, "i", "v") == f"10.0.0.{number}"
+    assert tx.fixed_ips.take_next(network.id, "i", "v") is None
+
+
+def test_an_address_with_a_lease_is_held_back_for_its_time(tx: Transaction, network: Network) -> None:
+    for leased in (False, True):
+        address = tx.fixed_ips.take_next(network.id, "i", "v")
+        assert address is not None
+        tx.fixed_ips.set_leased(address, leased)
+    tx.fixed_ips.release_instances(["i"], datetime.timedelta(hours=1))
+    assert "10.0.0.2" in free(tx, network), "it had no lease"
+    assert "10.0.0.3" not in free(tx, network)
+    held = tx.fixed_ips.get("10.0.0.3")
+    assert (held.allocated, held.leased, held.is_free(now())) == (False, False, False)
+    assert held.is_free(now() + datetime.timedelta(hours=1))
+    assert "10.0.0.3" not in {each.address for each in tx.probes.next_free(network.id, 99)}
+    tx.fixed_ips.assign([(tx.fixed_ips.get("10.0.0.4").id, "j", "w")])
+    tx.fixed_ips.set_leased("10.0.0.4", True)
+    assert tx.fixed_ips.release_address("j", "10.0.0.4")
+    assert free(tx, network)[-1] == "10.0.0.4", "without a time to hold it is free at once"
 
 
 def test_virtual_ips_are_claimed_once_and_come_back(tx: Transaction, network: Network) -> None:

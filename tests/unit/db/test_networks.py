@@ -160,7 +160,8 @@ def test_usage_counts_every_address_once(db: Database) -> None:
         tx.fixed_ips.claim_vip(network.id, "p", "web")
         tx.fixed_ips.assign([(tx.fixed_ips.next_free(network.id, 1)[0][0], "i", "v")])
         tx.fixed_ips.reserve("10.0.0.1")
-        tx.fixed_ips.record_probe("10.0.0.2", "52:54:00:00:00:01", network.created_at)
+        found = tx.fixed_ips.get("10.0.0.2").id
+        tx.probes.record({found: "52:54:00:00:00:01"}, network.created_at)
         usage = tx.networks.usage()[network.id]
         assert tx.networks.usage([network.id + 1]) == {}
     assert (usage.total, usage.allocated, usage.reserved) == (16, 1, 2)

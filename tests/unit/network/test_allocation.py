@@ -326,14 +326,15 @@ def test_an_address_that_answers_on_the_wire_is_passed_over(
     network = make_network()
     moment = datetime.datetime(2026, 1, 1, 12)
     with db.write() as tx:
-        assert tx.fixed_ips.record_probe("10.0.0.2", "52:54:00:AA:BB:CC", moment)
+        tx.probes.record({tx.fixed_ips.get("10.0.0.2").id: "52:54:00:AA:BB:CC"}, moment)
     (answer,) = allocate(db, allocator, request())
     assert address_of(answer) == "10.0.0.3"
     with db.write() as tx:
         with pytest.raises(AddressInUse):
             allocator.check(tx, "p", [on(network, "10.0.0.2")])
-        assert tx.fixed_ips.record_probe("10.0.0.2", None, moment)
-        assert not tx.fixed_ips.record_probe("10.0.0.3", "52:54:00:aa:bb:cc", moment)
+        tx.probes.record({tx.fixed_ips.get("10.0.0.2").id: None}, moment)
+        tx.probes.record({tx.fixed_ips.get("10.0.0.3").id: "52:54:00:aa:bb:cc"}, moment)
+        assert not tx.fixed_ips.get("10.0.0.3").used_elsewhere, "a guest has it by now"
     (answer,) = allocate(db, allocator, request())
     assert address_of(answer) == "10.0.0.2"
 

@@ -7,11 +7,11 @@ import pytest
 
 from nova.network.linux import rules
 from nova.network.linux.nftables import Chain, ElementSet, Table, changes, whole
-from nova.objects.host_filters import FilterGroup, FilterPort, FilterRule, GroupMembers, HostFilters
+from nova.objects.host_filters import EVERYTHING, FilterGroup, FilterPort, FilterRule, GroupMembers, HostFilters
 
 
 def group_rules(*given: FilterRule, known: frozenset[int] = frozenset()) -> tuple[str, ...]:
-    return rules.group_rules(FilterGroup(1, given), known)
+    return rules.group_rules(given, known)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_rule_reads_as_it_is_meant(rule: FilterRule, expected: tuple[str, ...]
 
 
 def test_a_rule_for_members_needs_to_know_them() -> None:
-    rule = FilterRule(protocol="tcp", first=22, last=22, source_group=7)
+    rule = FilterRule(protocol="tcp", first=22, last=22, remote_group=7)
     assert group_rules(rule) == ()
     assert group_rules(rule, known=frozenset({7})) == (
         "meta protocol ip ip saddr @members_7_v4 meta l4proto 6 th dport 22 accept",
@@ -50,11 +50,11 @@ def test_a_rule_for_members_needs_to_know_them() -> None:
 
 
 def bridge_table(*ports: FilterPort, members: tuple[str, ...] = (), more: int = 0) -> Table:
-    given = FilterRule(source_group=1), *(
+    given = FilterRule(remote_group=1), *(
         FilterRule(protocol="tcp", first=each, last=each) for each in range(1, more + 1)
     )
     filters = HostFilters(
-        groups=(FilterGroup(1, given),), members=(GroupMembers(1, members),), ports=ports
+        groups=(FilterGroup(1, given, EVERYTHING),), members=(GroupMembers(1, members),), ports=ports
     )
     return rules.tables(filters)[1]
 

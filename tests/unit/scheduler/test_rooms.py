@@ -81,18 +81,19 @@ def test_what_hosts_measure_reaches_the_table_with_their_usage() -> None:
     table = make_table([make_node(1), make_node(2)])
     generation = table.generation
     table.refresh([NodeUsage(1, 0, 0, 0, 0, metrics={"cpu_percent": 50.0})])
-    assert table.measured.tolist() == [0.5, 0.0]
+    assert table.cpu_measured[0] == 0.5
+    assert np.isnan(table.cpu_measured[1])
     assert table.nodes[0].metrics == {"cpu_percent": 50.0}
     # That it reports a metric at all is a fact; another value of it is none.
     assert table.generation == generation + 1
     table.refresh([NodeUsage(1, 0, 0, 0, 0, metrics={"cpu_percent": 80.0})])
     assert table.generation == generation + 1
-    assert table.measured[0] == 0.8
+    assert table.cpu_measured[0] == 0.8
 
 
 def test_hosts_that_measure_less_load_are_chosen_once_they_report_so() -> None:
     scheduler = make_scheduler(
-        make_table([make_node(1), make_node(2)]), load_hash_measured=5.0, load_hash_bucket=0.01
+        make_table([make_node(1), make_node(2)]), load_hash_bucket=0.01
     )
     assert scheduler.measures
     busy = {"cpu_percent": 90.0, "memory_mb_used": 200000.0}

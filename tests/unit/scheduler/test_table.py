@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nova.objects.host import ComputeNode, NodeUsage
-from nova.scheduler.table import HostTable, LoadParts, measured_load
+from nova.scheduler.table import HostTable, LoadParts
 from tests.unit.scheduler.clouds import (
     NOW,
     make_aggregate,
@@ -25,7 +25,7 @@ from tests.unit.scheduler.clouds import (
 
 COLUMNS = (
     "vcpus_used", "memory_mb_used", "local_gb_used", "instances", "vcpus_limit", "memory_limit",
-    "disk_limit", "vcpus_free", "memory_free", "disk_free", "load", "hashes", "measured",
+    "disk_limit", "vcpus_free", "memory_free", "disk_free", "hashes",
 )  # fmt: skip
 
 
@@ -33,6 +33,9 @@ def by_node(table: HostTable) -> dict[int, dict[str, object]]:
     return {
         node.id: {
             **{name: getattr(table, name)[row] for name in COLUMNS},
+            # Heat is of all hosts together, and of what they measured before.
+            "committed": table.load.item(row) - table.extra.item(row),
+            "measured": repr((table.cpu_measured.item(row), table.memory_measured.item(row))),
             "facts": table.facts[table.facts_of[row]],
             "aggregates": {each.id for each in table.aggregates_in_row(row).aggregates},
             "up": bool(table.up[row]),
@@ -146,10 +149,10 @@ def test_zone_of_a_row() -> None:
     assert [table.zone_of_row(row, "nova") for row in (0, 1)] == ["az1", "nova"]
 
 
-def plain_load(node: ComputeNode, parts: LoadParts, building: int) -> float:
+def plain_load(node: ComputeNode, parts: LoadParts, crowding: float, heat: float) -> float:
     vcpus = node.vcpus * node.cpu_allocation_ratio - node.reserved_vcpus + node.pcpus
     memory = node.memory_mb * node.ram_allocation_ratio - node.reserved_memory_mb
-    load = parts.building * building / parts.full_building + parts.measured * measured_load(node)
+    load = parts.building * crowding + parts.measured * heat
     if (node.vcpus or node.pcpus) and vcpus > 0:
         used = node.vcpus_used + node.pcpus_used
         load += (parts.vcpus * used + parts.instances * node.instances_used) / vcpus
@@ -165,12 +168,12 @@ def test_load_agrees_with_the_plain_reference() -> None:
     nodes = random_nodes(chance, 60)
     table = make_table(nodes)
     table.set_load_parts(parts)
-    building = [chance.randrange(4) for _ in nodes]
-    for node, builds in zip(nodes, building, strict=True):
-        for _ in range(builds):
-            table.note_building(node.id, 1)
+    table.set_building({node.host: chance.randrange(40) for node in nodes})
+    assert table.crowding.any()
+    assert table.heat.any()
     expected = [
-        plain_load(node, parts, builds) for node, builds in zip(nodes, building, strict=True)
+        plain_load(node, parts, table.crowding.item(row), table.heat.item(row))
+        for row, node in enumerate(nodes)
     ]
     assert table.load.tolist() == pytest.approx(expected)
     step = table.load_step(2, 512)
@@ -178,13 +181,6 @@ def test_load_agrees_with_the_plain_reference() -> None:
     for node in nodes:
         table.apply_claim(node.id, 2, 512, 0)
     assert (table.load - before).tolist() == pytest.approx(step.tolist())
-
-
-def test_measured_load_is_the_mean_of_what_is_reported() -> None:
-    assert measured_load(make_node(1)) == 0.0
-    assert measured_load(make_node(1, metrics={"cpu_percent": 30.0})) == pytest.approx(0.3)
-    both = {"cpu_percent": 150.0, "memory_mb_used": 131072.0}
-    assert measured_load(make_node(1, metrics=both)) == 1.0
 
 
 def test_changes_from_many_threads_are_not_lost() -> None:

@@ -826,6 +826,65 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("period_beginning", "period_ending", "host", name=op.f("pk_usage_audits")),
     )
     op.create_table(
+        "volume_limits",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=300), nullable=False),
+        sa.Column("hard_limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_volume_limits")),
+    )
+    op.create_table(
+        "volume_projects",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("counted", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_volume_projects")),
+    )
+    op.create_table(
+        "volume_tasks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("flow", sa.String(length=32), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=36), nullable=True),
+        sa.Column("source_id", sa.String(length=36), nullable=True),
+        sa.Column("payload", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=True),
+        sa.Column(
+            "leased_until",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=True,
+        ),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_tasks")),
+    )
+    op.create_index("ix_volume_tasks_lease", "volume_tasks", ["leased_until"], unique=False)
+    op.create_index("ix_volume_tasks_source", "volume_tasks", ["source_id"], unique=False)
+    op.create_index("ix_volume_tasks_volume", "volume_tasks", ["volume_id"], unique=False)
+    op.create_table(
+        "volume_types",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column(
+            "extra_specs", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_types")),
+        sa.UniqueConstraint("name", name=op.f("uq_volume_types_name")),
+    )
+    op.create_table(
         "aggregate_hosts",
         sa.Column("aggregate_id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
@@ -896,6 +955,7 @@ def upgrade() -> None:
         ["network_id", "allocated", "reserved", "used_elsewhere", "released_at", "position"],
         unique=False,
     )
+    op.create_index(op.f("ix_fixed_ips_host"), "fixed_ips", ["host"], unique=False)
     op.create_index(op.f("ix_fixed_ips_instance_uuid"), "fixed_ips", ["instance_uuid"], unique=False)
     op.create_index(
         op.f("ix_fixed_ips_virtual_interface_uuid"), "fixed_ips", ["virtual_interface_uuid"], unique=False
@@ -1119,6 +1179,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_instance_tags_search", "instance_tags", ["tag"], unique=False)
     op.create_table(
+        "instance_volumes",
+        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_uuid"], ["instances.uuid"], name=op.f("fk_instance_volumes_instance_uuid")
+        ),
+        sa.PrimaryKeyConstraint("instance_uuid", "volume_id", name=op.f("pk_instance_volumes")),
+    )
+    op.create_index("ix_instance_volumes_volume", "instance_volumes", ["volume_id"], unique=False)
+    op.create_table(
         "operation_events",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("operation_id", sa.Integer(), nullable=False),
@@ -1256,6 +1326,51 @@ def upgrade() -> None:
         op.f("ix_virtual_interfaces_project_id"), "virtual_interfaces", ["project_id"], unique=False
     )
     op.create_table(
+        "volume_type_projects",
+        sa.Column("type_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["type_id"], ["volume_types.id"], name=op.f("fk_volume_type_projects_type_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("type_id", "project_id", name=op.f("pk_volume_type_projects")),
+    )
+    op.create_table(
+        "volumes",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("previous_status", sa.String(length=32), nullable=True),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("type_id", sa.String(length=36), nullable=False),
+        sa.Column("availability_zone", sa.String(length=255), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("bootable", sa.Boolean(), nullable=False),
+        sa.Column("multiattach", sa.Boolean(), nullable=False),
+        sa.Column("readonly", sa.Boolean(), nullable=True),
+        sa.Column("format", sa.String(length=16), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=36), nullable=True),
+        sa.Column("source_id", sa.String(length=36), nullable=True),
+        sa.Column(
+            "image_metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
+        ),
+        sa.Column("metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.ForeignKeyConstraint(["type_id"], ["volume_types.id"], name=op.f("fk_volumes_type_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volumes")),
+    )
+    op.create_index("ix_volumes_project", "volumes", ["project_id", "created_at", "id"], unique=False)
+    op.create_index("ix_volumes_type", "volumes", ["type_id"], unique=False)
+    op.create_table(
         "identity_access_rules",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -1365,18 +1480,105 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_id", "user_id", name=op.f("pk_identity_group_members")),
     )
     op.create_index("ix_identity_group_members_user_id", "identity_group_members", ["user_id"], unique=False)
+    op.create_table(
+        "volume_attachments",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=True),
+        sa.Column("attached_host", sa.String(length=255), nullable=True),
+        sa.Column("mountpoint", sa.String(length=255), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("mode", sa.String(length=2), nullable=False),
+        sa.Column("connector", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.Column(
+            "connection_info", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=True
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "attached_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["volume_id"], ["volumes.id"], name=op.f("fk_volume_attachments_volume_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_attachments")),
+    )
+    op.create_index("ix_volume_attachments_instance", "volume_attachments", ["instance_uuid"], unique=False)
+    op.create_index("ix_volume_attachments_project", "volume_attachments", ["project_id"], unique=False)
+    op.create_index("ix_volume_attachments_volume", "volume_attachments", ["volume_id"], unique=False)
+    op.create_table(
+        "volume_snapshots",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("type_id", sa.String(length=36), nullable=False),
+        sa.Column("format", sa.String(length=16), nullable=False),
+        sa.Column("metadata", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True
+        ),
+        sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_volume_snapshots_volume_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_snapshots")),
+    )
+    op.create_index(
+        "ix_volume_snapshots_project", "volume_snapshots", ["project_id", "created_at", "id"], unique=False
+    )
+    op.create_index("ix_volume_snapshots_volume", "volume_snapshots", ["volume_id"], unique=False)
+    op.create_table(
+        "volume_transfers",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("key_hash", sa.String(length=64), nullable=False),
+        sa.Column("no_snapshots", sa.Boolean(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["volume_id"], ["volumes.id"], name=op.f("fk_volume_transfers_volume_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_transfers")),
+        sa.UniqueConstraint("volume_id", name=op.f("uq_volume_transfers_volume_id")),
+    )
+    op.create_index("ix_volume_transfers_project", "volume_transfers", ["project_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_table("volume_transfers")
+    op.drop_table("volume_snapshots")
+    op.drop_table("volume_attachments")
     op.drop_table("identity_group_members")
     op.drop_table("identity_credentials")
     op.drop_table("identity_application_credentials")
     op.drop_table("identity_access_rules")
+    op.drop_table("volumes")
+    op.drop_table("volume_type_projects")
     op.drop_table("virtual_interfaces")
     op.drop_table("server_group_members")
     op.drop_table("security_group_rules")
     op.drop_table("security_group_members")
     op.drop_table("operation_events")
+    op.drop_table("instance_volumes")
     op.drop_table("instance_tags")
     op.drop_table("instance_metadata")
     op.drop_table("image_tags")
@@ -1392,6 +1594,10 @@ def downgrade() -> None:
     op.drop_table("fixed_ips")
     op.drop_table("claims")
     op.drop_table("aggregate_hosts")
+    op.drop_table("volume_types")
+    op.drop_table("volume_tasks")
+    op.drop_table("volume_projects")
+    op.drop_table("volume_limits")
     op.drop_table("usage_audits")
     op.drop_table("subnet_pools")
     op.drop_table("services")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens the volumes of a server to the host where one of its operations is, and to no other.
+
+What a host is told may hold secrets: it is asked of the block storage service each time, and kept nowhere
+on the control side.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from nova.conductor.core import ConductorCore
+from nova.conductor.volume_rows import ATTACHING, device_of
+from nova.db.engine import Transaction
+from nova.errors import HostRefused, NotFound
+from nova.objects.context import internal_context
+from nova.objects.instance import BlockDevice, Instance
+from nova.objects.operation import Operation
+from nova.objects.volume_connection import VolumeConnection
+
+LOG = logging.getLogger(__name__)
+
+
+class VolumeConnections:
+    """Answers hosts."""
+
+    def __init__(self, core: ConductorCore) -> None:
+        self._core = core
+
+    def connect(
+        self, host: str, operation_id: int, connector: Mapping[str, Any]
+    ) -> list[VolumeConnection]:
+        """Open the volumes that an operation at this host is about; the answer when repeated is the same.
+
+        Raises ``HostRefused`` where the operation is not at this host.
+        """
+        operation, instance = self._held(host, operation_id)
+        said = {**connector, "host": host}
+        found = []
+        for device in self._wanted(operation, instance):
+            volume_id, attachment = self._attachment(operation, instance, device, host)
+            info = self._core.volumes.connect(
+                internal_context(operation.request_id), attachment, said, device.device_name
+            )
+            found.append(
+                VolumeConnection(
+                    bdm_uuid=device.bdm_uuid, volume_id=volume_id, attachment_id=attachment,
+                    connection_info=info, device_name=device.device_name,
+                    boot_index=device.boot_index, disk_bus=device.disk_bus,
+                    device_type=device.device_type, tag=device.tag, volume_size=device.volume_size,
+                    multiattach=bool((info.get("data") or {}).get("multiattach", info.get("multiattach"))),
+                )
+            )
+        return found
+
+    def complete(self, host: str, operation_id: int) -> None:
+        """The guest has the disks of what was opened to this host for the operation."""
+        operation, instance = self._held(host, operation_id)
+        context = internal_context(operation.request_id)
+        for device in self._wanted(operation, instance):
+            swapped = operation.flow == "swap_volume"
+            if not swapped and device.host == host and device.attachment_id:
+                self._core.volumes.complete(context, device.attachment_id)
+            elif device.next_host == host and device.next_attachment_id:
+                self._core.volumes.complete(context, device.next_attachment_id)
+
+    def _held(self, host: str, operation_id: int) -> tuple[Operation, Instance]:
+        with self._core.db.read() as tx:
+            operation = tx.operations.get(operation_id)
+            if operation is None or operation.finished_at is not None or operation.host != host:
+                raise HostRefused(f"Operation {operation_id} is not at host {host}.")
+            instance = tx.instances.get(operation.instance_uuid)
+        if instance is None:
+            raise HostRefused(f"Operation {operation_id} is about no instance any more.")
+        return operation, instance
+
+    def _wanted(self, operation: Operation, instance: Instance) -> list[BlockDevice]:
+        bdm_uuid = operation.payload.get("bdm_uuid")
+        if bdm_uuid is not None:
+            device = device_of(instance, bdm_uuid)
+            return [] if device is None else [device]
+        return [
+            each for each in instance.volumes
+            if each.attachment_id is not None and each.volume_id is not None
+            and each.state != ATTACHING
+        ]
+
+    def _attachment(
+        self, operation: Operation, instance: Instance, device: BlockDevice, host: str
+    ) -> tuple[str, str]:
+        """The volume and the attachment for this host, written down before the volume is opened with it.
+
+        Where the volume is open to another host (the server moves) it is a second one.
+        """
+        assert device.volume_id is not None
+        assert device.attachment_id is not None
+        uuid = instance.uuid
+        if operation.flow == "swap_volume":
+            assert device.next_attachment_id is not None
+            self._note(operation, uuid, device, next_host=host)
+            return str(operation.payload["new_volume_id"]), device.next_attachment_id
+        if device.host in (None, host):
+            if device.host is None:
+                self._note(operation, uuid, device, host=host)
+            return device.volume_id, device.attachment_id
+        if device.next_attachment_id is not None and device.next_host == host:
+            return device.volume_id, device.next_attachment_id
+        context = internal_context(operation.request_id)
+        if device.next_attachment_id is not None:
+            try:
+                self._core.volumes.detach(context, device.next_attachment_id)
+            except NotFound:
+                LOG.debug("attachment %s was gone", device.next_attachment_id)
+        fresh = self._core.volumes.reserve(context, device.volume_id, uuid)
+        self._note(operation, uuid, device, next_attachment_id=fresh, next_host=host)
+        return device.volume_id, fresh
+
+    def _note(
+        self, operation: Operation, uuid: str, device: BlockDevice, **changes: Any
+    ) -> None:
+        def write(tx: Transaction) -> None:
+            found = tx.operations.get(operation.id, lock=True)
+            if found is None or found.finished_at is not None or found.step != operation.step:
+                raise HostRefused(f"Operation {operation.id} has ended.")
+            tx.block_devices.change(uuid, device.bdm_uuid, **changes)
+
+        try:
+            self._core.db.run(write)
+        except HostRefused:
+            if "next_attachment_id" in changes:
+                self._core.volumes.detach(
+                    internal_context(operation.request_id), changes["next_attachment_id"]
+                )
+            raise

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of the volumes in a server's row when an operation ends: no service is asked here.
+
+Each function answers what is to be given up afterwards, which the step ``discard`` does.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nova.db.engine import Transaction
+from nova.objects.instance import BlockDevice, Instance
+from nova.objects.operation import Operation
+
+ATTACHING = "attaching"
+DETACHING = "detaching"
+SWAPPING = "swapping"
+
+#: Flows that are about one volume of a server.
+OF_ONE_VOLUME = frozenset({"attach_volume", "detach_volume", "swap_volume"})
+
+
+class GivenUp(msgspec.Struct):
+    """What nobody needs any more: attachments, volumes, snapshots; volumes that are not detached after all."""
+
+    attachments: list[str] = []
+    volumes: list[str] = []
+    snapshots: list[str] = []
+    rolled: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.attachments or self.volumes or self.snapshots or self.rolled)
+
+
+def device_of(instance: Instance, bdm_uuid: str) -> BlockDevice | None:
+    """A disk by its id."""
+    return next((each for each in instance.block_devices if each.bdm_uuid == bdm_uuid), None)
+
+
+def settle_attachments(tx: Transaction, instance: Instance, host: str | None) -> GivenUp:
+    """The server is on ``host`` for good: attachments open to it count, those of another side are given up.
+
+    ``instance`` is the row as the transaction has it. Nothing is read or written where nothing moved.
+    """
+    given_up = GivenUp()
+    if not any(each.next_attachment_id for each in instance.block_devices):
+        return given_up
+
+    def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
+        return tuple(_settled(each, host, given_up.attachments) for each in devices)
+
+    tx.block_devices.edit(instance.uuid, edit)
+    return given_up
+
+
+def _settled(device: BlockDevice, host: str | None, stale: list[str]) -> BlockDevice:
+    if device.next_attachment_id is None or device.state == SWAPPING:
+        return device
+    arrived = device.next_host is not None and device.next_host == host
+    if arrived:
+        if device.attachment_id is not None:
+            stale.append(device.attachment_id)
+        device = msgspec.structs.replace(
+            device, attachment_id=device.next_attachment_id, host=device.next_host
+        )
+    else:
+        stale.append(device.next_attachment_id)
+    return msgspec.structs.replace(device, next_attachment_id=None, next_host=None)
+
+
+def let_go_of_boot(tx: Transaction, instance: Instance, *, began: bool) -> GivenUp:
+    """A boot came to nothing: its volumes are free again, those made for it gone.
+
+    Where the guest had ``begun`` one that was to outlive the server stays, as it may hold data.
+    """
+    given_up = GivenUp()
+    if not instance.volumes:
+        return given_up
+
+    def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
+        kept = []
+        for each in devices:
+            if each.is_volume:
+                given_up.attachments += [
+                    text for text in (each.attachment_id, each.next_attachment_id) if text
+                ]
+                gone = each.made and (each.delete_on_termination or not began)
+                if gone and each.volume_id:
+                    given_up.volumes.append(each.volume_id)
+                each = msgspec.structs.replace(
+                    each, attachment_id=None, host=None, next_attachment_id=None, next_host=None,
+                    volume_id=None if gone else each.volume_id,
+                )
+            kept.append(each)
+        return tuple(kept)
+
+    tx.block_devices.edit(instance.uuid, edit)
+    return given_up
+
+
+def undo_of_one(tx: Transaction, operation: Operation, instance: Instance) -> GivenUp:
+    """An attach, a detach or a swap came to nothing: the row as before."""
+    given_up = GivenUp()
+    bdm_uuid = operation.payload.get("bdm_uuid")
+
+    def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
+        kept = []
+        for each in devices:
+            if each.bdm_uuid != bdm_uuid:
+                kept.append(each)
+            elif operation.flow == "attach_volume":
+                given_up.attachments += [
+                    text for text in (each.attachment_id, each.next_attachment_id) if text
+                ]
+            else:
+                if operation.flow == "swap_volume" and each.next_attachment_id:
+                    given_up.attachments.append(each.next_attachment_id)
+                    each = msgspec.structs.replace(each, next_attachment_id=None, next_host=None)
+                elif each.volume_id:
+                    given_up.rolled.append(each.volume_id)
+                kept.append(msgspec.structs.replace(each, state=None))
+        return tuple(kept)
+
+    tx.block_devices.edit(instance.uuid, edit)
+    return given_up
