@@ -3,7 +3,8 @@
 
 The times of ``schedule.*`` are those of choosing a host and claiming it in the database (SQLite),
 the claims in the transactions of a conductor that places one request at a time. Evenness is the
-worst of several runs, with hosts whose measurements are noisy. ``--plot FILE`` draws the evenness of docs/operators/scheduling.md.
+worst of several runs, with hosts whose measurements are noisy. ``--plot FILE`` draws the evenness of
+docs/operators/scheduling.md.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ def build_network_host(
     ]
     manager = HostNetworkManager(
         conductor, parts, interval=_look_interval(section), memory=files,
-        prober=HostProber(section.probe_timeout),
+        prober=HostProber(section),
     )
     transport.serve(NETWORK, name, manager)
     return manager

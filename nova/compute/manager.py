@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import datetime
+import errno
 import logging
 import threading
 import time
@@ -32,6 +33,9 @@ LOG = logging.getLogger(__name__)
 
 _BUILDS = frozenset({"spawn", "migrate_in"})
 _REMOVALS = frozenset({"destroy", "clean"})
+
+#: What an operating system says where a disk is full.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 #: Sizes and facts that have not changed are told again after so many seconds; signs of life come between.
 _TELL_AGAIN = 50.0
@@ -358,6 +362,12 @@ def _failure(task: StepTask, error: Exception) -> StepFailure:
             message=error.message, details=details, code=error.status,
             # What is wrong with the request itself is no better on another host.
             retriable=task.step == "spawn" and error.status >= 500,
+        )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        LOG.warning("%s of %s failed: %s", task.step, task.instance.uuid, error)
+        return StepFailure(
+            message=f"Host {task.host} has no space left for {task.step}", details=details, code=500,
+            retriable=task.step == "spawn",
         )
     LOG.exception("%s of %s failed", task.step, task.instance.uuid)
     return StepFailure(

@@ -63,7 +63,8 @@ def _give_up(core: ConductorCore, context: RequestContext, what: GivenUp) -> Non
     """Attachments first: what is attached cannot be deleted."""
     volumes = core.volumes
     for kind, ids, act in (
-        ("attachment", what.attachments, volumes.detach), ("snapshot", what.snapshots, volumes.delete_snapshot),
+        ("attachment", what.attachments, volumes.detach),
+        ("snapshot", what.snapshots, volumes.delete_snapshot),
         ("volume", what.volumes, volumes.delete), ("volume", what.rolled, volumes.roll_detaching),
     ):
         for identifier in ids:

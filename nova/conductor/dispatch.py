@@ -51,7 +51,7 @@ class Dispatcher:
         host = _target(action.name, step, instance, payload)
         operation_id = tx.operations.create(
             context, instance.uuid, action.public, flow=action.name, step=step, payload=payload,
-            host=host, lease=(self.owner, self.lease_end()) if host else None,
+            host=host, lease=(self.owner, self.lease_end()) if host or not send else None,
         )
         if not send:
             return operation_id

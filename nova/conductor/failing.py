@@ -169,10 +169,12 @@ def drop_arrived(
 ) -> bool:
     """Let the destination remove what arrived there, now that the source is done with taking it back.
 
-    ``lost`` says that the source could not. False where nothing arrived, or the destination does not
-    report: it removes the guest when it comes back.
+    What was only prepared for a guest to come goes too, but not where the source lost the guest (``lost``):
+    it may run there. False where there is nothing to remove, or the destination does not report: it
+    removes the guest when it comes back.
     """
-    if not op.payload.get("arrived") or not core.hosts.is_up(op.payload["dest"]):
+    there = op.payload.get("arrived") or (not lost and op.payload.get("expected"))
+    if not there or not core.hosts.is_up(op.payload["dest"]):
         return False
     go_on(core, tx, op, instance, "drop", {**op.payload, "lost": lost})
     return True
@@ -196,8 +198,8 @@ def _take_back(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> None:
     reason = {"code": failure.code, "message": failure.message[:255], "details": failure.details}
-    arrived = op.step == "arrive"
-    go_on(core, tx, op, instance, "back", {**op.payload, "failure": reason, "arrived": arrived})
+    facts = {"arrived": op.step == "arrive", "expected": op.step == "live_migrate"}
+    go_on(core, tx, op, instance, "back", {**op.payload, "failure": reason, **facts})
 
 
 def _evacuate(

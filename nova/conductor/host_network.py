@@ -135,6 +135,12 @@ def _address_of(
     return mine.address if mine is not None else None
 
 
+def _router(row: Network, section: NetworkSection, address: str | None) -> str | None:
+    """Whom guests are told as their router: this host where it is one, at whichever address it has."""
+    elsewhere = row.gateway != (row.dhcp_server or row.gateway)
+    return row.gateway if row.gateway is None or elsewhere or _shared(row, section) else address
+
+
 def _described(
     row: Network,
     section: NetworkSection,
@@ -147,7 +153,7 @@ def _described(
         uuid=row.uuid, network_uuid=row.network_uuid, label=row.label, bridge=row.bridge or "",
         bridge_interface=row.bridge_interface, vlan=row.vlan,
         mtu=row.mtu or section.network_device_mtu, cidr=row.cidr, broadcast=row.broadcast,
-        gateway=row.gateway if _shared(row, section) else address, host_address=address,
+        gateway=_router(row, section, address), routes=row.routes, host_address=address,
         dhcp_start=row.dhcp_start, enable_dhcp=row.enable_dhcp, cidr_v6=row.cidr_v6,
         gateway_v6=row.gateway_v6,
         dns=tuple(each for each in (row.dns1, row.dns2) if each is not None),

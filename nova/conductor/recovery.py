@@ -34,6 +34,13 @@ _REMOVALS = frozenset(
 )
 
 
+def _is_lost(operation: Operation, step: str, expired_at: datetime.datetime | None) -> bool:
+    """Whether an operation is open at that step still, and nobody has taken it up meanwhile."""
+    if operation.finished_at is not None or operation.step != step:
+        return False
+    return expired_at is None or operation.lease_until is None or operation.lease_until < expired_at
+
+
 class Recovery:
     """Looks for open operations that nobody is busy with."""
 
@@ -81,21 +88,25 @@ class Recovery:
             return
 
         def write(tx: Transaction) -> None:
-            instance = tx.instances.get(operation.instance_uuid, lock=True)
+            # It was read without a lock: somebody may have brought it on, as far as to its last step.
+            fresh = tx.operations.get(operation.id, lock=True)
+            if fresh is None or not _is_lost(fresh, step, expired_at):
+                return
+            instance = tx.instances.get(fresh.instance_uuid, lock=True)
             if instance is None:
-                if tx.operations.finish(operation.id, failed=True, message="Error"):
-                    note_end(tx, operation, failed=True)
+                if tx.operations.finish(fresh.id, failed=True, message="Error"):
+                    note_end(tx, fresh, failed=True)
                 return
-            if not stands(operation, instance):
-                abandon(self._core, tx, operation, instance)
+            if not stands(fresh, instance):
+                abandon(self._core, tx, fresh, instance)
                 return
-            host = operation.host
+            host = fresh.host
             if step in ("allocate", "volumes") or (host is not None and self._core.hosts.is_up(host)):
                 self._core.dispatcher.enter(
-                    tx, operation, instance, step, resumed=True, lease_before=expired_at
+                    tx, fresh, instance, step, resumed=True, lease_before=expired_at
                 )
                 return
-            self._without_host(tx, operation, instance)
+            self._without_host(tx, fresh, instance)
 
         try:
             self._core.db.run(write)

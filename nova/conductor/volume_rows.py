@@ -21,7 +21,7 @@ OF_ONE_VOLUME = frozenset({"attach_volume", "detach_volume", "swap_volume"})
 
 
 class GivenUp(msgspec.Struct):
-    """What nobody needs any more: attachments, volumes, snapshots; volumes that are not detached after all."""
+    """Attachments, volumes and snapshots that nobody needs; volumes that are not detached after all."""
 
     attachments: list[str] = []
     volumes: list[str] = []
@@ -54,17 +54,16 @@ def settle_attachments(tx: Transaction, instance: Instance, host: str | None) ->
 
 
 def _settled(device: BlockDevice, host: str | None, stale: list[str]) -> BlockDevice:
-    if device.next_attachment_id is None or device.state == SWAPPING:
+    other = device.next_attachment_id
+    if other is None or device.state == SWAPPING:
         return device
     arrived = device.next_host is not None and device.next_host == host
     if arrived:
         if device.attachment_id is not None:
             stale.append(device.attachment_id)
-        device = msgspec.structs.replace(
-            device, attachment_id=device.next_attachment_id, host=device.next_host
-        )
+        device = msgspec.structs.replace(device, attachment_id=other, host=device.next_host)
     else:
-        stale.append(device.next_attachment_id)
+        stale.append(other)
     return msgspec.structs.replace(device, next_attachment_id=None, next_host=None)
 
 

@@ -145,8 +145,18 @@ def _note(
     try:
         core.db.run(write)
     except Overtaken:
-        core.volumes.detach(internal_context(operation.request_id), attachment)
+        _drop(core, operation, attachment)
         raise
+
+
+def _drop(core: VolumeHolder, operation: Operation, attachment: str) -> None:
+    """Give an attachment up, unless somebody else has written the same one down."""
+    with core.db.read() as tx:
+        instance = tx.instances.get(operation.instance_uuid)
+    if instance is None or not any(
+        attachment in (each.attachment_id, each.next_attachment_id) for each in instance.volumes
+    ):
+        core.volumes.detach(internal_context(operation.request_id), attachment)
 
 
 def _place(core: VolumeHolder, tx: Transaction, operation: Operation) -> None:
@@ -192,7 +202,7 @@ def reserve_one(
     try:
         core.db.run(write)
     except Overtaken:
-        core.volumes.detach(cloud, attachment)
+        _drop(core, operation, attachment)
         raise
     return True
 

@@ -70,7 +70,8 @@ class NetworkSection:
     )
     update_dns_entries: bool = option(
         False,
-        "In multi-host networks, let every host's DNS know the guests of all hosts, not only its own.",
+        "In multi-host networks, let every host's DNS know the guests of all hosts, not only its own; hosts are "
+        "told when a name or an address changes.",
     )
     dns_update_periodic_interval: int = option(
         -1, "Seconds between two full updates of DNS entries; -1: with every full look at the network.",
@@ -92,7 +93,8 @@ class NetworkSection:
     )
     fixed_ip_disassociate_timeout: int = option(
         600,
-        "Read and without effect: an address is free when its server is deleted, and is handed out last.",
+        "Seconds for which the address of a deleted server is held back while DHCP has a lease for it, where "
+        "force_dhcp_release is off; dhcp_lease_time at most.",
         minimum=0,
     )
     send_arp_for_ha: bool = option(

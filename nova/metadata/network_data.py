@@ -42,9 +42,15 @@ def _network(vif: Vif, link: str, address: str, name: str) -> dict[str, Any]:
     if version == 4 and vif.dhcp_server:
         return {**common, "type": "ipv4_dhcp"}
     gateway = vif.gateway if version == 4 else vif.gateway_v6
+    routes: list[dict[str, str | None]]
     cidr = vif.cidr if version == 4 else vif.cidr_v6
     everywhere = "0.0.0.0" if version == 4 else "::"  # noqa: S104
     routes = [{"network": everywhere, "netmask": everywhere, "gateway": gateway}] if gateway else []
+    if version == 4:
+        routes += [
+            {"network": destination.partition("/")[0], "netmask": _mask(destination), "gateway": nexthop}
+            for destination, nexthop in vif.routes
+        ]
     return {
         **common, "type": f"ipv{version}", "ip_address": address,
         "netmask": vif.netmask if version == 4 and vif.netmask else _mask(cidr),

@@ -87,10 +87,11 @@ def vif_of(
         gateway=network.gateway,
         netmask=network.netmask,
         broadcast=network.broadcast,
-        dhcp_server=network.dhcp_server,
+        dhcp_server=network.dhcp_server if network.enable_dhcp else None,
         dns=tuple(each for each in (network.dns1, network.dns2) if each is not None),
         mtu=network.mtu,
         multi_host=network.multi_host,
         cidr_v6=network.cidr_v6,
         gateway_v6=network.gateway_v6,
+        routes=network.routes,
     )

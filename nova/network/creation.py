@@ -43,7 +43,8 @@ _SMALL_RANGE = 64
 class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; None takes the configured default. The names are those of the Kilo API.
 
-    ``network_size`` is in addresses and is rounded up to a power of two; ``vpn_start`` is a port.
+    ``network_size`` is in addresses and is rounded up to a power of two; ``vpn_start`` is a port. With
+    ``no_gateway`` the host takes the address of the gateway for DHCP alone.
     """
 
     label: str | None = None
@@ -71,6 +72,7 @@ class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
     share_address: bool | None = None
     allowed_start: str | None = None
     allowed_end: str | None = None
+    no_gateway: bool = False
 
 
 def create_networks(
@@ -360,7 +362,7 @@ def _with_v4(
         cidr=str(subnet),
         netmask=str(subnet.netmask),
         broadcast=str(subnet.broadcast_address),
-        gateway=str(ipaddress.IPv4Address(gateway)),
+        gateway=None if request.no_gateway else str(ipaddress.IPv4Address(gateway)),
         dhcp_server=str(ipaddress.IPv4Address(dhcp_server)),
         dhcp_start=str(ipaddress.IPv4Address(min(current, int(subnet.broadcast_address)))),
         vpn_private_address=None if vpn is None else str(ipaddress.IPv4Address(vpn)),
@@ -370,7 +372,7 @@ def _with_v4(
         span = parse_v4("fixed_cidr", request.fixed_cidr)
         if not span.subnet_of(subnet):
             raise InvalidInput("fixed_cidr", f"It is not within {subnet}.", request.fixed_cidr)
-    roles = {gateway: "gateway"}
+    roles = {gateway: "dhcp" if request.no_gateway else "gateway"}
     if vpn is not None:
         roles[vpn] = "vpn"
     if dhcp_server != gateway:

@@ -21,6 +21,7 @@ from nova.network.linux.line_socket import LineSocket
 from nova.network.linux.state_files import StateFiles
 from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetwork, HostNetworkState, LeaseEvent
+from nova.objects.network import Segment
 from nova.rpc.calls import CONDUCTOR
 from nova.rpc.transport import Transport
 
@@ -62,6 +63,10 @@ class Prober(Protocol):
 
     def probe(self, network: HostNetwork, addresses: Sequence[str]) -> dict[str, str | None]:
         """Who answers: the MAC for each address, None for silence."""
+        ...
+
+    def probe_beside(self, segment: Segment, addresses: Sequence[str]) -> dict[str, str | None]:
+        """The same on a segment that this host carries no network of."""
         ...
 
 
@@ -227,12 +232,18 @@ class HostNetworkManager:
             return error.message
         return "ready"
 
-    def probe(self, network_uuid: str, addresses: Sequence[str]) -> dict[str, str | None]:
-        """Who answers for addresses on a network's segment; nothing where it is not on this host."""
+    def probe(
+        self, network_uuid: str, addresses: Sequence[str], segment: Segment | None = None
+    ) -> dict[str, str | None]:
+        """Who answers for addresses on a network's segment. Where the network is not on this host it is asked
+        on ``segment``, and without one nothing is answered.
+        """
         network = self._networks.get(network_uuid)
-        if self._prober is None or network is None:
+        if self._prober is None:
             return {}
-        return self._prober.probe(network, addresses)
+        if network is not None:
+            return self._prober.probe(network, addresses)
+        return self._prober.probe_beside(segment, addresses) if segment is not None else {}
 
     # --- the work --------------------------------------------------------------------------------
 

@@ -68,6 +68,9 @@ class CardReader:
             broadcast=str(whole.broadcast_address) if whole else None,
             dns=tuple((four or six or {}).get("dns_nameservers", ())),
             cidr_v6=six["cidr"] if six else None, gateway_v6=six["gateway_ip"] if six else None,
+            routes=tuple(
+                (each["destination"], each["nexthop"]) for each in (four or {}).get("host_routes") or ()
+            ),
         )
 
     def _bridge(self, port: dict[str, Any]) -> tuple[str | None, str]:

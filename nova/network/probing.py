@@ -5,15 +5,20 @@ The next free addresses of each network are kept probed by a host that is on its
 in the same order, so that they find them probed; only a burst that is larger than the pool is probed for at
 once, in one batch, between two tries of its transaction. An address that somebody answers for is marked,
 passed over, and looked at again when the probe is old. Where no host can look, nothing waits.
+
+A network that is on no host yet is asked for from beside: by a host whose NIC leads to its segment. What such
+a host says to be in use is believed where a second one finds it too, as it holds nothing of that network.
 """
 
 from __future__ import annotations
 
 import datetime
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from nova import metrics
 from nova.conf.network import NetworkSection
@@ -41,6 +46,8 @@ _LIFETIME = 5.0
 _REST = 60.0
 #: The longest that a boot waits, seconds.
 _PATIENCE = 1.0
+#: How many networks are asked for at once.
+_THREADS = 8
 
 
 class AddressProber:
@@ -61,7 +68,11 @@ class AddressProber:
         self._down_after = down_after
         self._clock = clock
         self._known: tuple[float, Mapping[int, ProbedNetwork]] | None = None
-        self._resting: dict[str, float] = {}
+        #: By host and network: until when it is not asked.
+        self._resting: dict[tuple[str, int], float] = {}
+        #: When the pool of a network that is on no host was filled; nobody takes from it meanwhile.
+        self._filled: dict[int, float] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="probing")
         #: One probe of a network at a time; who comes second finds it done.
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -72,7 +83,16 @@ class AddressProber:
         """
         if not self._section.probe_addresses:
             return 0
-        return sum(self._fill(network) for network in self._networks(fresh=True).values())
+        age = self._section.probe_age
+        due = [
+            each for each in self._networks(fresh=True).values()
+            if each.segment is None or self._clock() - self._filled.get(each.id, -math.inf) >= age
+        ]
+        return sum(self._pool.map(self._fill, due))
+
+    def stop(self) -> None:
+        """End; what is asked for just now is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ready(self, wanted: Mapping[int, int]) -> None:
         """See to it that the next addresses of networks are probed: how many, by the network's row id.
@@ -83,19 +103,25 @@ class AddressProber:
             return
         networks = self._networks()
         deadline = self._clock() + _PATIENCE
-        for network_id, count in sorted(wanted.items()):
-            network = networks.get(network_id)
-            if network is None:
-                continue
-            lock = self._lock(network_id)
-            if not lock.acquire(timeout=max(0.0, deadline - self._clock())):
-                return
-            try:
-                while (stale := self._stale(network_id, count)) and self._clock() < deadline:
-                    if not self._ask(network, stale, deadline):
-                        break
-            finally:
-                lock.release()
+        asked = [
+            self._pool.submit(self._prepare, networks[network_id], count, deadline)
+            for network_id, count in sorted(wanted.items()) if network_id in networks
+        ]
+        # A host that hangs keeps a thread, but no boot.
+        wait(asked, timeout=_PATIENCE)
+
+    def _prepare(self, network: ProbedNetwork, count: int, deadline: float) -> None:
+        lock = self._lock(network.id)
+        if not lock.acquire(timeout=max(0.0, deadline - self._clock())):
+            return
+        try:
+            while (stale := self._stale(network.id, count)) and self._clock() < deadline:
+                if not self._ask(network, stale, deadline):
+                    return
+        except Exception:
+            LOG.exception("addresses of network %s could not be probed", network.uuid)
+        finally:
+            lock.release()
 
     def unprobed(self, tx: Transaction, wanted: Mapping[int, int]) -> bool:
         """Whether any of the next addresses of networks, so many by row id, was not looked for and could be.
@@ -135,6 +161,7 @@ class AddressProber:
                 )
             if again and self._ask(network, again):
                 asked += len(again)
+            self._filled[network.id] = self._clock()
             return asked
 
     def _stale(self, network_id: int, count: int) -> list[ProbeCandidate]:
@@ -153,29 +180,53 @@ class AddressProber:
         """Ask for addresses and record the answers; false where nobody could be asked."""
         moment = now()
         for host in network.hosts:
-            if self._resting.get(host, 0.0) > self._clock():
-                continue
             if deadline is not None and deadline - self._clock() < self._section.probe_timeout:
                 return False
-            try:
-                answers: dict[str, str | None] = self._transport.call(
-                    NETWORK, host, "probe", network.uuid, [each.address for each in candidates]
-                )
-            except NovaError as error:
-                LOG.warning("host %s cannot probe network %s: %s", host, network.uuid, error.message)
-                self._resting[host] = self._clock() + _REST
+            known = self._answers(network, host, candidates)
+            if known is None:
                 continue
-            # A host is believed for what it was asked, nothing else.
-            known = {
-                each.id: answers[each.address] for each in candidates if each.address in answers
-            }
-            if len(known) < len(candidates):
-                continue
+            if network.segment is not None:
+                known = self._confirmed(network, host, candidates, known)
             with self._db.write() as tx:
                 tx.probes.record(known, moment)
             self._note(network, candidates, known)
             return True
         return False
+
+    def _answers(
+        self, network: ProbedNetwork, host: str, candidates: Sequence[ProbeCandidate]
+    ) -> dict[int, str | None] | None:
+        """What one host hears, by row; None where it cannot ask. It is left alone then for a while."""
+        if self._resting.get((host, network.id), 0.0) > self._clock():
+            return None
+        asked = [each.address for each in candidates]
+        try:
+            answers: dict[str, str | None] = self._transport.call(
+                NETWORK, host, "probe", network.uuid, asked, network.segment
+            )
+        except NovaError as error:
+            LOG.warning("host %s cannot probe network %s: %s", host, network.uuid, error.message)
+            self._resting[host, network.id] = self._clock() + _REST
+            return None
+        # A host is believed for what it was asked, nothing else.
+        known = {each.id: answers[each.address] for each in candidates if each.address in answers}
+        return known if len(known) == len(candidates) else None
+
+    def _confirmed(
+        self,
+        network: ProbedNetwork,
+        host: str,
+        candidates: Sequence[ProbeCandidate],
+        known: dict[int, str | None],
+    ) -> dict[int, str | None]:
+        """The same, without what a second host does not find in use."""
+        doubtful = [each for each in candidates if known[each.id] is not None]
+        if doubtful:
+            for other in network.hosts:
+                seen = self._answers(network, other, doubtful) if other != host else None
+                if seen is not None:
+                    return {**known, **seen}
+        return known
 
     def _note(
         self,

@@ -59,6 +59,20 @@ class NetworkRefreshes:
         for host, uuids in wanted.items():
             self.tell(tx, host, "networks", uuids)
 
+    def of_networks(self, tx: Transaction, network_uuids: Sequence[str]) -> None:
+        """Networks, by the uuids of their rows, changed for their guests: wherever these are, and where they
+        are served.
+        """
+        hosts, _serving = self._services(tx)
+        if not hosts:
+            return
+        wanted: dict[str, set[str]] = {}
+        for host, network_uuid in tx.host_networks.carriers_of(network_uuids):
+            if host in hosts:
+                wanted.setdefault(host, set()).add(network_uuid)
+        for host, uuids in wanted.items():
+            self.tell(tx, host, "networks", uuids)
+
     def of_guest_on(self, tx: Transaction, instance_uuid: str, host: str) -> None:
         """A guest leaves a host: its networks there are to be looked at."""
         hosts, _serving = self._services(tx)

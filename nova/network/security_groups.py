@@ -2,7 +2,9 @@
 """Security groups as the compute API offers them (``os-security-groups`` of Kilo, EC2 groups).
 
 Every project has a group ``default``, made when first needed; it can be neither renamed nor
-deleted. What may leave a server is not this API's subject: it neither shows such rules nor takes them away. The messages of refusals are those that clients know. Quotas are the caller's to count.
+deleted. What may leave a server is not
+this API's subject: it neither shows such rules nor takes them away. The messages of refusals are those
+that clients know. Quotas are the caller's to count.
 """
 
 from __future__ import annotations

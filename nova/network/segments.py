@@ -28,11 +28,13 @@ Pool = tuple[str, str]
 
 class SubnetRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A subnet asked for. ``pools`` are (first, last) addresses; None leaves them to the network
-    manager. ``gateway`` None takes the first address.
+    manager. ``gateway`` None takes the first address; without ``routed`` there is none. One beyond
+    ``cidr`` is told to guests, and the host takes the first address for DHCP.
     """
 
     cidr: str
     gateway: str | None = None
+    routed: bool = True
     pools: tuple[Pool, ...] | None = None
     dns: tuple[str, ...] = ()
     enable_dhcp: bool = True
@@ -85,7 +87,9 @@ def _planned(
     tx: Transaction, first: Network, wanted: SubnetRequest, section: NetworkSection, version: int
 ) -> PlannedNetwork:
     manager = manager_named(section.network_manager)
-    size = ipaddress.ip_network(wanted.cidr).num_addresses
+    whole = ipaddress.ip_network(wanted.cidr)
+    size = whole.num_addresses
+    elsewhere = wanted.gateway is not None and ipaddress.ip_address(wanted.gateway) not in whole
     request = NetworkRequest(
         label=first.label or "network", num_networks=1, project_id=first.project_id,
         vlan=first.vlan if manager.vlan else None, bridge=first.bridge,
@@ -96,7 +100,8 @@ def _planned(
         cidr=wanted.cidr if version == 4 else None,
         cidr_v6=wanted.cidr if version == 6 else None,
         network_size=size if version == 4 else None,
-        gateway=wanted.gateway if version == 4 else None,
+        gateway=wanted.gateway if version == 4 and not elsewhere else None,
+        no_gateway=elsewhere or not wanted.routed,
         gateway_v6=wanted.gateway if version == 6 else None,
     )
     if first.vlan is None and manager.vlan:
@@ -108,6 +113,8 @@ def _planned(
     network = msgspec.structs.replace(
         planned.network, label=first.label, dns1=request.dns1, dns2=request.dns2
     )
+    if elsewhere and version == 4:
+        network = msgspec.structs.replace(network, gateway=wanted.gateway)
     if version == 6 or wanted.pools is None:
         return PlannedNetwork(network, planned.addresses)
     return PlannedNetwork(network, _with_pools(wanted, planned.addresses, section))

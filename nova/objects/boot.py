@@ -15,7 +15,8 @@ class BootRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``networks`` None is "choose for me", an empty tuple "none". ``image_ref`` "" boots from a volume.
     ``availability_zone`` is a zone name only; ``force_host``/``force_node`` come from ``zone:host:node``.
-    ``user_data`` is base64 text; ``personality`` maps paths to base64 contents.
+    ``user_data`` is base64 text; ``personality`` maps paths to base64 contents. ``multiattach`` says whether
+    volumes that several servers have may be among its disks.
     """
 
     name: str
@@ -34,6 +35,7 @@ class BootRequest(msgspec.Struct, frozen=True, kw_only=True):
     security_groups: tuple[str, ...] | None = None
     networks: tuple[RequestedNetwork, ...] | None = None
     block_devices: tuple[BlockDevice, ...] = ()
+    multiattach: bool = True
     availability_zone: str | None = None
     force_host: str | None = None
     force_node: str | None = None
@@ -61,9 +63,13 @@ class Booted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A rebuild; UNSET leaves a fact as it is."""
+    """A rebuild; UNSET leaves a fact as it is.
+
+    ``over_volume`` says whether another image may be written over a root disk that is a volume.
+    """
 
     image_ref: str
+    over_volume: bool = True
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType | None = msgspec.UNSET
     hostname: str | msgspec.UnsetType = msgspec.UNSET

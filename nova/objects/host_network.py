@@ -29,7 +29,8 @@ class HostNetwork(msgspec.Struct, frozen=True, kw_only=True):
     ``network_uuid`` is the network that clients know, ``uuid`` the row's own: rows of one network share the
     bridge. ``host_address`` is the IPv4 address that this host carries on the bridge and serves DHCP from,
     ``gateway`` what guests are told as their router (in multi-host networks without a shared address
-    that is this host). ``serves`` is false on a host that bridges the guests' traffic only.
+    that is this host), None where they have none; ``routes`` are further ones: (range, next
+    hop). ``serves`` is false on a host that bridges the guests' traffic only.
     """
 
     uuid: str
@@ -42,6 +43,7 @@ class HostNetwork(msgspec.Struct, frozen=True, kw_only=True):
     cidr: str | None = None
     broadcast: str | None = None
     gateway: str | None = None
+    routes: tuple[tuple[str, str], ...] = ()
     host_address: str | None = None
     dhcp_start: str | None = None
     enable_dhcp: bool = True

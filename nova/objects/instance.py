@@ -23,7 +23,9 @@ class Address(msgspec.Struct, frozen=True):
 class Vif(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual interface of an instance: everything a host needs to plug it and a view to show it.
 
-    ``bridge`` is a Linux bridge, or one of Open vSwitch where ``kind`` is ``ovs``.
+    ``dhcp_server`` is None where DHCP does not give the address, ``gateway`` where the guest has no router.
+    ``routes`` are further ones: (range, next hop). ``bridge`` is a Linux bridge, or one of Open vSwitch where
+    ``kind`` is ``ovs``.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Vif(msgspec.Struct, frozen=True, kw_only=True):
     cidr_v6: str | None = None
     gateway_v6: str | None = None
     kind: str | None = None
+    routes: tuple[tuple[str, str], ...] = ()
 
 
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,12 @@ class Network(msgspec.Struct, frozen=True):
         return self.segment_uuid or self.uuid
 
     @property
+    def routes(self) -> tuple[tuple[str, str], ...]:
+        """Further routes that guests of the IPv4 range are told: (range, next hop)."""
+        part = (self.facts or {}).get("subnet4") or {}
+        return tuple((each["destination"], each["nexthop"]) for each in part.get("host_routes", ()))
+
+    @property
     def has_range(self) -> bool:
         """Whether the row has a subnet; addresses come from nowhere else."""
         return self.cidr is not None or self.cidr_v6 is not None
@@ -178,12 +184,26 @@ class ProbeCandidate(msgspec.Struct, frozen=True):
         return self.probed_at is not None and self.probed_at >= max(since, self.released_at)
 
 
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host needs to know to ask on a segment that it carries no network of: ``bridge_interface`` leads
+    there where its own configuration names no interface.
+    """
+
+    cidr: str
+    bridge: str
+    vlan: int | None = None
+    bridge_interface: str | None = None
+
+
 class ProbedNetwork(msgspec.Struct, frozen=True):
-    """A network (its row's id and uuid), and hosts on its segment that can look for addresses."""
+    """A network (its row's id and uuid), and hosts that can look for addresses: those on its segment, or
+    where nobody is on it yet, others, with the ``segment`` to look on.
+    """
 
     id: int
     uuid: str
     hosts: tuple[str, ...]
+    segment: Segment | None = None
 
 
 class FixedIPDetail(msgspec.Struct, frozen=True):

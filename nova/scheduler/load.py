@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load: what is claimed of hosts and what they measure, as one number for each.
 
-What is claimed counts exactly, what is measured in coarse steps (``nova.scheduler.heat``). Two views are kept for clouds with several schedulers: the whole, and the part that this one placed
+What is claimed counts exactly, what is measured in coarse steps (``nova.scheduler.heat``). Two views
+are kept for clouds with several schedulers: the whole, and the part that this one placed
 (``nova.scheduler.peers``).
 """
 

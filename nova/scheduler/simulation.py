@@ -240,11 +240,15 @@ class Simulation:
                 while self._builds and self._builds[0][0] <= at:
                     heapq.heappop(self._builds)
                 scheduler.table.refresh(
-                    NodeUsage(row + 1, *used, metrics=self._measure(row, used[0]))
-                    for row, used in enumerate(self._used.tolist())
+                    self._usage(row, *used) for row, used in enumerate(self._used.tolist())
                 )
                 building = Counter(self._nodes[row].host for _until, row in self._builds)
                 scheduler.table.set_building(building)
+
+    def _usage(self, row: int, vcpus: int, memory_mb: int, disk_gb: int, servers: int) -> NodeUsage:
+        return NodeUsage(
+            row + 1, vcpus, memory_mb, disk_gb, servers, metrics=self._measure(row, vcpus)
+        )
 
     def _measure(self, row: int, vcpus_used: int) -> dict[str, float]:
         hosts = self._hosts

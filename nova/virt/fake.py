@@ -8,6 +8,7 @@ change, which is read and rewritten compactly at start.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -45,6 +46,8 @@ from nova.virt.driver import (
 )
 from nova.virt.fake_topology import cpu_counts, refuse_overlap, simulated_topology
 from nova.virt.fake_volumes import SimulatedVolumes
+
+LOG = logging.getLogger(__name__)
 
 _NAMES = {
     NOSTATE: "pending", RUNNING: "running", POWER_PAUSED: "paused", SHUTDOWN: "shutdown",
@@ -121,7 +124,10 @@ class GuestJournal:
             os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
     def write(self, line: bytes) -> None:
-        """Append one line; it is with the kernel when this returns. A full disk keeps nothing of it."""
+        """Append one line; it is with the kernel when this returns.
+
+        ``VirtError`` where the disk is full, which keeps nothing of it.
+        """
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab", buffering=0)
@@ -130,9 +136,9 @@ class GuestJournal:
             rest = line + b"\n"
             while rest:
                 rest = rest[self._file.write(rest):]
-        except OSError:
+        except OSError as error:
             self._file.truncate(size)
-            raise
+            raise VirtError(f"The simulated host cannot write: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -232,8 +238,8 @@ class FakeDriver(SimulatedVolumes):
         """Remove a guest."""
         self._wait(self._section.destroy_latency)
         with self._lock:
-            if self._guests.pop(uuid, None) is not None:
-                self._journal.write(b"-" + uuid.encode())
+            if uuid in self._guests:
+                self._drop(uuid)
 
     def power_on(self, instance: Instance) -> int:
         """Start."""
@@ -247,8 +253,8 @@ class FakeDriver(SimulatedVolumes):
         """Restart; a hard one also takes a guest back that waited for a revert which failed."""
         with self._lock:
             guest = self._guests.get(instance.uuid)
-            if hard and guest is not None:
-                guest.kept = False
+            if hard and guest is not None and guest.kept:
+                self._store(msgspec.structs.replace(guest, kept=False))
         return self._switch(instance, RUNNING, booted=True)
 
     def pause(self, instance: Instance) -> int:
@@ -363,9 +369,7 @@ class FakeDriver(SimulatedVolumes):
             guest = self._guests.get(instance.uuid)
             if guest is None:
                 raise GuestNotFound(f"Guest {instance.uuid} is not on host {self.host}")
-            guest.power_state = SHUTDOWN
-            guest.kept = True
-            self._store(guest)
+            self._store(msgspec.structs.replace(guest, power_state=SHUTDOWN, kept=True))
 
     def migrate_in(self, spec: GuestSpec, source: str) -> int:
         """Create the guest in its new size."""
@@ -379,8 +383,7 @@ class FakeDriver(SimulatedVolumes):
         with self._lock:
             guest = self._guests.get(instance.uuid)
             if guest is not None and guest.kept:
-                del self._guests[instance.uuid]
-                self._journal.write(b"-" + instance.uuid.encode())
+                self._drop(instance.uuid)
 
     def revert_outgoing(self, spec: GuestSpec) -> int:
         """Bring the kept guest back in its old size."""
@@ -462,15 +465,17 @@ class FakeDriver(SimulatedVolumes):
         self._store(_new_guest(spec))
 
     def _store(self, guest: FakeGuest) -> None:
-        self._guests[guest.uuid] = guest
+        """The journal first: where the disk is full nothing has changed."""
         self._journal.write(_encode(guest))
+        self._guests[guest.uuid] = guest
+
+    def _drop(self, uuid: str) -> None:
+        self._journal.write(b"-" + uuid.encode())
+        del self._guests[uuid]
 
     def _change(self, instance: Instance, **values: object) -> None:
         with self._lock:
-            guest = self._get(instance)
-            for name, value in values.items():
-                setattr(guest, name, value)
-            self._store(guest)
+            self._store(msgspec.structs.replace(self._get(instance), **values))
 
     def _say(self, instance: Instance, line: str) -> None:
         self._change(instance, console=(self._get(instance).console + line + "\n")[-_CONSOLE:])
@@ -478,7 +483,7 @@ class FakeDriver(SimulatedVolumes):
     def _switch(self, instance: Instance, state: int, *, booted: bool = False) -> int:
         self._wait(self._section.power_latency)
         with self._lock:
-            guest = self._get(instance)
+            guest = msgspec.structs.replace(self._get(instance))
             if booted:
                 guest.booted_at = time.time()
                 guest.console = (guest.console + _boot_text(guest.name))[-_CONSOLE:]

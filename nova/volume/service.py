@@ -33,6 +33,7 @@ class VolumeService:
         self.db = db
         self.section = section
         self.backend = backend
+        self.images = images
         self.tasks = VolumeTasks(
             db, workers=section.workers, lease_seconds=section.task_lease, immediate=backend.immediate
         )

@@ -52,11 +52,14 @@ class CloudProcess:
     """One cloud: started by ``start``, asked through HTTP, stopped by ``stop``."""
 
     def __init__(
-        self, state: Path, *, offset: int | None = None, arguments: Sequence[str] = ()
+        self, state: Path, *, offset: int | None = None, arguments: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.state = state
         self.offset = free_offset() if offset is None else offset
         self.arguments = list(arguments)
+        #: A program that runs the cloud as its own command.
+        self.prefix = list(prefix)
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._process: subprocess.Popen[str] | None = None
@@ -80,7 +83,7 @@ class CloudProcess:
         self.lines, self.errors, self._tokens = [], [], {}
         self._process = subprocess.Popen(
             [
-                sys.executable, "-m", "nova.cmd.all_in_one", "--state", str(self.state),
+                *self.prefix, sys.executable, "-m", "nova.cmd.all_in_one", "--state", str(self.state),
                 "--port-offset", str(self.offset), *self.arguments,
             ],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -25,6 +25,7 @@ class GuestCloud(CloudProcess):
 
     def __init__(
         self, hypervisor: PrivateLibvirt, image: Path, *, arguments: Sequence[str] = (),
+        image_format: str = "qcow2", prefix: Sequence[str] = (),
     ) -> None:
         directory = Path(tempfile.mkdtemp(prefix="nova-host-cloud-"))
         directory.chmod(0o711)
@@ -37,10 +38,12 @@ class GuestCloud(CloudProcess):
                 "--set", "libvirt.wait_soft_reboot_seconds=30",
                 "--set", "allow_resize_to_same_host=true", *arguments,
             ],
+            prefix=prefix,
         )
         self.hypervisor = hypervisor
         self._directory = directory
         self.image_path = image
+        self._image_format = image_format
         self.image_id = ""
         self.flavors: dict[str, str] = {}
 
@@ -49,7 +52,7 @@ class GuestCloud(CloudProcess):
     def begin(self) -> None:
         """Start, upload the image, make the flavors."""
         self.start()
-        self.image_id = self.upload("guest", self.image_path.read_bytes(), "qcow2")
+        self.image_id = self.upload("guest", self.image_path.read_bytes(), self._image_format)
         for name, vcpus, memory, disk in (("small", 1, 128, 1), ("large", 2, 192, 2)):
             answer = self.compute(
                 "POST", "/flavors",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two real hosts under one control side: daemons apart, as operators run them.
 
-The control side (database, broker, APIs) has a network namespace of its own. Each host has its libvirtd and, beside
-it in its namespaces, nova-network and nova-compute in the foreground as a plain user in libvirt's groups. A cable
-joins all three for management, another one the guests' networks of the hosts.
+The control side (database, broker, APIs) has a network namespace of its own. Each host has its libvirtd and,
+beside it in its namespaces, nova-network and nova-compute in the foreground as a plain user in libvirt's
+groups. A cable joins all three for management, another one the guests' networks of the hosts.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ PATIENCE = 120.0
 
 _NETWORK_CAPABILITIES = "+net_admin,+net_raw,+net_bind_service"
 _OPTIONS = (
-    f"my_ip = {CONTROL}", "osapi_compute_listen = 0.0.0.0", "multi_host = True", "share_dhcp_address = True",
-    "fake_network = False", "allow_resize_to_same_host = False", "quota.instances = -1", "quota.cores = -1",
-    "quota.ram = -1", "conductor.lease_seconds = 15", "conductor.recovery_interval = 3", "report_interval = 2",
-    "service_down_time = 12", "verbose = True", "sync_power_state_interval = 5",
-    "rpc_response_timeout = 15", "graceful_shutdown_timeout = 10",
+    f"my_ip = {CONTROL}", "osapi_compute_listen = 0.0.0.0", "multi_host = True",
+    "share_dhcp_address = True", "fake_network = False", "allow_resize_to_same_host = False",
+    "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
+    "conductor.recovery_interval = 3", "report_interval = 2", "service_down_time = 12", "verbose = True",
+    "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 10",
 )
 
 
@@ -147,7 +147,7 @@ class GuestHost:
 
 
 class GuestCluster:
-    """The control side and two hosts; ``image_id`` is the guest image, flavors are ``small`` and ``large``."""
+    """The control side and two hosts; ``image_id`` is the guest image, flavors: ``small``, ``large``."""
 
     def __init__(self, cluster: Cluster, hosts: tuple[GuestHost, GuestHost]) -> None:
         self.cluster = cluster
@@ -272,7 +272,7 @@ class GuestCluster:
 
 
 def _open_way(libvirt: PrivateLibvirt) -> None:
-    """Let the plain user come to Python and to the code, in this host's namespace, wherever they are installed.
+    """Let the plain user come to Python and to the code, in this host's namespace, wherever they lie.
 
     A directory that is closed to others is covered by an empty one, into which only what is needed is bound.
     """

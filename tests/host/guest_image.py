@@ -108,8 +108,9 @@ def container_image(directory: Path) -> Path:
     busybox = shutil.which("busybox")
     assert busybox is not None
     shutil.copy(busybox, tree / "bin/busybox")
-    for applet in ("sh", "echo", "ls", "sleep", "tr", "grep"):
+    for applet in ("sh", "echo", "ls", "sleep", "tr", "grep", "ip", "udhcpc", "wget", "timeout"):
         (tree / "bin" / applet).symlink_to("busybox")
+    _script(tree / "etc/udhcpc.sh", (_SCRIPTS / "udhcpc.sh").read_text())
     _script(tree / "sbin/init", (_SCRIPTS / "container-init").read_text())
     image = directory / "container.raw"
     with image.open("wb") as file:

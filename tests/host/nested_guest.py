@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -64,15 +63,14 @@ def _kvm(said: dict[str, Any], image: Path) -> None:
     said["type"] = tree.get("type")
     nic = tree.find("devices/interface/driver")
     said["nic"] = dict(nic.attrib) if nic is not None else {}
-    said["vhost threads"] = _vhost_threads()
-    said["command"] = re.findall(r"vhostfds=[\d:]+|\"vhostfds\":\"[\d:]+\"|accel=?\"?:?\"?kvm", _commands())
+    said["vhost devices"] = _open_vhost()
     said["console"] = _console(driver, guest, "MARK ready")
     said["ping"] = subprocess.run(
         ["busybox", "ping", "-c", "1", "-W", "10", "10.9.0.3"], capture_output=True, check=False
     ).returncode
     said["pause"] = [driver.pause(guest), driver.unpause(guest)]
     driver.destroy(guest.uuid)
-    said["left"] = connection.listAllDomains() != []
+    said["left"] = [each.name() for each in connection.listAllDomains()]
     driver.stop()
 
 
@@ -153,22 +151,12 @@ def _console(driver: LibvirtDriver, guest: Instance, until: str, *, times: int =
         time.sleep(1)
 
 
-def _commands() -> str:
-    texts = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            texts.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-    return "\n".join(text for text in texts if "qemu-system" in text)
-
-
-def _vhost_threads() -> int:
+def _open_vhost() -> int:
+    """How often QEMU has the kernel's half of a virtio NIC open."""
     count = 0
-    for path in Path("/proc").glob("[0-9]*/task/*/comm"):
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
-            count += path.read_text().startswith("vhost-")
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with contextlib.suppress(OSError):
-            count += path.read_text().startswith("vhost-")
+            count += os.readlink(path) == "/dev/vhost-net"
     return count
 
 

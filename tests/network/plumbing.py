@@ -45,7 +45,7 @@ bound|renew)
   busybox ip addr flush dev $interface
   busybox ip addr add $ip/$mask dev $interface
   [ -n "$router" ] && busybox ip route replace default via ${router%% *}
-  echo "$ip/$mask router=$router dns=$dns domain=$domain mtu=$mtu server=$serverid" > "$RESULT";;
+  echo "$ip/$mask router=$router dns=$dns domain=$domain mtu=$mtu server=$serverid routes=$staticroutes" > "$RESULT";;
 esac
 """
 
@@ -240,7 +240,7 @@ class Client(Namespace):
         with self:
             subprocess.run(
                 ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", str(tries), "-T", "1", "-s",
-                 str(script), "-O", "mtu"],
+                 str(script), "-O", "mtu", "-O", "staticroutes"],
                 env={**os.environ, "RESULT": str(result)}, capture_output=True, timeout=60, check=False,
             )
         self.answer = result.read_text() if result.exists() else ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import socket
+import struct
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from nova.conf.network import NetworkSection
 from nova.db.engine import Database
 from nova.db.schema import metadata
 from nova.db.schema.base import now
+from nova.errors import NetworkNotReady
 from nova.network.allocation import NetworkAllocator
 from nova.network.cards import AllocationRequest
 from nova.network.creation import NetworkRequest, create_networks
@@ -22,9 +26,10 @@ from nova.network.linux.arp import ROUTED, probe_routed, probe_segment
 from nova.network.linux.host_prober import HostProber
 from nova.network.probing import AddressesUnprobed, AddressProber
 from nova.objects.host_network import HostNetwork
+from nova.objects.network import Segment
 from nova.rpc.calls import NETWORK
 from nova.rpc.transport import InProcessTransport
-from tests.network.namespaces import Host, needs_root
+from tests.network.namespaces import Host, Namespace, needs_root
 
 pytestmark = [needs_root, pytest.mark.timeout(120)]
 
@@ -63,6 +68,88 @@ def test_a_probe_changes_no_ones_arp_cache(host: Host) -> None:
     assert guest.ip("neigh", "show", "dev", "eth0") == ""
 
 
+class TaggedStranger:
+    """Somebody on a VLAN of a wire: answers for one address, and hears who asks for what."""
+
+    def __init__(self, inside: Namespace, device: str, vlan: int, address: str) -> None:
+        self.mac = bytes.fromhex("525400aabbcc")
+        self.heard: list[tuple[int | None, str]] = []
+        self._vlan, self._address = vlan, socket.inet_aton(address)
+        with inside:
+            self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self._raw.bind((device, 3))
+        self._raw.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA
+        self._raw.settimeout(0.2)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        while not self._ending.is_set():
+            try:
+                frame, beside, _flags, origin = self._raw.recvmsg(2048, 256)
+            except TimeoutError:
+                continue
+            if origin[2] == socket.PACKET_OUTGOING or frame[12:14] != b"\x08\x06":
+                continue
+            tag = None
+            for _level, _kind, data in beside:
+                status, *_sizes, tci, _type = struct.unpack_from("=IIIHHHH", data)
+                tag = tci & 0xFFF if status & 0x10 else None
+            asked, asker = frame[38:42], frame[6:12]
+            self.heard.append((tag, socket.inet_ntoa(asked)))
+            if (tag, asked) != (self._vlan, self._address):
+                continue
+            body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + self.mac + asked + asker + bytes(4)
+            head = asker + self.mac + struct.pack("!HH", 0x8100, self._vlan) + b"\x08\x06"
+            self._raw.send(head + body)
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join(10)
+        self._raw.close()
+
+
+def test_a_vlan_that_the_host_has_no_device_of_is_asked_on_the_nic_that_leads_there(host: Host) -> None:
+    wire = Namespace("wire")
+    stranger = None
+    try:
+        host.ip("link", "add", "eth1", "type", "veth", "peer", "name", "port", "netns", wire.name)
+        host.ip("link", "set", "eth1", "up")
+        wire.ip("link", "set", "port", "up")
+        host.wait_for_link("eth1")
+        stranger = TaggedStranger(wire, "port", 401, "10.40.1.2")
+        before = host.ip("-o", "link", "show")
+        segment = Segment(cidr="10.40.1.0/24", bridge="br401", vlan=401)
+        with host:
+            section = dataclasses.replace(SECTION, vlan_interface="eth1", probe_timeout=1.0)
+            found = HostProber(section).probe_beside(segment, ["10.40.1.2", "10.40.1.3", "10.9.0.2"])
+            other = Segment(
+                cidr="10.40.1.0/24", bridge="br402", vlan=402, bridge_interface="eth1"
+            )
+            silent = HostProber(SECTION).probe_beside(other, ["10.40.1.2"])
+            with pytest.raises(NetworkNotReady, match="br403"):
+                HostProber(SECTION).probe_beside(
+                    Segment(cidr="10.40.1.0/24", bridge="br403", vlan=403), ["10.40.1.2"]
+                )
+        assert found == {"10.40.1.2": stranger.mac.hex(":"), "10.40.1.3": None}
+        assert silent == {"10.40.1.2": None}
+        assert set(stranger.heard) == {(401, "10.40.1.2"), (401, "10.40.1.3"), (402, "10.40.1.2")}
+        assert host.ip("-o", "link", "show") == before, "nothing is set up for a question"
+    finally:
+        if stranger is not None:
+            stranger.close()
+        wire.close()
+
+
+def test_a_nic_in_a_bridge_is_asked_all_the_same(host: Host) -> None:
+    guest = host.guest(5)
+    with host:
+        segment = Segment(cidr="10.9.0.0/24", bridge="br-later", bridge_interface=guest.device)
+        found = HostProber(SECTION).probe_beside(segment, [guest.address, "10.9.0.77"])
+    assert found == {guest.address: guest.mac, "10.9.0.77": None}
+
+
 def test_a_routed_range_is_asked_by_echo(host: Host) -> None:
     guest = host.guest(5)
     with host:
@@ -71,7 +158,7 @@ def test_a_routed_range_is_asked_by_echo(host: Host) -> None:
         elsewhere = HostNetwork(
             uuid="n", network_uuid="n", label="n", bridge="br-none", cidr="10.9.0.0/24"
         )
-        found = HostProber(0.5).probe(elsewhere, [guest.address, "10.9.0.99", "172.16.0.1"])
+        found = HostProber(NetworkSection()).probe(elsewhere, [guest.address, "10.9.0.99", "172.16.0.1"])
         assert found == {guest.address: ROUTED, "10.9.0.99": None}
 
 
@@ -82,13 +169,15 @@ class NetworkService:
         self.host = host
         self.asked: list[int] = []
 
-    def probe(self, network_uuid: str, addresses: Sequence[str]) -> dict[str, str | None]:
+    def probe(
+        self, network_uuid: str, addresses: Sequence[str], segment: Segment | None = None
+    ) -> dict[str, str | None]:
         self.asked.append(len(addresses))
         network = HostNetwork(
             uuid=network_uuid, network_uuid=network_uuid, label="n", bridge="br100", cidr="10.9.0.0/24"
         )
         with self.host:
-            return HostProber(SECTION.probe_timeout).probe(network, addresses)
+            return HostProber(SECTION).probe(network, addresses)
 
 
 class Control:

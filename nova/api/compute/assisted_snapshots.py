@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``os-assisted-volume-snapshots``: a volume service asks for a snapshot of a volume that a guest has open.
 
-No volume of this cloud can be one of those (files on network file systems that the hypervisor snapshots),
-as none is attached by a volume service: the answer is the one for a volume that no server has.
+Such a volume is a file that the hypervisor has to let go of: what is written from then on goes to a new file
+on top, which the service has made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Meta
 from nova.api.compute.bodies import Body
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query, Route
-from nova.errors import BadRequest
+from nova.errors import BadRequest, Conflict
 from nova.policy import Rule
 
 _ROOT = "os_compute_api:os-assisted-volume-snapshots"
@@ -45,14 +45,27 @@ class AssistedSnapshot(msgspec.Struct, frozen=True):
     create_info: CreateInfo
 
 
-class _DeleteInfo(msgspec.Struct, frozen=True):
+class DeleteInfo(msgspec.Struct, frozen=True):
+    """Which file is to be merged into which; without ``file_to_merge`` all below the active one into it."""
+
     volume_id: str
+    type: str | None = None
+    file_to_merge: str | None = None
+    merge_target_file: str | None = None
 
 
 def create(request: ApiRequest) -> Any:
     """Take a snapshot."""
     body: AssistedSnapshot = request.body
-    raise _not_attached(body.volume_id)
+    info = body.create_info
+    try:
+        request.cloud.operations.snapshot_volume(
+            request.caller, body.volume_id,
+            {"snapshot_id": info.snapshot_id, "type": info.type, "new_file": info.new_file},
+        )
+    except Conflict as error:
+        raise BadRequest(error.message) from None
+    return {"snapshot": {"id": info.id or info.snapshot_id, "volumeId": body.volume_id}}
 
 
 def delete(request: ApiRequest) -> Any:
@@ -61,14 +74,16 @@ def delete(request: ApiRequest) -> Any:
     if text is None:
         raise BadRequest("The query has to have delete_info.")
     try:
-        info = msgspec.json.decode(text.encode(), type=_DeleteInfo)
+        info = msgspec.json.decode(text.encode(), type=DeleteInfo)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadRequest(f"Invalid input for query parameters delete_info. {error}") from None
-    raise _not_attached(info.volume_id)
-
-
-def _not_attached(volume_id: str) -> BadRequest:
-    return BadRequest(f"No volume Block Device Mapping with id {volume_id[:64]}.")
+    try:
+        request.cloud.operations.delete_volume_snapshot(
+            request.caller, info.volume_id,
+            {"file_to_merge": info.file_to_merge, "merge_target_file": info.merge_target_file},
+        )
+    except Conflict as error:
+        raise BadRequest(error.message) from None
 
 
 _PATH = "/os-assisted-volume-snapshots"

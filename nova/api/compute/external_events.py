@@ -51,8 +51,9 @@ class Events(msgspec.Struct, frozen=True):
 def create(request: ApiRequest) -> Any:
     """Take events; each gets a code of its own, and 207 says that some were not taken.
 
-    Addresses are read again at events of the network. The other events tell hosts what nothing here
-    waits for: drivers plug NICs themselves, and there are no volumes or accelerators.
+    Addresses are read again at events of the network; a volume that has grown is made known to the guest, and
+    one that has a new image to the rebuild that waits for it. The other events tell hosts what nothing here
+    waits for: drivers plug NICs themselves, and there are no accelerators.
     """
     for event in request.body.events:
         _check(request, event)
@@ -62,10 +63,15 @@ def create(request: ApiRequest) -> Any:
         servers = tx.instances.get_many(set(uuids))
     shown = []
     changed: set[str] = set()
+    operations = request.cloud.operations
     for event in request.body.events:
         code = _code(event, servers.get(event.server_uuid))
         if code == 200 and event.name in _NETWORK:
             changed.add(event.server_uuid)
+        elif code == 200 and event.name == "volume-extended":
+            operations.volume_extended(request.caller, servers[event.server_uuid], str(event.tag))
+        elif code == 200 and event.name == "volume-reimaged":
+            operations.volume_reimaged(servers[event.server_uuid])
         shown.append(_shown(event, code))
     if changed and request.cloud.networks.outside is not None:
         request.cloud.operations.refresh_from_outside(sorted(changed))

@@ -47,7 +47,7 @@ def create_image(request: ApiRequest, instance: Instance, body: CreateImage) -> 
     name = values.name("name", body.name, legacy=request.legacy)
     properties = values.metadata("metadata", body.metadata, legacy=request.legacy)
     _check_property_quota(request, properties)
-    if not instance.image_ref:
+    if instance.volume_backed:
         request.check(_VOLUME_BACKED, project_id=instance.project_id)
     image_id = request.cloud.operations.snapshot(request.caller, instance, name, properties)
     return _made(request, image_id)
@@ -130,6 +130,7 @@ def _rebuild_request(request: ApiRequest, body: Rebuild) -> RebuildRequest:
     legacy = request.legacy
     return RebuildRequest(
         image_ref=values.uuid("imageRef", values.last_segment(body.image_ref)),
+        over_volume=request.features.rebuild_volume_backed,
         name=UNSET if body.name is UNSET else values.name("name", body.name, legacy=legacy),
         description=(
             UNSET

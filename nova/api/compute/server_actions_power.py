@@ -112,7 +112,8 @@ def rescue(request: ApiRequest, instance: Instance, body: Rescue) -> Any:
         image = values.uuid("rescue_image_ref", values.last_segment(image))
     with references_refused():
         password = request.cloud.operations.rescue(
-            request.caller, instance, password=body.admin_pass, image_ref=image
+            request.caller, instance, password=body.admin_pass, image_ref=image,
+            volume_backed=request.features.rescue_volume_backed,
         )
     shown = request.cloud.config.default.enable_instance_password
     return {"adminPass": password} if shown else {}

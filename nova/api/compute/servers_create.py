@@ -159,6 +159,7 @@ def _checked(request: ApiRequest, body: ServerCreate) -> BootRequest:
         config_drive=_config_drive(body.config_drive),
         security_groups=_groups(body, legacy),
         networks=networks, block_devices=devices,
+        multiattach=request.features.multiattach_volumes,
         availability_zone=zone, force_host=forced_host, force_node=forced_node,
         wanted_host=_host("host", body.host),
         wanted_node=_host("hypervisor_hostname", body.hypervisor_hostname),

@@ -39,6 +39,8 @@ class Features:
     standard_diagnostics: bool = False
     events_for_everyone: bool = False
     volume_extended_event: bool = False
+    multiattach_volumes: bool = False
+    attachment_ids: bool = False
     uuid_identifiers: bool = False
     action_paging: bool = False
     migration_paging: bool = False
@@ -139,7 +141,7 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(57, "No personality; user_data in rebuild"),
     _V(58, "Paging of instance actions; updated_at", ("action_paging",)),
     _V(59, "Paging of migrations; uuid", ("migration_paging",)),
-    _V(60, "Multi-attach volumes"),
+    _V(60, "Multi-attach volumes", ("multiattach_volumes",)),
     _V(61, "extra_specs in flavor views"),
     _V(62, "host and hostId of instance action events"),
     _V(63, "trusted_image_certificates"),
@@ -170,7 +172,7 @@ MICROVERSIONS: tuple[Microversion, ...] = (
     _V(86, "Known extra specs are validated", ("validate_extra_specs",)),
     _V(87, "Rescue of volume-backed servers", ("rescue_volume_backed",)),
     _V(88, "Hypervisors without capacity, with uptime"),
-    _V(89, "attachment_id and bdm_uuid of attachments"),
+    _V(89, "attachment_id and bdm_uuid of attachments", ("attachment_ids",)),
     _V(90, "hostname"),
     _V(91, "unshelve to a host", ("unpin_zone",)),
     _V(92, "Key pairs are no longer generated", ("no_generated_keys",)),

@@ -12,7 +12,7 @@ from nova.api.network.error_body import typed
 from nova.api.network.networks import owner_of, rows_of
 from nova.api.network.pools import pool_named
 from nova.api.network.port_groups import groups_for, members_of, set_groups
-from nova.api.network.quotas import check_room, limit_of
+from nova.api.network.quotas import check_room
 from nova.api.network.resource import Call, Resource, Shown, keys, merged, moment
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
@@ -160,9 +160,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     rows = _rows(call, tx, values["network_id"], project)
     if values.get("device_owner") == virtual_ips.DEVICE_OWNER:
         return virtual_ips.claim(call, tx, rows, project, values)
-    if limit_of(call, project, "port") >= 0:
-        tx.quotas.hold(project)
-        check_room(call, tx, "port", project, tx.ports.count_of(project))
+    check_room(call, tx, "port", project, lambda: tx.ports.count_of(project))
     check_cards(
         tx, project, {"fixed_ips": call.cloud.limits.get(project, "")["fixed_ips"]}, 1,
         lambda: len(call.cloud.networks.check(tx, project, None)),

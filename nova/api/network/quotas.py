@@ -13,8 +13,8 @@ from nova.api.network.resource import Call
 from nova.api.network.values import Attribute, read_values
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
-from nova.network.security_groups import counted
 from nova.http.app import read_json
+from nova.network.security_groups import counted
 
 #: Our name of each limit. Those in the second group are kept and counted for this API alone.
 RESOURCES = {
@@ -42,11 +42,17 @@ def limit_of(call: Call, project_id: str, resource: str) -> int:
 
 
 def check_room(
-    call: Call, tx: Transaction, resource: str, project_id: str, used: int, more: int = 1
+    call: Call, tx: Transaction, resource: str, project_id: str, used: Callable[[], int]
 ) -> None:
-    """Raise ``QuotaExceeded`` where ``more`` would be too many."""
+    """Raise ``QuotaExceeded`` where one more would be too many.
+
+    ``used`` counts where there is a limit, while other requests of the project that are counted wait.
+    """
     limit = limit_of(call, project_id, resource)
-    if 0 <= limit < used + more:
+    if limit < 0:
+        return
+    tx.quotas.hold(project_id)
+    if limit < used() + 1:
         raise QuotaExceeded(f"Quota exceeded for resources: ['{resource}'].")
 
 

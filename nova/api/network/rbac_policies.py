@@ -9,6 +9,7 @@ from typing import Any
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
 from nova.api.network.networks import by_network, owner_of, rows_of
+from nova.api.network.quotas import check_room
 from nova.api.network.resource import Call, Resource, Shown, keys
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
@@ -44,10 +45,21 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 
 
 def _owned(call: Call, tx: Transaction, identifier: str) -> Network:
+    """A network as it is once no other request changes who shares it."""
+    tx.quotas.hold(owner_of(_first(call, tx, identifier)) or "")
+    return _first(call, tx, identifier)
+
+
+def _first(call: Call, tx: Transaction, identifier: str) -> Network:
     rows = rows_of(call, tx, identifier)
     if rows is None or not call.owns(owner_of(rows[0])):
         raise NetworkNotFound(identifier)
+    assert rows is not None
     return rows[0]
+
+
+def _count(tx: Transaction, owner: str | None) -> int:
+    return sum(len((row.facts or {}).get("rbac", ())) for row in tx.networks.owned_by(owner or ""))
 
 
 def _refuse_all(call: Call, target: str) -> None:
@@ -61,6 +73,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     _refuse_all(call, target)
     first = _owned(call, tx, values["object_id"])
     present = list((first.facts or {}).get("rbac", ()))
+    check_room(call, tx, "rbac_policy", owner_of(first) or "", lambda: _count(tx, owner_of(first)))
     if any(each["target_tenant"] == target for each in present):
         raise typed(
             Conflict("An RBAC policy already exists with those values."), "DuplicatedExtension"

@@ -67,8 +67,10 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Make a pool."""
     project = call.project_of(values)
-    owned = [each for each in tx.subnet_pools.every() if each.project_id == project]
-    check_room(call, tx, "subnetpool", project, len(owned))
+    check_room(
+        call, tx, "subnetpool", project,
+        lambda: sum(each.project_id == project for each in tx.subnet_pools.every()),
+    )
     facts = merged(None, values, _FACTS)
     facts["prefixes"] = _prefixes(facts["prefixes"])
     _check_lengths(facts)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from nova.api.network import subnet_pools
+from nova.api.network import router_interfaces, subnet_pools
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
 from nova.api.network.networks import by_network, owner_of, rows_of, sees
@@ -18,6 +18,7 @@ from nova.api.network.resource import Call, Resource, Shown, keys, merged, stand
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, Forbidden, InvalidInput, NetworkNotFound
+from nova.network.gateways import move_gateway
 from nova.network.ranges import RangeTaken
 from nova.network.segments import SubnetRequest, add_subnet
 from nova.objects.network import Network
@@ -159,23 +160,24 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
         if not call.is_admin:
             raise Forbidden("Only administrators add addresses to external networks.")
         return _create_in_pool(call, tx, pool, values)
-    rows = rows_of(call, tx, values["network_id"])
-    if rows is None:
-        raise NetworkNotFound(values["network_id"])
+    owner = _owner(call, tx, values["network_id"])
+    # Subnets of one network that come together must not fill the same row.
+    tx.quotas.hold(owner)
+    rows = _rows(call, tx, values["network_id"])
     first = rows[0]
-    if not call.owns(owner_of(first)):
-        raise typed(Forbidden("rule:create_subnet is disallowed by policy"), "PolicyNotAuthorized")
-    owner = owner_of(first) or ""
-    used = sum(
-        (row.cidr is not None) + (row.cidr_v6 is not None) for row in tx.networks.owned_by(owner)
+    check_room(
+        call, tx, "subnet", owner,
+        lambda: sum(
+            (row.cidr is not None) + (row.cidr_v6 is not None) for row in tx.networks.owned_by(owner)
+        ),
     )
-    check_room(call, tx, "subnet", owner, used)
     _check_honoured(values, version)
     try:
         made = add_subnet(
             tx, [*rows[1:], first],
             SubnetRequest(
                 cidr=str(range_), gateway=values.get("gateway_ip"),
+                routed=values.get("gateway_ip", True) is not None,
                 pools=_pools_of(values, version), dns=tuple(values.get("dns_nameservers", ())),
                 enable_dhcp=values.get("enable_dhcp", True),
             ),
@@ -197,6 +199,20 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     return found
 
 
+def _rows(call: Call, tx: Transaction, network_id: str) -> list[Network]:
+    rows = rows_of(call, tx, network_id)
+    if rows is None:
+        raise NetworkNotFound(network_id)
+    return rows
+
+
+def _owner(call: Call, tx: Transaction, network_id: str) -> str:
+    owner = owner_of(_rows(call, tx, network_id)[0])
+    if not call.owns(owner):
+        raise typed(Forbidden("rule:create_subnet is disallowed by policy"), "PolicyNotAuthorized")
+    return owner or ""
+
+
 def _cidr(values: dict[str, Any]) -> str:
     if not values.get("cidr"):
         raise BadRequest("Failed to parse request. Required attribute 'cidr' not specified")
@@ -205,13 +221,18 @@ def _cidr(values: dict[str, Any]) -> str:
 
 def _check_honoured(values: dict[str, Any], version: int) -> None:
     """Refuse what a bridge with its gateway and DHCP server cannot do."""
-    if "gateway_ip" in values and values["gateway_ip"] is None:
-        raise InvalidInput(
-            "gateway_ip", "The bridge is the gateway of every network here; there is always one."
-        )
+    gateway = values.get("gateway_ip")
+    if gateway is not None and ipaddress.ip_address(gateway).version != version:
+        raise InvalidInput("gateway_ip", f"It has to be an address of IPv{version}.", gateway)
     if len(values.get("dns_nameservers", ())) > _MOST_DNS:
         raise InvalidInput("dns_nameservers", "A network hands out at most two.")
     if version == 6:
+        if "gateway_ip" in values and gateway is None:
+            raise InvalidInput(
+                "gateway_ip", "Guests form their IPv6 addresses from what their router announces."
+            )
+        if values.get("host_routes"):
+            raise InvalidInput("host_routes", "Routes of IPv6 are not announced.")
         for name in ("ipv6_address_mode", "ipv6_ra_mode"):
             if values.get(name) not in (None, "slaac"):
                 raise InvalidInput(name, "Addresses of IPv6 are formed by the guests: slaac alone.")
@@ -286,10 +307,6 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     assert place is not None
     _first, row, version = place
     _check_honoured(values, version)
-    if values.get("gateway_ip", current["gateway_ip"]) != current["gateway_ip"]:
-        raise Conflict(
-            "The gateway is the address of the bridge on every host, and stays as the subnet was made."
-        )
     columns: dict[str, Any] = {}
     if "dns_nameservers" in values:
         names = [*values["dns_nameservers"], None, None]
@@ -299,13 +316,33 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     given = _pools_of(values, version)
     if given is not None:
         _move_pools(tx, row, given)
+    if values.get("gateway_ip", current["gateway_ip"]) != current["gateway_ip"]:
+        _refuse_router_in_use(tx, current)
+        if version == 4:
+            columns |= move_gateway(tx, row, values["gateway_ip"])
+        else:
+            columns["gateway_v6"] = values["gateway_ip"]
     part = merged(facts_of(row, version) or {"name": current["name"]}, values, _FACTS)
     columns["facts"] = {**(row.facts or {}), f"subnet{version}": part}
     tx.networks.change(row.id, columns)
     tx.after_commit(call.cloud.events.networks_changed)
+    refreshes = call.cloud.networks.refreshes
+    if refreshes is not None:
+        refreshes.of_networks(tx, [row.uuid])
     found = find(call, tx, identifier)
     assert found is not None
     return found
+
+
+def _refuse_router_in_use(tx: Transaction, current: Shown) -> None:
+    """A router that was made and has an interface on the subnet has its gateway's address."""
+    for made in tx.routers.every(current["tenant_id"]):
+        if current["id"] in router_interfaces.subnets_of(tx, made):
+            raise typed(
+                Conflict(f"Current gateway ip {current['gateway_ip']} already in use by port "
+                         f"{router_interfaces.gateway_port_uuid(current['id'])}. Unable to update."),
+                "GatewayIpInUse",
+            )
 
 
 def _move_pools(tx: Transaction, row: Network, given: Sequence[tuple[str, str]]) -> None:

@@ -92,7 +92,8 @@ def connect(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     how it is to come.
     """
     host.prepare_network(task.instance)
-    host.driver.connect_volumes(task.instance, host.open_volumes(task))
+    if volumes := host.open_volumes(task):
+        host.driver.connect_volumes(task.instance, volumes)
     arrival = host.driver.arrival(placed(task))
     return StepResult(data={"arrival": msgspec.to_builtins(arrival)})
 

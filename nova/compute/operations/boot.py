@@ -14,8 +14,15 @@ import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.limit_cache import Limits
+from nova.compute.operations.boot_volumes import (
+    is_volume_snapshot,
+    own_devices,
+    root_name,
+    with_volumes,
+)
 from nova.compute.operations.core import OperationsCore, new_password
 from nova.compute.operations.limits import check_injected_files, check_metadata
+from nova.compute.operations.volumes import begin_boot
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import BadRequest, FlavorNotFound, ImageNotFound, QuotaExceeded
@@ -39,11 +46,17 @@ from nova.topology.requests import topology_request
 _RESERVATION = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-class _Checked(msgspec.Struct, kw_only=True):
-    """What the references of a boot turned out to be."""
+class Checked(msgspec.Struct, kw_only=True):
+    """What the references of a boot turned out to be.
+
+    ``on_volume`` says that the root disk is a volume; ``volume_facts`` are then the image properties that
+    came with it.
+    """
 
     flavor: Flavor
     image: Image | None
+    on_volume: bool = False
+    volume_facts: dict[str, Any] = {}
     keypair: Keypair | None = None
     group: ServerGroup | None = None
     security_groups: list[str] = []
@@ -62,13 +75,15 @@ def boot(
     zone = core.config.default.default_schedule_zone
     if request.availability_zone is None and zone is not None:
         request = msgspec.structs.replace(request, availability_zone=zone)
-    checked = _Checked(
+    checked = Checked(
         flavor=_flavor(core, context, request.flavor_ref), image=_image(core, context, request)
     )
-    check_sizes(checked.flavor, checked.image)
-    facts = None if checked.image is None else image_properties(checked.image)
+    if request.block_devices or is_volume_snapshot(checked.image):
+        request = with_volumes(core, context, request, checked)
+    if not checked.on_volume:
+        check_sizes(checked.flavor, checked.image)
+    facts = facts_of(checked)
     check_topology(core, checked.flavor, facts)
-    _refuse_volumes(request)
     _check_local_disks(request, checked.flavor)
     all_limits = core.limits.all(context.project_id, context.user_id)
     limits = all_limits.effective
@@ -94,6 +109,8 @@ def boot(
             _row(context, request, checked, reservation, index, count) for index in range(count)
         ]
         tx.instances.create(rows)
+        if any(each.is_volume for each in request.block_devices):
+            tx.block_devices.note_new((row["uuid"], row["block_devices"]) for row in rows)
         uuids_ = [row["uuid"] for row in rows]
         if any(each.port_id is not None for each in request.networks or ()):
             _reserve_ports(core, tx, uuids_[0], request)
@@ -108,6 +125,13 @@ def boot(
         payload = _payload(request, password)
         if core.networks.outside is not None:
             payload["network_plan"] = msgspec.to_builtins(checked.plan or OutsidePlan(()))
+        if any(each.is_volume for each in request.block_devices):
+            waiting[:] = tx.operations.create_many(
+                context, ACTIONS["create"].public, "create", "volumes",
+                dict.fromkeys(uuids_, payload),
+                lease=(core.dispatcher.owner, core.dispatcher.lease_end()),
+            )
+            return rows
         operation_ids = tx.operations.create_many(
             context, ACTIONS["create"].public, "create", "place",
             dict.fromkeys(uuids_, payload),
@@ -115,7 +139,11 @@ def boot(
         core.dispatcher.wake(tx, operation_ids)
         return rows
 
+    #: Boots that wait for volumes.
+    waiting: list[int] = []
     rows = core.db.run(write)
+    if waiting:
+        begin_boot(core, context, waiting)
     return Booted(
         uuids=tuple(row["uuid"] for row in rows), reservation_id=reservation, admin_password=password,
         security_groups=tuple(checked.security_groups),
@@ -174,21 +202,6 @@ def check_topology(
     return topology_request(flavor, properties, lambda: parse_aliases(core.config.pci.alias))
 
 
-def _refuse_volumes(request: BootRequest) -> None:
-    """There is no volume service: a server that was let through would lack the disk asked for."""
-    for device in request.block_devices:
-        if device.no_device or device.destination_type != "volume":
-            continue
-        if device.source_type in ("volume", "snapshot"):
-            raise BadRequest(
-                "Block Device Mapping is Invalid: failed to get "
-                f"{device.source_type} {device.uuid}."
-            )
-        raise BadRequest(
-            "Block Device Mapping is Invalid: this cloud has no volume service to make a volume."
-        )
-
-
 def _check_local_disks(request: BootRequest, flavor: Flavor) -> None:
     """Swap (MiB) and further disks (GiB) take no more than the flavor gives."""
     local = [
@@ -218,7 +231,7 @@ def _check_references(
     tx: Transaction,
     context: RequestContext,
     request: BootRequest,
-    checked: _Checked,
+    checked: Checked,
 ) -> None:
     """Key, networks, security groups, server group: 400 for each that is not there."""
     if request.key_name:
@@ -259,7 +272,7 @@ def _with_nics(request: BootRequest) -> bool:
     return request.networks is None or bool(request.networks)
 
 
-def _cards(checked: _Checked, request: BootRequest) -> int:
+def _cards(checked: Checked, request: BootRequest) -> int:
     """How many new cards each server gets."""
     if request.networks is None:
         return checked.automatic_cards
@@ -356,7 +369,7 @@ def _payload(request: BootRequest, password: str) -> dict[str, Any]:
 def _row(
     context: RequestContext,
     request: BootRequest,
-    checked: _Checked,
+    checked: Checked,
     reservation: str,
     index: int,
     count: int,
@@ -370,7 +383,7 @@ def _row(
     if request.hostname and several:
         hostname = f"{request.hostname}-{index + 1}"
     moment = now()
-    image_facts = {} if image is None else image_properties(image)
+    image_facts = facts_of(checked) or {}
     disk_config = request.disk_config or image_facts.get("auto_disk_config") or "MANUAL"
     return {
         "uuid": uuid, "revision": 1, "project_id": context.project_id,
@@ -392,12 +405,13 @@ def _row(
         "access_ipv4": request.access_ipv4, "access_ipv6": request.access_ipv6,
         "locked_by": None, "locked_reason": None,
         "disk_config": "AUTO" if str(disk_config).lower() in ("auto", "true", "1") else "MANUAL",
-        "root_device_name": str(image_facts.get("root_device_name") or "/dev/vda"),
+        "root_device_name": root_name(request.block_devices, image_facts),
         "metadata": dict(request.metadata),
         "system_metadata": {KEPT: checked.plan.ports}
         if checked.plan is not None and checked.plan.ports else {},
         "tags": sorted(set(request.tags)), "network_info": (),
-        "security_groups": checked.security_groups, "block_devices": request.block_devices,
+        "security_groups": checked.security_groups,
+        "block_devices": own_devices(request.block_devices),
         "scheduler_hints": request.scheduler_hints or None,
         "trusted_image_certificates": list(request.trusted_image_certificates)
         if request.trusted_image_certificates is not None else None,
@@ -405,6 +419,13 @@ def _row(
         "created_at": moment, "updated_at": moment, "launched_at": None, "terminated_at": None,
         "deleted_at": None, "deleted": 0,
     }
+
+
+def facts_of(checked: Checked) -> dict[str, Any] | None:
+    """The image properties that count: those of the root volume, where there is one."""
+    if checked.on_volume and checked.volume_facts:
+        return checked.volume_facts
+    return None if checked.image is None else image_properties(checked.image)
 
 
 def image_properties(image: Image) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nova.compute.operations import moves as _moves
 from nova.compute.operations import power as _power
 from nova.compute.operations import rebuild as _rebuild
 from nova.compute.operations import snapshot as _snapshot
+from nova.compute.operations import volumes as _volumes
 from nova.compute.operations.core import OperationsCore
 
 
@@ -50,6 +51,15 @@ class Operations(OperationsCore):
     live_migrate_abort = _moves.live_migrate_abort
     live_migrate_force_complete = _moves.live_migrate_force_complete
     evacuate = _moves.evacuate
+
+    attach_volume = _volumes.attach_volume
+    detach_volume = _volumes.detach_volume
+    swap_volume = _volumes.swap_volume
+    update_volume_attachment = _volumes.update_attachment
+    volume_extended = _volumes.volume_extended
+    volume_reimaged = _volumes.volume_reimaged
+    snapshot_volume = _volumes.snapshot_volume
+    delete_volume_snapshot = _volumes.delete_volume_snapshot
 
     lock = _facts.lock
     unlock = _facts.unlock

@@ -50,7 +50,7 @@ def resize(
         raise BadRequest(f"Flavor {flavor_ref} could not be found.") from None
     if flavor.flavorid == instance.flavorid and flavor.name == instance.flavor.name:
         raise BadRequest("When resizing, instances must change flavor!")
-    if flavor.root_gb < instance.root_gb and flavor.root_gb == 0 and instance.image_ref:
+    if flavor.root_gb < instance.root_gb and flavor.root_gb == 0 and not instance.volume_backed:
         raise BadRequest("Resize to zero disk flavor is not allowed.")
     check_topology(core, flavor, instance.image_properties)
     grown = {

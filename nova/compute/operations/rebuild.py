@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from nova.compute.operations.boot import check_sizes, check_topology, image_properties
 from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
 from nova.compute.operations.limits import check_injected_files, check_metadata
-from nova.errors import BadRequest, ImageNotFound
+from nova.errors import BadRequest, Conflict, ImageNotFound
 from nova.objects.boot import RebuildRequest
 from nova.objects.context import RequestContext
 from nova.objects.image import Image
@@ -21,9 +22,15 @@ from nova.objects.states import STOPPED
 def rebuild(
     core: OperationsCore, context: RequestContext, instance: Instance, request: RebuildRequest
 ) -> str:
-    """Replace a server's root disk by an image; returns the administrator's password."""
+    """Replace a server's root disk by an image; returns the administrator's password.
+
+    A root disk that is a volume stays as it is where the image is the one that it was made of.
+    """
     action = prepare(context, instance, "rebuild")
     image = _find_image(core, context, request.image_ref)
+    over_volume = instance.volume_backed and _other_image(core, context, instance, image)
+    if over_volume and not request.over_volume:
+        raise BadRequest("Unable to rebuild with a different image for a volume-backed server.")
     check_sizes(instance.flavor, image)
     _check_topology_stays(core, instance, image)
     limits = core.limits.get(context.project_id, context.user_id)
@@ -37,8 +44,16 @@ def rebuild(
     }
     if request.personality:
         payload["files"] = request.personality
+    step = None
+    if over_volume:
+        payload["reimage"] = image.id
+        step = "halt"
+        if instance.host is None:
+            raise Conflict(f"Instance {instance.uuid} is not on a host.")
     with core.db.write() as tx:
         changes = _changes(request, image)
+        if instance.volume_backed:
+            del changes["image_ref"]
         if request.key_name is not msgspec.UNSET:
             changes["key_name"] = request.key_name
             changes["key_data"] = None
@@ -49,7 +64,7 @@ def rebuild(
                         f"Invalid key_name provided: {request.key_name} is not there."
                     )
                 changes["key_data"] = keypair.public_key
-        enter(core, tx, context, instance, action, payload, changes=changes)
+        enter(core, tx, context, instance, action, payload, changes=changes, step=step)
         if "hostname" in changes and core.networks.refreshes is not None:
             core.networks.refreshes.of_instances(tx, [instance.uuid])
         if request.metadata is not None:
@@ -66,6 +81,16 @@ def _check_topology_stays(core: OperationsCore, instance: Instance, image: Image
             "An instance's NUMA topology cannot be changed as part of a rebuild. The image provided is "
             "invalid for this instance."
         )
+
+
+def _other_image(
+    core: OperationsCore, context: RequestContext, instance: Instance, image: Image
+) -> bool:
+    """Whether an image is another than the one that the root volume was made of."""
+    root = instance.root_volume
+    if root is None or root.volume_id is None:
+        return True
+    return core.volumes.show(context, root.volume_id).image_metadata.get("image_id") != image.id
 
 
 def _find_image(core: OperationsCore, context: RequestContext, image_ref: str) -> Image:
@@ -103,15 +128,26 @@ def rescue(
     *,
     password: str | None,
     image_ref: str | None,
+    volume_backed: bool = True,
 ) -> str:
-    """Start a server from a rescue image, its own disk beside; returns the password."""
+    """Start a server from a rescue image, its own disk beside; returns the password.
+
+    ``volume_backed`` says whether its disk may be a volume (from 2.87): then the image has to say by its
+    properties what the rescue disk is to be, as the volume keeps its place.
+    """
     action = prepare(context, instance, "rescue")
-    if not instance.image_ref:
+    if instance.volume_backed and not volume_backed:
         raise BadRequest(
-            f"Cannot rescue a volume-backed instance: {instance.uuid} was booted from a volume."
+            f"Instance {instance.uuid} cannot be rescued: Cannot rescue a volume-backed instance"
         )
+    facts: Mapping[str, Any] = {}
     if image_ref is not None:
-        _find_image(core, context, image_ref)
+        facts = _find_image(core, context, image_ref).properties
+    if instance.volume_backed and not facts.keys() & {"hw_rescue_bus", "hw_rescue_device"}:
+        raise BadRequest(
+            f"Instance {instance.uuid} cannot be rescued: Cannot rescue a volume-backed instance without "
+            "an image that has hw_rescue_bus or hw_rescue_device"
+        )
     chosen = password or new_password(core.config.default.password_length)
     with core.db.write() as tx:
         enter(

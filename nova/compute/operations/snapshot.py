@@ -17,6 +17,7 @@ from nova.compute.operations.core import (
     enter,
     prepare,
 )
+from nova.compute.operations.volume_snapshot import inherited_properties, snapshot_volumes
 from nova.conductor.ending import stands
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, ImageNotFound, NovaError
@@ -24,16 +25,6 @@ from nova.objects.context import RequestContext
 from nova.objects.image import Image, snapshot_format
 from nova.objects.instance import Instance
 from nova.objects.states import SHELVED, SHELVED_OFFLOADED
-
-#: Properties of the base image that say something of one image only and are not inherited
-#: (the original's ``non_inheritable_image_properties``).
-_OWN = frozenset(
-    {
-        "cache_in_nova", "bittorrent", "img_signature_hash_method", "img_signature",
-        "img_signature_key_type", "img_signature_certificate_uuid", "min_disk", "min_ram",
-        "disk_format", "container_format", "owner_specified",
-    }
-)
 
 
 def snapshot(
@@ -43,8 +34,13 @@ def snapshot(
     name: str,
     properties: Mapping[str, Any],
 ) -> str:
-    """Make an image of a server's root disk; returns the image's id."""
+    """Make an image of a server's root disk; returns the image's id.
+
+    Where that is a volume, the image is the list of its disks, each volume as a snapshot of it.
+    """
     action = prepare(context, instance, "snapshot")
+    if instance.volume_backed:
+        return snapshot_volumes(core, context, instance, name, properties)
     return _begin_with_image(core, context, instance, action, {}, name, properties)
 
 
@@ -59,7 +55,7 @@ def backup(
 ) -> str | None:
     """Make a backup image and keep the ``rotation`` newest of its type; 0 removes all of them."""
     action = prepare(context, instance, "backup")
-    if not instance.image_ref:
+    if instance.volume_backed:
         raise BadRequest("Backup is not supported for volume-backed instances.")
     if rotation == 0:
         _rotate(core, context, instance, backup_type, 0)
@@ -157,10 +153,7 @@ def _make_image(
     image_id: str,
 ) -> Image:
     """The image's record, before its data (nova-facts: what snapshot images carry)."""
-    inherited = {
-        key: str(value) for key, value in (instance.image_properties or {}).items()
-        if key not in _OWN and value is not None
-    }
+    inherited = inherited_properties(instance)
     facts = {
         **inherited, "image_type": "snapshot", "instance_uuid": instance.uuid,
         "user_id": context.user_id, "owner_id": instance.project_id,
@@ -179,8 +172,9 @@ def _make_image(
 def shelve(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
     """Stop a server, keep its disk as an image, and take it off its host after a while."""
     action = prepare(context, instance, "shelve")
-    payload: dict[str, Any] = {"offload": core.config.default.shelved_offload_time == 0}
-    if instance.image_ref:
+    offload = core.config.default.shelved_offload_time == 0 or instance.volume_backed
+    payload: dict[str, Any] = {"offload": offload}
+    if not instance.volume_backed:
         _begin_with_image(
             core, context, instance, action, payload, f"{instance.name}-shelved", {}
         )

@@ -60,7 +60,7 @@ class BlockDeviceStore:
             self._index(uuid, _volumes(before), _volumes(after))
         return after
 
-    def change(self, uuid: str, bdm_uuid: str, **changes: object) -> Devices | None:
+    def change(self, uuid: str, bdm_uuid: str, /, **changes: object) -> Devices | None:
         """Change fields of one disk; nothing happens where it is not there any more."""
         return self.edit(
             uuid,

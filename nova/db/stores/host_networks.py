@@ -75,6 +75,22 @@ _SERVERS = (
     )
     .where(fixed_ips.c.instance_uuid.in_(bindparam("uuids", expanding=True)))
 )
+_CARRIERS = union(
+    select(instances.c.host, networks.c.uuid)
+    .select_from(
+        fixed_ips.join(networks, networks.c.id == fixed_ips.c.network_id).join(
+            instances, instances.c.uuid == fixed_ips.c.instance_uuid
+        )
+    )
+    .where(
+        networks.c.uuid.in_(bindparam("uuids", expanding=True)), instances.c.host.is_not(None),
+        instances.c.deleted == 0,
+    ),
+    select(networks.c.host, networks.c.uuid).where(
+        networks.c.uuid.in_(bindparam("uuids", expanding=True)), networks.c.host.is_not(None),
+        networks.c.multi_host == false(),
+    ),
+)
 # Who else has guests in the multi-host networks of instances.
 _theirs = fixed_ips.alias("theirs")
 _NEIGHBOURS = (
@@ -170,6 +186,13 @@ class HostNetworkStore:
             if network_host is not None and not multi_host:
                 found.add((network_host, uuid))
         return found
+
+    def carriers_of(self, network_uuids: Sequence[str]) -> set[tuple[str, str]]:
+        """The hosts that serve networks or have guests with addresses of them: (host, network row uuid)."""
+        if not network_uuids:
+            return set()
+        rows = self._connection.execute(_CARRIERS, {"uuids": network_uuids})
+        return {(row[0], row[1]) for row in rows}
 
     def neighbours_of(self, instance_uuids: Sequence[str]) -> set[tuple[str, str]]:
         """The hosts of all guests in the multi-host networks of instances: (host, network row uuid)."""

@@ -70,12 +70,16 @@ class OperationStore:
         flow: str,
         step: str,
         payloads: Mapping[str, Mapping[str, Any]],
+        lease: tuple[str, datetime.datetime] | None = None,
     ) -> list[int]:
         """Write the same request for several servers ({uuid: payload}); returns the ids."""
         rows = [
             _new_row(context, uuid, action, flow, step, payload, None)
             for uuid, payload in payloads.items()
         ]
+        if lease is not None:
+            for row in rows:
+                row.update(state=RUNNING, lease_owner=lease[0], lease_until=lease[1])
         result = self._connection.execute(
             insert(operations).returning(operations.c.id, sort_by_parameter_order=True), rows
         )

@@ -24,7 +24,7 @@ from nova.db.schema.base import Timestamp, now
 from nova.db.schema.compute import instances
 from nova.db.schema.network import fixed_ips, networks
 from nova.db.stores.free_addresses import IS_FREE, values_at
-from nova.objects.network import ProbeCandidate, ProbedNetwork
+from nova.objects.network import ProbeCandidate, ProbedNetwork, Segment
 
 _fixed = fixed_ips.c
 _row = bindparam("row", type_=Integer)
@@ -47,6 +47,14 @@ _SEGMENTS = (
         .distinct()
     )
     .order_by("id", "host")
+)
+_RANGES = (
+    select(
+        networks.c.id, networks.c.uuid, networks.c.cidr, networks.c.bridge, networks.c.vlan,
+        networks.c.bridge_interface,
+    )
+    .where(networks.c.cidr.is_not(None), networks.c.bridge.is_not(None))
+    .order_by(networks.c.id)
 )
 # In the order in which they are handed out.
 _NEXT = (
@@ -91,13 +99,26 @@ class ProbeStore:
         self._connection = connection
 
     def networks(self, hosts: Sequence[str]) -> list[ProbedNetwork]:
-        """The networks with the hosts, of those given, that are on their segments."""
+        """The networks with the hosts, of those given, that are on their segments; where none is, with two
+        that may ask from beside it.
+        """
         wanted = set(hosts)
         found: dict[int, tuple[str, list[str]]] = {}
         for network_id, uuid, host in self._connection.execute(_SEGMENTS):
             if host in wanted:
                 found.setdefault(network_id, (uuid, []))[1].append(host)
-        return [ProbedNetwork(each, uuid, tuple(on)) for each, (uuid, on) in found.items()]
+        answer = [ProbedNetwork(each, uuid, tuple(on)) for each, (uuid, on) in found.items()]
+        asked = sorted(wanted)
+        for network_id, uuid, cidr, bridge, vlan, interface in self._connection.execute(_RANGES):
+            if network_id not in found and asked:
+                # Not the same two for all networks.
+                first = network_id % len(asked)
+                some = tuple(dict.fromkeys((asked[first], asked[(first + 1) % len(asked)])))
+                segment = Segment(
+                    cidr=cidr, bridge=bridge, vlan=vlan, bridge_interface=interface
+                )
+                answer.append(ProbedNetwork(network_id, uuid, some, segment))
+        return answer
 
     def next_free(self, network_id: int, count: int) -> list[ProbeCandidate]:
         """The addresses of a network that are given out next, in that order."""

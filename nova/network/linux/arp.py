@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks a segment who has addresses: ARP probes (RFC 5227, section 2.1.1), ICMP echo over routers.
 
-A probe is an ARP request with the sender's address 0.0.0.0, so that it changes nobody's ARP cache. All
-addresses are asked for at once; those still silent at half time are asked for again.
+A segment is asked on its bridge, or where this host has none yet, on the NIC that leads to it: with the
+VLAN's tag on each frame, so that no device has to be made for a question. A probe is an ARP request with the
+sender's address 0.0.0.0, so that it changes nobody's ARP cache. All addresses are asked for at once; those
+still silent at half time are asked for again.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
@@ -25,17 +28,27 @@ LOG = logging.getLogger(__name__)
 ROUTED = "00:00:00:00:00:00"
 
 _ETH_P_ARP = 0x0806
+_ETH_P_ALL = 0x0003
+_ETH_P_8021Q = 0x8100
 _EVERYBODY = b"\xff" * 6
+#: linux/if_packet.h, linux/filter.h
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_MR_PROMISC = 263, 1, 8, 1
+_SO_ATTACH_FILTER = 26
+_AUXDATA = struct.Struct("=IIIHHHH")
+_TP_STATUS_VLAN_VALID = 0x10
+#: "Is the frame's type ARP?" as the kernel's filter machine reads it: load, compare, keep, drop.
+_ARP_ONLY = ((0x28, 0, 0, 12), (0x15, 0, 1, _ETH_P_ARP), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _ECHO, _ECHO_REPLY = 8, 0
 #: Room for the answers of a whole batch.
 _BUFFER = 1 << 20
 
 
-def probe_frame(mac: bytes, address: str) -> bytes:
-    """The frame that asks, without saying who asks, whether somebody has an address."""
+def probe_frame(mac: bytes, address: str, vlan: int | None = None) -> bytes:
+    """The frame that asks, without saying who asks, whether somebody has an address; tagged for a VLAN."""
     body = _ARP.pack(1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), socket.inet_aton(address))
-    return _EVERYBODY + mac + struct.pack("!H", _ETH_P_ARP) + body
+    tag = b"" if vlan is None else struct.pack("!HH", _ETH_P_8021Q, vlan)
+    return _EVERYBODY + mac + tag + struct.pack("!H", _ETH_P_ARP) + body
 
 
 def speaker(frame: bytes) -> tuple[str, str] | None:
@@ -71,6 +84,58 @@ def probe_segment(device: str, addresses: Sequence[str], timeout: float) -> dict
             return _collect(raw, addresses, timeout, ask, hear)
     except OSError as error:
         raise NetworkNotReady(f"{device} could not be asked for addresses: {_why(error)}.") from error
+
+
+def probe_wire(
+    device: str, vlan: int | None, addresses: Sequence[str], timeout: float
+) -> dict[str, str | None]:
+    """The same for a segment that this host is not on: asked on the NIC that leads to it, tagged.
+
+    Raises ``NetworkNotReady`` as ``probe_segment`` does.
+    """
+    try:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            _hear_arp_only(raw)
+            # All protocols, as a NIC that is in a bridge shows its frames to no others.
+            raw.bind((device, _ETH_P_ALL))
+            raw.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+            # Else a NIC drops the frames of VLANs that no device of its own is for; ends with the socket.
+            wide = struct.pack("iHH8s", socket.if_nametoindex(device), _PACKET_MR_PROMISC, 0, bytes(8))
+            raw.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, wide)
+            mac = raw.getsockname()[4]
+
+            def ask(silent: Iterable[str]) -> None:
+                for each in silent:
+                    _send(raw, probe_frame(mac, each, vlan))
+
+            def hear() -> tuple[str, str] | None:
+                data, ancillary, _flags, origin = raw.recvmsg(2048, 256)
+                if origin[2] == socket.PACKET_OUTGOING or _tag(ancillary) != vlan:
+                    return None
+                return speaker(data)
+
+            return _collect(raw, addresses, timeout, ask, hear)
+    except OSError as error:
+        raise NetworkNotReady(f"{device} could not be asked for addresses: {_why(error)}.") from error
+
+
+def _hear_arp_only(raw: socket.socket) -> None:
+    """Let the kernel drop all frames but ARP before they are copied."""
+    code = b"".join(struct.pack("=HBBI", *each) for each in _ARP_ONLY)
+    buffer = ctypes.create_string_buffer(code)
+    raw.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_ARP_ONLY), ctypes.addressof(buffer))
+    )
+
+
+def _tag(ancillary: Iterable[tuple[int, int, bytes]]) -> int | None:
+    """The VLAN that a frame came with, which the kernel takes off and tells beside."""
+    for level, kind, data in ancillary:
+        if level == _SOL_PACKET and kind == _PACKET_AUXDATA and len(data) >= _AUXDATA.size:
+            status, _length, _kept, _mac, _net, tci, _kind = _AUXDATA.unpack_from(data)
+            return tci & 0xFFF if status & _TP_STATUS_VLAN_VALID else None
+    return None
 
 
 def probe_routed(addresses: Sequence[str], timeout: float) -> dict[str, str | None]:

@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 
 #: The tag of cards that are told no gateway (``use_single_default_gateway``).
 NO_GATEWAY = "no-gateway"
+_METADATA = "169.254.169.254/32"
 #: A process that lived shorter than this waits before it comes again, each time twice as long.
 _STEADY = 5.0
 _LONGEST_WAIT = 30.0
@@ -103,12 +104,32 @@ def _network_lines(
             f"dhcp-option=tag:{tag},tag:!{NO_GATEWAY},option:router"
             + (f",{network.gateway}" if network.gateway else ""),
             f"dhcp-option=tag:{tag},tag:{NO_GATEWAY},option:router",
+            *_routes(network),
         ]
         if network.mtu:
             lines.append(f"dhcp-option=tag:{tag},option:mtu,{network.mtu}")
     if network.cidr_v6 and section.use_ipv6:
         subnet6 = ipaddress.ip_network(network.cidr_v6)
         lines += ["enable-ra", f"dhcp-range=set:{tag},{subnet6.network_address},ra-only,{subnet6.prefixlen}"]
+    return lines
+
+
+def _routes(network: HostNetwork) -> list[str]:
+    """Option 121 (RFC 3442) for networks with routes of their own, and for those without a router, whose
+    guests find the metadata at this host. A client that reads it passes over the router of option 3, so that
+    has to be in it.
+    """
+    if network.gateway is not None and not network.routes:
+        return []
+    told = list(network.routes)
+    if network.gateway is None and all(range_ != _METADATA for range_, _hop in told):
+        told.append((_METADATA, network.host_address or ""))
+    lines = []
+    for tag, router in ((f"!{NO_GATEWAY}", network.gateway), (NO_GATEWAY, None)):
+        routes = [*told, ("0.0.0.0/0", router)] if router is not None else told
+        words = ",".join(f"{range_},{hop}" for range_, hop in routes)
+        if words:
+            lines.append(f"dhcp-option=tag:{network.uuid},tag:{tag},option:classless-static-route,{words}")
     return lines
 
 

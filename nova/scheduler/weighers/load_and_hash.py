@@ -2,10 +2,10 @@
 """The load-and-hash weigher: the least loaded hosts, and a hash among equals.
 
 Load is what is claimed of a host (virtual CPUs, memory, number of servers) as parts of what it has, and
-in coarse steps what it measures and builds beyond what is usual (``nova.scheduler.heat``). Hosts whose load with the new server lies in the same
-bucket above the least loaded are equals; a rendezvous hash of instance and host orders them, so
-that the same request always prefers the same host and different ones spread. See
-docs/operators/scheduling.md.
+in coarse steps what it measures and builds beyond what is usual (``nova.scheduler.heat``). Hosts whose
+load with the new server lies in the same bucket above the least loaded are equals; a rendezvous hash of
+instance and host orders them, so that the same request always prefers the same host and different ones
+spread. See docs/operators/scheduling.md.
 """
 
 from __future__ import annotations

@@ -158,7 +158,8 @@ def _download(path: Path, image: SourceImage) -> None:
         digests[image.checksum] = hashlib.md5(usedforsecurity=False)
     size = 0
     path.unlink(missing_ok=True)
-    with path.open("wb", buffering=0) as file:
+    # Not unbuffered: a disk that fills up takes a part of a piece, and says so only at the next one.
+    with path.open("wb") as file:
         for chunk in image.read():
             size += len(chunk)
             if image.size is not None and size > image.size:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ import libvirt
 
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance
-from nova.objects.migration import MigrationProgress
+from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.states import SHUTDOWN
 from nova.virt.driver import GuestSpec
+from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened
 from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
 from nova.virt.libvirt.guest_config import place_of
 from nova.virt.libvirt.host import power_state
@@ -89,8 +91,22 @@ class GuestMoves:
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
 
+    def arrival(self, instance: Instance) -> Arrival:
+        """Where data of a guest that is about to come goes, and where its consoles will be served."""
+        parts = self._parts
+        serial = parts.serial(instance)
+        return Arrival(
+            address=parts.section.live_migration_inbound_addr, vnc_listen=parts.guest_host.vnc_listen,
+            spice_listen=parts.guest_host.spice_listen,
+            serial_listen=serial[0] if serial else None, serial_port=serial[1] if serial else None,
+        )
+
     def live_migrate(
-        self, instance: Instance, destination: str, progress: Callable[[MigrationProgress], bool]
+        self,
+        instance: Instance,
+        destination: str,
+        progress: Callable[[MigrationProgress], bool],
+        arrival: Arrival,
     ) -> None:
         """Copy the running guest; its disks go along unless both hosts share them.
 
@@ -108,7 +124,7 @@ class GuestMoves:
                 raise GuestNotFound(f"Guest {instance.uuid} does not run on host {parts.host}")
             shared = send_disks(parts, instance, other)
             try:
-                self._copy(instance, domain, destination, shared, progress)
+                self._copy(instance, domain, destination, shared, progress, arrival)
             except BaseException:
                 # Where the last word was lost the guest may run there: then nothing of it goes.
                 if not shared and not _runs(other, instance.uuid):
@@ -124,6 +140,7 @@ class GuestMoves:
         destination: str,
         shared: bool,
         progress: Callable[[MigrationProgress], bool],
+        arrival: Arrival,
     ) -> None:
         section = self._parts.section
         flags = (
@@ -131,7 +148,7 @@ class GuestMoves:
             | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
         )
         parameters: dict[str, Any] = {
-            libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{self._address(destination)}",
+            libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{migration_address(arrival.address or destination)}",
         }
         if section.live_migration_bandwidth:
             parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = section.live_migration_bandwidth
@@ -143,15 +160,8 @@ class GuestMoves:
             parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
                 each.target for each in self._parts.storage.disks(instance) if not each.read_only
             ]
-        if instance.topology is not None:
-            # The guest goes to other CPUs and cells than it has here.
-            with self._parts.connection.translated():
-                text = domain.XMLDesc(
-                    libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
-                )
-            there = repinned(
-                text, place_of(instance, self._parts.guest_host), namespaces={"nova": NOVA_NAMESPACE}
-            )
+        there = self._description_there(instance, domain, arrival)
+        if there is not None:
             parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = there
             parameters[libvirt.VIR_MIGRATE_PARAM_PERSIST_XML] = there
         failure: list[libvirt.libvirtError] = []
@@ -170,6 +180,21 @@ class GuestMoves:
         if failure:
             reason = "it was aborted" if aborted else str(failure[0])
             raise VirtError(f"The live migration to {destination} did not succeed: {reason}")
+
+    def _description_there(self, instance: Instance, domain: Any, arrival: Arrival) -> str | None:
+        """The guest as its destination is to define it; None where it is as it is here."""
+        elsewhere = expects_other_consoles(arrival)
+        if instance.topology is None and not elsewhere:
+            return None
+        with self._parts.connection.translated():
+            text: str = domain.XMLDesc(
+                libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+            )
+        namespaces = {"nova": NOVA_NAMESPACE}
+        if instance.topology is not None:
+            # The guest goes to other CPUs and cells than it has here.
+            text = repinned(text, place_of(instance, self._parts.guest_host), namespaces=namespaces)
+        return relistened(text, arrival, namespaces=namespaces) if elsewhere else text
 
     def _follow(
         self,
@@ -207,9 +232,6 @@ class GuestMoves:
                 time.sleep(_POLL)
         return aborted > 0
 
-    def _address(self, destination: str) -> str:
-        return self._parts.section.live_migration_inbound_addr or destination
-
     def force_complete_live_migration(self, instance_uuid: str) -> None:
         """Let a live migration of this guest end now: it stands still, so that nothing changes any more."""
         self._parts.connection.domain(instance_uuid)
@@ -234,6 +256,19 @@ def progress_of(stats: Mapping[str, Any]) -> MigrationProgress:
             for part in ("total", "processed", "remaining")
         }
     )
+
+
+_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+
+
+def migration_address(told: str) -> str:
+    """A host name or address as it stands in a migration's URI.
+
+    Raises ``VirtError`` for what is neither: it came from another host.
+    """
+    if not _ADDRESS.fullmatch(told):
+        raise VirtError(f"{told!r} is no address that a guest could be sent to.")
+    return f"[{told}]" if ":" in told else told
 
 
 def _runs(connection: Any, uuid: str) -> bool:

@@ -100,6 +100,8 @@ def fetch_kept(parts: DriverParts, spec: GuestSpec, source: str) -> None:
         names = [name for name in found.listVolumes() if _MOVED.fullmatch(name)]
         for name in names:
             download(connection, found.storageVolLookupByName(name), fresh.file(name))
+    if fresh.console_log.exists():
+        fresh.console_log.chmod(0o600)
     for name, disk_format in fresh.formats().items():
         if "/" in name or disk_format not in ("raw", "qcow2"):
             raise VirtError(f"Host {source} sent a disk that is not to be used: {name}.")
@@ -137,6 +139,8 @@ def send_disks(parts: DriverParts, instance: Instance, other: Any) -> bool:
     drive, kernel, the record of formats, the console's past) is sent.
     """
     directory = parts.storage.files.guest(instance.uuid)
+    for left in directory.path.glob("shared-*"):
+        left.unlink(missing_ok=True)
     marker = directory.file(f"shared-{uuids.uuid4().hex}")
     marker.touch()
     try:
@@ -169,9 +173,11 @@ def _new_volume(found: Any, present: set[str], name: str, size: int, disk_format
     """A file of that host; one that an earlier try left goes first."""
     if name in present:
         found.storageVolLookupByName(name).delete()
+    # As where it was made: the hypervisor makes disks its own, and the service there reads them all the same.
+    mode = "0600" if name == "console.log" else "0644"
     return found.createXML(
         f"<volume><name>{escape(name)}</name><capacity unit='bytes'>{size}</capacity>"
-        f"<allocation>0</allocation><target><format type='{disk_format}'/><permissions><mode>0600</mode>"
+        f"<allocation>0</allocation><target><format type='{disk_format}'/><permissions><mode>{mode}</mode>"
         f"<owner>{os.geteuid()}</owner><group>{os.getegid()}</group></permissions></target></volume>"
     )
 

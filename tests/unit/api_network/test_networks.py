@@ -126,7 +126,7 @@ def test_ipv6_subnets_are_slaac_and_stand_beside_an_ipv4_one(api: NetworkApi) ->
 @pytest.mark.parametrize(
     ("values", "field"),
     [
-        ({"gateway_ip": None}, "gateway_ip"),
+        ({"gateway_ip": "fd00::1"}, "gateway_ip"),
         ({"dns_nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}, "dns_nameservers"),
         ({"cidr": "10.1.0.0/40"}, "cidr"),
         ({"cidr": "10.1.0.0/24", "ip_version": 6}, "cidr"),

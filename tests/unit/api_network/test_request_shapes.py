@@ -52,7 +52,7 @@ SHAPES: tuple[tuple[str, str, Any, int, str], ...] = (
         "network_id": "<other>", "ip_version": 4, "subnetpool_id": "<pool>", "prefixlen": 26}},
      201, "cut"),
     ("POST", "/subnets", {"subnet": {
-        "network_id": "<other>", "ip_version": 4, "cidr": "192.168.1.0/24", "gateway_ip": None}}, 400, ""),
+        "network_id": "<other>", "ip_version": 4, "cidr": "192.168.1.0/24", "gateway_ip": None}}, 201, ""),
     ("PUT", "/subnets/<sub>", {"subnet": {
         "name": "my_new_subnet", "dns_nameservers": ["9.9.9.9"],
         "host_routes": [{"destination": "10.0.0.0/8", "nexthop": "192.168.199.8"}]}}, 200, ""),

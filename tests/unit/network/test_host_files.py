@@ -73,6 +73,25 @@ def test_the_configuration_of_a_bridge(tmp_path: Path) -> None:
     assert "no-resolv" in told
 
 
+def test_routes_come_with_the_router_and_without_one_lead_to_metadata(tmp_path: Path) -> None:
+    def routes(**values: object) -> list[str]:
+        network = msgspec.structs.replace(NETWORK, **values)
+        lines = configuration("br401", [network], SECTION, StateFiles(tmp_path), "/bin/b").splitlines()
+        return [line for line in lines if "static-route" in line or "option:router" in line]
+
+    assert not any("static-route" in line for line in routes())
+    further = (("10.9.0.0/16", "10.0.0.7"),)
+    assert routes(routes=further)[2:] == [
+        "dhcp-option=tag:aaa,tag:!no-gateway,option:classless-static-route,"
+        "10.9.0.0/16,10.0.0.7,0.0.0.0/0,10.0.0.1",
+        "dhcp-option=tag:aaa,tag:no-gateway,option:classless-static-route,10.9.0.0/16,10.0.0.7",
+    ]
+    assert routes(gateway=None)[0] == "dhcp-option=tag:aaa,tag:!no-gateway,option:router"
+    assert routes(gateway=None, host_address="10.0.0.2")[2] == (
+        "dhcp-option=tag:aaa,tag:!no-gateway,option:classless-static-route,169.254.169.254/32,10.0.0.2"
+    )
+
+
 def test_name_servers_of_this_host(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("# nameserver 1.1.1.1\nsearch x\nnameserver 192.0.2.3\nnameserver\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from nova.network.allocation import NetworkAllocator
 from nova.network.cards import AllocationRequest
 from nova.network.probing import AddressesUnprobed, AddressProber
 from nova.objects.network import Network
+from nova.objects.network import Segment as NetworkSegment
 
 MakeNetwork = Callable[..., Network]
 
@@ -33,14 +36,19 @@ class Segment:
 
     def __init__(self) -> None:
         self.strangers: dict[str, str] = {}
+        self.liars: set[str | None] = set()
         self.asked: list[tuple[str | None, list[str]]] = []
+        self.segments: list[NetworkSegment | None] = []
         self.answer: Callable[[Sequence[str]], dict[str, str | None]] | None = None
 
     def call(self, _topic: str, host: str | None, _method: str, *args: Any) -> Any:
-        _network, addresses = args
+        _network, addresses, segment = args
+        self.segments.append(segment)
         self.asked.append((host, list(addresses)))
         if self.answer is not None:
             return self.answer(addresses)
+        if host in self.liars:
+            return dict.fromkeys(addresses, MAC)
         return {each: self.strangers.get(each) for each in addresses}
 
     def serve(self, topic: str, host: str | None, endpoint: object) -> None:
@@ -189,3 +197,57 @@ def test_an_address_given_back_is_probed_again(
     segment.asked.clear()
     allocator.prober.run()
     assert ["10.0.0.2"] in [addresses for _host, addresses in segment.asked]
+
+
+def test_a_network_that_is_on_no_host_yet_is_asked_for_from_beside(
+    db: Database, make_network: MakeNetwork, segment: Segment
+) -> None:
+    network = make_network("10.0.0.0/28", multi_host=True)
+    with db.write() as tx:
+        tx.services.report_many([("nova-network", "h1", "network")], now())
+    segment.strangers = {"10.0.0.2": MAC}
+    allocator = NetworkAllocator(FLAT)
+    allocator.prober = prober(db, segment)
+    request = AllocationRequest(instance_uuid="i", project_id="p", host="h1")
+    allocator.prober.ready({network.id: 1})
+    assert [addresses for _host, addresses in segment.asked] == [["10.0.0.2"], ["10.0.0.3"]]
+    assert {each.bridge for each in segment.segments if each} == {network.bridge}
+    with db.write() as tx:
+        (answer,) = allocator.allocate_many(tx, [request], probed_only=True)
+    assert answer[0].addresses[0].address == "10.0.0.3"  # type: ignore[index]
+    allocator.prober.run()
+    segment.asked.clear()
+    assert allocator.prober.run() == 0
+    assert segment.asked == []
+
+
+def test_a_host_beside_is_believed_that_an_address_is_in_use_if_a_second_one_finds_it(
+    db: Database, make_network: MakeNetwork, segment: Segment
+) -> None:
+    network = make_network("10.0.0.0/28", multi_host=True)
+    with db.write() as tx:
+        tx.services.report_many([("nova-network", host, "network") for host in ("h1", "h2")], now())
+    segment.strangers = {"10.0.0.3": MAC}
+    segment.liars = {("h1", "h2")[network.id % 2]}
+    prober(db, segment).run()
+    assert marked(db, network) == {"10.0.0.3"}
+
+
+def test_a_host_that_hangs_keeps_a_boot_for_a_second_at_most(
+    db: Database, make_network: MakeNetwork, segment: Segment
+) -> None:
+    network = make_network("10.0.0.0/28")
+    serve(db, network)
+    released = threading.Event()
+
+    def hang(addresses: Sequence[str]) -> dict[str, str | None]:
+        released.wait(60)
+        return dict.fromkeys(addresses)
+
+    segment.answer = hang
+    try:
+        began = time.monotonic()
+        prober(db, segment).ready({network.id: 1})
+        assert time.monotonic() - began < 30, "not as long as the host hangs"
+    finally:
+        released.set()

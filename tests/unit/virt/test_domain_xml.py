@@ -229,6 +229,23 @@ def test_properties_and_extra_specs_that_are_honoured() -> None:
     assert one("devices/interface/bandwidth/outbound") == {"peak": "2000"}
 
 
+def test_firmware_keeps_its_variables_beside_the_disks() -> None:
+    domain = ElementTree.fromstring(describe(with_properties(hw_firmware_type="uefi"), nvram="/i/u/nvram"))
+    assert domain.findtext("os/nvram") == "/i/u/nvram"
+    assert ElementTree.fromstring(describe(instance(), nvram="/i/u/nvram")).find("os/nvram") is None
+
+
+def test_the_controller_of_scsi_disks_is_of_the_images_model() -> None:
+    disks = (dataclasses.replace(DISKS[0], bus="scsi", target="sda"),)
+    for model in ("virtio-scsi", "lsilogic", "vmpvscsi"):
+        found = ElementTree.fromstring(describe(with_properties(hw_scsi_model=model), disks=disks))
+        controller = found.find("devices/controller")
+        assert controller is not None
+        assert controller.attrib == {"type": "scsi", "index": "0", "model": model}
+    with pytest.raises(VirtError, match="hw_scsi_model: ibmvscsi"):
+        describe(with_properties(hw_scsi_model="ibmvscsi"), disks=disks)
+
+
 @pytest.mark.parametrize(
     ("guest", "named"),
     [
@@ -238,6 +255,7 @@ def test_properties_and_extra_specs_that_are_honoured() -> None:
         (instance(specs={"pci_passthrough:alias": "gpu:1"}), "pci_passthrough:alias"),
         (instance(specs={"hw:mem_encryption": "true"}), "hw:mem_encryption"),
         (instance(specs={"hw:numa_cpus.0": "0"}), "hw:numa_cpus.0"),
+        (instance(specs={"hw:cpu_realtime": "yes"}), "hw:cpu_realtime"),
         (with_properties(os_secure_boot="required"), "secure boot"),
         (with_properties(hw_architecture="aarch64"), "architecture aarch64"),
     ],

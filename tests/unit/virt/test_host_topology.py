@@ -26,7 +26,7 @@ from nova.virt.libvirt.host_topology import (
     reserved_pages,
 )
 from nova.virt.libvirt.topology_xml import place_config, repinned
-from tests.unit.virt.guests import instance
+from tests.unit.virt.guests import flavor, instance
 from tests.unit.virt.test_domain_xml import KVM, describe
 
 CAPABILITIES = """<capabilities><host><topology><cells num="2">
@@ -238,6 +238,26 @@ def test_a_guest_that_moves_is_described_with_its_new_pins() -> None:
     assert len(domain.findall("cputune/emulatorpin")) == 1
     assert domain.findtext("name") == guest().internal_name
     assert "<nova:instance" in text
+
+
+def test_real_time_vcpus_have_their_cpus_to_themselves() -> None:
+    """The emulator's threads would never run beside a real-time vCPU that does not pause."""
+    subject = msgspec.structs.replace(
+        guest(), flavor=flavor(vcpus=4, extra_specs={
+            "hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "2",
+        }), topology=msgspec.structs.replace(PLACE, emulator_policy=None, emulator=()),
+    )
+    domain = ElementTree.fromstring(describe(subject))
+    (scheduled,) = domain.findall("cputune/vcpusched")
+    assert scheduled.attrib == {"vcpus": "2", "scheduler": "fifo", "priority": "1"}
+    (emulator,) = domain.findall("cputune/emulatorpin")
+    assert emulator.get("cpuset") == "0-2,4,8-9", "vCPU 2 has CPU 5 to itself"
+    assert [each.tag for each in domain.findall("memoryBacking/*") if each.tag != "hugepages"] == [
+        "locked", "nosharepages",
+    ]
+    pmu = domain.find("features/pmu")
+    assert pmu is not None
+    assert pmu.get("state") == "off"
 
 
 def test_a_place_is_no_place_without_a_hypervisor_that_can_pin() -> None:

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/snapshots``: list, create, show, change, delete, metadata, actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova.errors import BadRequest, InvalidInput, NotFound
+from nova.objects.volume_record import SnapshotRecord
+from nova.volume.api import versions, views
+from nova.volume.api.query import snapshot_query, with_next
+from nova.volume.api.request import (
+    Reply,
+    Request,
+    argument_of,
+    as_bool,
+    identifier,
+    metadata,
+    one_action,
+    required_text,
+    text,
+)
+
+_CREATE = frozenset(
+    {"name", "description", "display_name", "display_description", "volume_id", "force", "metadata"}
+)
+_UPDATE = frozenset({"name", "description", "display_name", "display_description"})
+
+
+def lines(request: Request) -> Any:
+    """List."""
+    return _list(request, "snapshots", detailed=False)
+
+
+def details(request: Request) -> Any:
+    """List in detail."""
+    return _list(request, "snapshots/detail", detailed=True)
+
+
+def _list(request: Request, path: str, *, detailed: bool) -> Any:
+    request.check("volume:get_all_snapshots")
+    query = snapshot_query(request)
+    found = request.service.snapshots.page(request.caller, query)
+    body: dict[str, Any] = {
+        "snapshots": [views.snapshot_view(request, each, detailed=detailed) for each in found]
+    }
+    body |= with_next(request, "snapshots", path, found, query)
+    if request.version >= versions.COUNT and request.flag("with_count"):
+        body["count"] = request.service.snapshots.count(query)
+    return body
+
+
+def create(request: Request) -> Reply:
+    """Create."""
+    given = request.body("snapshot", _CREATE)
+    volume_id = identifier("volume_id", given.get("volume_id"))
+    if volume_id is None:
+        raise InvalidInput("snapshot", "'volume_id' is a required property")
+    volume = request.service.volumes.get(request.caller, volume_id)
+    request.check("volume:create_snapshot", volume.project_id)
+    force = as_bool("force", given.get("force", False))
+    if request.version >= versions.SNAPSHOT_ATTACHED:
+        if "force" in given and not force:
+            raise InvalidInput(
+                "force", "Since microversion 3.66 the 'force' flag is invalid for this request.", force
+            )
+        force = True
+    created = request.service.snapshots.create(
+        request.caller, volume_id, *_texts(given), attached=force,
+        metadata=metadata("metadata", given.get("metadata")),
+    )
+    return Reply(202, {"snapshot": views.snapshot_view(request, created)})
+
+
+def _texts(given: dict[str, Any]) -> tuple[str | None, str | None]:
+    name = given["name"] if "name" in given else given.get("display_name")
+    description = (
+        given["description"] if "description" in given else given.get("display_description")
+    )
+    return text("name", name), text("description", description)
+
+
+def show(request: Request, snapshot_id: str) -> Any:
+    """Show."""
+    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
+    request.check("volume:get_snapshot", snapshot.project_id)
+    return {"snapshot": views.snapshot_view(request, snapshot, detailed=True)}
+
+
+def update(request: Request, snapshot_id: str) -> Any:
+    """Change name and description."""
+    given = request.body("snapshot", _UPDATE)
+    if not given:
+        raise InvalidInput("snapshot", "At least one of name, description is needed.")
+    name, description = _texts(given)
+    changes: dict[str, Any] = {}
+    if "name" in given or "display_name" in given:
+        changes["name"] = name
+    if "description" in given or "display_description" in given:
+        changes["description"] = description
+    changed = _change(request, snapshot_id, "volume:update_snapshot", lambda _snapshot: changes)
+    return {"snapshot": views.snapshot_view(request, changed)}
+
+
+def _change(request: Request, snapshot_id: str, rule: str, edit: Any) -> SnapshotRecord:
+    def checked(snapshot: SnapshotRecord) -> dict[str, Any]:
+        request.check(rule, snapshot.project_id)
+        changes: dict[str, Any] = edit(snapshot)
+        return changes
+
+    return request.service.snapshots.change(request.caller, snapshot_id, checked)
+
+
+def delete(request: Request, snapshot_id: str) -> Reply:
+    """Delete."""
+    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
+    request.check("volume:delete_snapshot", snapshot.project_id)
+    request.service.snapshots.delete(request.caller, snapshot_id)
+    return Reply(202)
+
+
+def act(request: Request, snapshot_id: str) -> Any:
+    """Actions of administrators and of compute."""
+    name, argument = one_action(request.document())
+    given = argument_of(name, argument)
+    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
+    if name == "os-reset_status":
+        request.check("volume_extension:snapshot_admin_actions:reset_status", snapshot.project_id)
+        status = required_text("status", given.get("status")).lower()
+        request.service.snapshots.reset_status(request.caller, snapshot_id, status)
+    elif name == "os-force_delete":
+        request.check("volume_extension:snapshot_admin_actions:force_delete", snapshot.project_id)
+        request.service.snapshots.delete(request.caller, snapshot_id, force=True)
+    elif name == "os-update_snapshot_status":
+        request.check(
+            "snapshot_extension:snapshot_actions:update_snapshot_status", snapshot.project_id
+        )
+        _update_status(request, snapshot, given)
+    else:
+        raise BadRequest(f"There is no such action: {name[:60]}")
+    return Reply(202)
+
+
+def _update_status(request: Request, snapshot: SnapshotRecord, given: dict[str, Any]) -> None:
+    """What compute tells of a snapshot that it takes part in."""
+    allowed = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
+    status = required_text("status", given.get("status"))
+    if status not in allowed.get(snapshot.status, ()):
+        raise BadRequest(
+            f"Snapshot status {snapshot.status} not allowed for update_snapshot_status to {status[:40]}."
+        )
+    changes: dict[str, Any] = {"status": status}
+    progress = given.get("progress")
+    if progress is not None:
+        digits = str(progress).rstrip("%")
+        if not digits.isdigit() or int(digits) > 100:
+            raise InvalidInput("progress", "It is an integer of 0 to 100 with a per cent sign.", progress)
+        changes["progress"] = int(digits)
+    request.service.snapshots.change(request.caller, snapshot.id, lambda _snapshot: changes)
+
+
+# --- metadata --------------------------------------------------------------------------------------
+
+
+def metadata_show(request: Request, snapshot_id: str) -> Any:
+    """All of it."""
+    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
+    request.check("volume:get_snapshot_metadata", snapshot.project_id)
+    return {"metadata": snapshot.metadata}
+
+
+def metadata_add(request: Request, snapshot_id: str) -> Any:
+    """Write items over those that are there."""
+    given = metadata("metadata", request.body("metadata"))
+    return _change_metadata(request, snapshot_id, lambda old: {**old, **given})
+
+
+def metadata_replace(request: Request, snapshot_id: str) -> Any:
+    """Put these items in place of those that are there."""
+    given = metadata("metadata", request.body("metadata"))
+    return _change_metadata(request, snapshot_id, lambda _old: given)
+
+
+def _change_metadata(
+    request: Request, snapshot_id: str, merge: Any, rule: str = "volume:update_snapshot_metadata"
+) -> Any:
+    changed = _change(
+        request, snapshot_id, rule, lambda snapshot: {"metadata": merge(snapshot.metadata)}
+    )
+    return {"metadata": changed.metadata}
+
+
+def _missing(snapshot_id: str, key: str) -> NotFound:
+    return NotFound(f"Snapshot {snapshot_id} has no metadata with key {key[:255]}.")
+
+
+def item_show(request: Request, snapshot_id: str, key: str) -> Any:
+    """One item."""
+    found = metadata_show(request, snapshot_id)["metadata"]
+    if key not in found:
+        raise _missing(snapshot_id, key)
+    return {"meta": {key: found[key]}}
+
+
+def item_set(request: Request, snapshot_id: str, key: str) -> Any:
+    """Write one item."""
+    given = metadata("meta", request.body("meta"))
+    if list(given) != [key]:
+        raise BadRequest("Request body and URI mismatch: the body has just the item that the path names.")
+    _change_metadata(request, snapshot_id, lambda old: {**old, **given})
+    return {"meta": given}
+
+
+def item_delete(request: Request, snapshot_id: str, key: str) -> Reply:
+    """Remove one item."""
+
+    def remove(old: dict[str, str]) -> dict[str, str]:
+        if key not in old:
+            raise _missing(snapshot_id, key)
+        return {name: value for name, value in old.items() if name != key}
+
+    _change_metadata(request, snapshot_id, remove, "volume:delete_snapshot_metadata")
+    return Reply(200)
