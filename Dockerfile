@@ -17,7 +17,7 @@ FROM python:3.11-slim-bookworm
 # The guests' programs run on the host; these are for their disks and networks.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-       libvirt0 libvirt-clients qemu-utils genisoimage dosfstools e2fsprogs xfsprogs \
+       libvirt0 libvirt-clients qemu-utils genisoimage dosfstools mtools e2fsprogs xfsprogs \
        iproute2 dnsmasq-base nftables tzdata tini \
     && rm -rf /var/lib/apt/lists/*
 ARG TZ=UTC

@@ -19,7 +19,7 @@ SIDE_BY_SIDE := -n auto --dist worksteal
 TWO_CLOUDS := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-kvm test-xen test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,13 @@ bench-cluster: system-parts $(VENV)/.test ## Measure a cluster: boots, memory, a
 
 test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root)
 	$(PYTEST) tests/host
+
+test-kvm: system-parts $(VENV)/.test $(VENV)/.libvirt ## Start a real KVM guest with vhost in a nested machine (root)
+	$(PYTEST) tests/host/nested_kvm.py -s --timeout 900
+
+test-xen: $(VENV)/.test $(VENV)/.libvirt ## Start a real Xen guest in a nested machine (root, Debian; minutes)
+	@tools/system-parts.sh && tools/system-parts.sh xen
+	$(PYTEST) tests/host/nested_xen.py -s --timeout 1800
 
 test-network: system-parts $(VENV)/.test ## Networks of a host, in network namespaces (root)
 	$(PYTEST) tests/network

@@ -55,6 +55,10 @@ from nova.image.local import LocalImages
 from nova.image.service import ImageService
 from nova.network.creation import NetworkRequest, create_networks
 from nova.service import PeriodicTask
+from nova.volume.build import build_app, build_volumes
+from nova.volume.events import ComputeEvents
+from nova.volume.local import LocalBlockStorage
+from nova.volume.service import VolumeUnit
 
 LOG = logging.getLogger(__name__)
 
@@ -77,6 +81,7 @@ class Ports:
     image: int
     compute: int
     network: int
+    volume: int
     metadata: int
 
     @classmethod
@@ -87,6 +92,7 @@ class Ports:
             image=config.image.listen_port + offset,
             compute=config.default.osapi_compute_listen_port + offset,
             network=config.network_api.listen_port + offset,
+            volume=config.volume.listen_port + offset,
             metadata=config.metadata_service.metadata_listen_port + offset,
         )
 
@@ -133,9 +139,10 @@ class AllInOne:
         result = ensure_cloud(
             self.identity, admin_password=self.secrets.admin_password,
             demo_password=self.secrets.demo_password, endpoints=make_endpoints(
-                self.public_host, self.ports, network=self.config.network_api.enabled
+                self.public_host, self.ports, network=self.config.network_api.enabled,
+                volume=self.config.volume.enabled,
             ),
-            without=() if self.config.network_api.enabled else ("network",),
+            without=not_served(self.config),
         )
         self.image = ImageService(self.db, self.config.image, self.state / "images")
         self.image.recover()
@@ -215,7 +222,11 @@ class AllInOne:
     def _start_services(self) -> None:
         self._glance = external_images(self.config)
         images = self._glance or LocalImages(self.image)
-        self.control = wiring.build_control_side(self.config, self.db, self._transport, images)
+        self.volume = build_volumes(self.config, self.db, images)
+        self.control = wiring.build_control_side(
+            self.config, self.db, self._transport, images,
+            volumes=LocalBlockStorage(self.volume) if self.volume is not None else None,
+        )
         if "libvirt" in self.config.default.compute_driver:
             # Guests run as a user of their own, who passes through here to the disks. All else in here
             # stays closed to others by its own mode.
@@ -227,8 +238,12 @@ class AllInOne:
         self.cloud = wiring.build_cloud(
             self.control, wiring.build_policy(self.config, self.state)
         )
+        if self.volume is not None:
+            ComputeEvents(self.db, lambda: self.cloud.operations).connect(self.volume)
         default, name = self.config.default, self.config.default.host
         units: list[Unit] = []
+        if self.volume is not None:
+            units.append(VolumeUnit(self.volume, alone=True))
         if wiring.plumbs(self.config, default=False):
             network = wiring.build_network_host(self.config, self._transport)
             units.append(NetworkUnit(network, default.report_interval))
@@ -291,6 +306,10 @@ class AllInOne:
 
             app = make_network_app(self.cloud, authenticator, identity_url)
             faces.append(("network", app, self.ports.network))
+        if self.volume is not None:
+            policy = self.state / self.config.policy.policy_file
+            app = build_app(self.volume, policy, authenticator, identity_url)
+            faces.append(("volume", app, self.ports.volume))
         health = self._health()
         self._admin = open_admin_listener(
             self.config.metrics, "nova-all-in-one", health, port_offset=self.port_offset
@@ -302,8 +321,9 @@ class AllInOne:
             self._servers.append(server)
         self._serve_guests()
         self._serve_consoles()
-        for _name, _app, port in faces:
-            wait_for_port(self.listen, port)
+        for name, _app, port in faces:
+            if name != "volume":  # which would be made by the first question
+                wait_for_port(self.listen, port)
 
     def _serve_guests(self) -> None:
         """The metadata service. Real guests reach it through the bridges that they are on."""
@@ -346,7 +366,15 @@ def load_secrets(directory: Path) -> Secrets:
     return made
 
 
-def make_endpoints(host: str, ports: Ports, *, network: bool) -> list[EndpointSpec]:
+def not_served(config: Config) -> list[str]:
+    """The types of services that the catalogue is to have no endpoints of."""
+    found = [] if config.network_api.enabled and not config.network.external else ["network"]
+    return found if config.volume.enabled else [*found, "block-storage", "volumev3"]
+
+
+def make_endpoints(
+    host: str, ports: Ports, *, network: bool, volume: bool
+) -> list[EndpointSpec]:
     """What the catalogue lists."""
     base = f"http://{host}"
     endpoints = [
@@ -357,6 +385,11 @@ def make_endpoints(host: str, ports: Ports, *, network: bool) -> list[EndpointSp
     ]
     if network:
         endpoints.append(EndpointSpec("network", "neutron", f"{base}:{ports.network}"))
+    if volume:
+        endpoints += [
+            EndpointSpec("block-storage", "cinder", f"{base}:{ports.volume}/v3"),
+            EndpointSpec("volumev3", "cinderv3", f"{base}:{ports.volume}/v3/%(tenant_id)s"),
+        ]
     return endpoints
 
 

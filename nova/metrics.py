@@ -116,6 +116,9 @@ DEAD_LETTERS = Counter(
     "nova_messages_dead_lettered", "Messages that nobody could take, or that broke their taker.",
     ("topic",), registry=REGISTRY,
 )
+DEAD_LETTER_DEPTH = Gauge(
+    "nova_dead_letter_queue_depth", "Messages in the queue of what nobody could take.", registry=REGISTRY,
+)
 MESSAGES = Counter(
     "nova_messages", "Messages sent.", ("topic", "method", "result"), registry=REGISTRY,
 )

@@ -21,8 +21,7 @@ from nova.compute.limit_cache import LimitCache
 from nova.compute.operations import Operations
 from nova.conductor.core import ConductorCore
 from nova.conductor.dispatch import Dispatcher
-from nova.conductor.host_contents import HostContents
-from nova.conductor.host_table import SchedulerTable
+from nova.conductor.host_services import HostServices
 from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
@@ -33,12 +32,9 @@ from nova.network.probing import AddressProber
 from nova.network.refreshes import NetworkRefreshes
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.operation import StepTask
-from nova.policy import Policy
 from nova.rpc.calls import CACHES, COMPUTE, CONDUCTOR, CONSOLES, SCHEDULER
 from nova.rpc.transport import InProcessTransport, Transport
-from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.service import SchedulerService
-from nova.scheduler.table import HostTable
 from nova.virt.driver import SourceImage
 from nova.volume.absent import no_volumes
 from nova.volume.interface import BlockStorage
@@ -69,6 +65,8 @@ from nova.wiring_host import (
 
 if TYPE_CHECKING:
     from nova.api.compute.cloud import Cloud
+    from nova.conductor.host_table import SchedulerTable
+    from nova.policy import Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +78,15 @@ class ControlSide:
     transport: Transport
     networks: NetworkAllocator
     images: Images
-    hosts: SchedulerTable
+    hosts: HostServices
     dispatcher: Dispatcher
     conductor: Conductor
     core: ConductorCore
+
+    @property
+    def table(self) -> SchedulerTable:
+        """What chooses hosts, in a process that does; ``TypeError`` in others."""
+        return self.conductor.placer.hosts
 
 
 def build_control_side(
@@ -98,15 +101,10 @@ def build_control_side(
 
     Without ``volumes`` the cloud has no block storage service.
     """
-    table = HostTable()
-    contents = HostContents(db)
-    scheduler = Scheduler(
-        config.scheduler, table, default_zone=config.default.default_availability_zone,
-        flavors_by_host=contents.flavors, instances_of_host=contents.servers,
-        image_properties_by_host=contents.image_properties,
-        pack_cells=config.compute_cpus.packing_host_numa_cells_allocation_strategy,
+    hosts = (
+        build_scheduler_table(config, db) if SCHEDULER in serves
+        else HostServices(db, config.default.service_down_time)
     )
-    hosts = SchedulerTable(db, table, scheduler, config.default.service_down_time)
     hosts.announce = lambda: transport.cast(CACHES, None, "forget", ["hosts"])
     owner = f"{socket.gethostname()}:{os.getpid()}"
     dispatcher = Dispatcher(transport, owner, config.conductor.lease_seconds)
@@ -130,6 +128,24 @@ def build_control_side(
         config=config, db=db, transport=transport, networks=networks, images=images, hosts=hosts,
         dispatcher=dispatcher, conductor=conductor, core=core,
     )
+
+
+def build_scheduler_table(config: Config, db: Database) -> SchedulerTable:
+    """What chooses hosts. Only a process that does so pays for it: with NumPy it takes 15 MB."""
+    from nova.conductor.host_contents import HostContents
+    from nova.conductor.host_table import SchedulerTable
+    from nova.scheduler.scheduler import Scheduler
+    from nova.scheduler.table import HostTable
+
+    table = HostTable()
+    contents = HostContents(db)
+    scheduler = Scheduler(
+        config.scheduler, table, default_zone=config.default.default_availability_zone,
+        flavors_by_host=contents.flavors, instances_of_host=contents.servers,
+        image_properties_by_host=contents.image_properties,
+        pack_cells=config.compute_cpus.packing_host_numa_cells_allocation_strategy,
+    )
+    return SchedulerTable(db, table, scheduler, config.default.service_down_time)
 
 
 def build_networks(config: Config, transport: Transport) -> NetworkAllocator:
@@ -279,6 +295,7 @@ def build_policy(config: Config, directory: Path) -> Policy:
     """The policy of the compute and network APIs with the operator's file, if there is one."""
     from nova.api.compute.routes import RULES
     from nova.api.network.tables import RULES as NETWORK_RULES
+    from nova.policy import Policy
 
     return Policy((*RULES, *NETWORK_RULES), str(directory / config.policy.policy_file))
 

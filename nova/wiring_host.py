@@ -193,6 +193,7 @@ def build_network_host(
     from nova.network.linux.floating import FloatingAddresses
     from nova.network.linux.host_prober import HostProber
     from nova.network.linux.isolation import Isolation
+    from nova.network.linux.routers import Routers
 
     check_capabilities()
     section = config.network
@@ -203,6 +204,7 @@ def build_network_host(
     bridges.known = files.networks
     parts: list[HostPart] = [
         bridges, Isolation(section), Dhcp(section, files, conductor.lease_changed),
+        Routers(routes=section.l3_lib != "nova.network.l3.NullL3"),
         Filtering(conductor, Firewall(), FloatingAddresses(section, config.default.my_ip)),
     ]
     manager = HostNetworkManager(

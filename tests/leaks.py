@@ -49,6 +49,9 @@ class Snapshot:
         self.operations = self._rows("operations", "state IN ('queued', 'running')")
         self.migrations = self._rows("migrations")
         self.images = self._rows("images")
+        self.volumes = {row["id"]: row for row in self._rows("volumes")}
+        self.attachments = {row["id"]: row for row in self._rows("volume_attachments")}
+        self.servers_of_volumes = self._rows("instance_volumes")
         self.memberships = [
             row["instance_uuid"]
             for table in ("server_group_members", "security_group_members")
@@ -78,8 +81,52 @@ def leaks(database: Path | str, guests: Path) -> list[str]:
     return [
         *_unfinished(seen), *_claims(seen), *_sums(seen), *_topologies(seen), *_addresses(seen),
         *_quota(seen),
-        *_guests(seen), *_images(seen), *_migrations(seen),
+        *_guests(seen), *_images(seen), *_migrations(seen), *_volumes(seen),
     ]
+
+
+def _volumes(seen: Snapshot) -> Iterator[str]:
+    """Servers, attachments and volumes say the same; nothing is on its way between two states."""
+    held: dict[str, str] = {}
+    mapped: set[tuple[str, str]] = set()
+    for uuid, row in seen.instances.items():
+        for device in json.loads(row["block_devices"]):
+            volume = device.get("volume_id")
+            if device["destination_type"] != "volume" or not volume:
+                continue
+            mapped.add((uuid, volume))
+            for name in ("state", "next_attachment_id"):
+                if device.get(name):
+                    yield f"server {uuid} has {name} {device[name]} of volume {volume}"
+            attachment = device.get("attachment_id")
+            if attachment is None:
+                if row["vm_state"] != "error":
+                    yield f"server {uuid} has volume {volume} without an attachment"
+                continue
+            held[attachment] = uuid
+            found = seen.attachments.get(attachment)
+            wanted = "reserved" if row["vm_state"] == "shelved_offloaded" else "attached"
+            if found is None:
+                yield f"server {uuid} has the attachment {attachment}, which is not there"
+            elif row["vm_state"] != "error" and found["status"] != wanted:
+                yield f"the attachment of volume {volume} to server {uuid} is {found['status']}"
+    for identifier, attachment in seen.attachments.items():
+        if attachment["instance_uuid"] is not None and identifier not in held:
+            yield f"attachment {identifier} of volume {attachment['volume_id']} is nobody's"
+    for volume_id, known in seen.volumes.items():
+        if known["status"] not in ("available", "in-use", "reserved", "error"):
+            yield f"volume {volume_id} is {known['status']}"
+    indexed = {(row["instance_uuid"], row["volume_id"]) for row in seen.servers_of_volumes}
+    for pair in indexed ^ mapped:
+        yield f"server and volume {pair} are not found by each other"
+    for host, guests in seen.guests.items():
+        for uuid, guest in guests.items():
+            server = seen.instances.get(uuid)
+            if server is None or server["host"] != host or guest["kept"]:
+                continue
+            wanted_here = {volume for owner, volume in mapped if owner == uuid}
+            if server["vm_state"] != "error" and set(guest.get("volumes", ())) != wanted_here:
+                yield f"guest {uuid} on {host} has volumes {sorted(guest.get('volumes', ()))}"
 
 
 def _read_journal(path: Path) -> dict[str, Row]:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the system parts that the tests use: MariaDB, PostgreSQL and RabbitMQ servers, and what real guests need
 # (libvirt, QEMU, a kernel, busybox, the makers of small images). The tests start all of them themselves, as
-# private instances. As an ordinary user it names what is missing instead.
+# private instances. As an ordinary user it names what is missing instead. With the argument `xen` also what the
+# tests of Xen guests need, which only Debian has.
 set -u
 PATH=$PATH:/usr/sbin:/sbin:/usr/libexec
 
@@ -33,6 +34,19 @@ setpriv     | command -v setpriv                                      | util-lin
 ebtables    | command -v ebtables                                     | ebtables                  | iptables-nft
 cloud-init  | command -v cloud-init                                   | cloud-init                | cloud-init
 xmllint     | command -v xmllint                                      | libxml2-utils             | libxml2
+firmware    | ls /usr/share/qemu/firmware/*.json                      | ovmf                      | edk2-ovmf
+guest-agent | command -v qemu-ga                                      | qemu-guest-agent          | qemu-guest-agent
+efi-stub    | ls /usr/lib/systemd/boot/efi/linuxx64.efi.stub          | systemd-boot-efi          | systemd-boot-unsigned
+objcopy     | command -v objcopy                                      | binutils                  | binutils
+mkfs.vfat   | command -v mkfs.vfat                                    | dosfstools                | dosfstools
+'
+
+[ "${1:-}" = xen ] && parts+='
+xen         | ls /boot/xen-4.17-amd64.gz                              | xen-hypervisor-4.17-amd64 | xen-hypervisor
+xen-tools   | [ -x /usr/lib/xen-4.17/bin/xl ]                         | xen-utils-4.17            | xen-runtime
+xenstore    | command -v xenstore-ls                                  | xenstore-utils            | xen-runtime
+xen-qemu    | [ -x /usr/libexec/xen-qemu-system-i386 ]                | qemu-system-xen           | qemu-kvm
+xl-driver   | ls /usr/lib/*/libvirt/connection-driver/libvirt_driver_libxl.so | libvirt-daemon-driver-xen | libvirt-daemon-xen
 '
 
 names=() debian=() rocky=()

@@ -61,7 +61,7 @@ class _Described:
 
 
 def _bootstrap(config: object, arguments: argparse.Namespace) -> None:
-    from nova.all_in_one import DEFAULT_NETWORK, Ports, load_secrets, make_endpoints
+    from nova.all_in_one import DEFAULT_NETWORK, Ports, load_secrets, make_endpoints, not_served
     from nova.cmd.credentials import write_credentials
     from nova.conductor.enrolment import enrol
     from nova.conf import Config
@@ -95,8 +95,10 @@ def _bootstrap(config: object, arguments: argparse.Namespace) -> None:
     result = ensure_cloud(
         IdentityService(db, config.identity, state / "keys"), admin_password=secrets.admin_password,
         demo_password=secrets.demo_password,
-        endpoints=make_endpoints(config.default.my_ip, ports, network=network),
-        without=() if network else ("network",),
+        endpoints=make_endpoints(
+            config.default.my_ip, ports, network=network, volume=config.volume.enabled
+        ),
+        without=not_served(config),
     )
     images = ImageService(db, config.image, state / "images")
     if result.created and result.admin_project_id:

@@ -88,6 +88,7 @@ def summary(cloud: AllInOne, files: list[Path]) -> list[str]:
     network = (
         [f"  network   http://{host}:{ports.network}"] if cloud.config.network_api.enabled else []
     )
+    volume = [f"  volume    http://{host}:{ports.volume}/v3"] if cloud.config.volume.enabled else []
     glance = cloud.config.glance
     image = (glance.addresses() or ("in the catalogue",))[0] if glance.external else None
     services = [
@@ -97,6 +98,7 @@ def summary(cloud: AllInOne, files: list[Path]) -> list[str]:
         f"  image     {image or f'http://{host}:{ports.image}'}",
         f"  compute   http://{host}:{ports.compute}/v2.1",
         *network,
+        *volume,
     ]
     if not files:
         # Users, endpoints and images are those of somebody else.

@@ -8,6 +8,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from nova.cmd.grid import grid
+from nova.cmd.manage_purge import PURGE
 from nova.cmd.manage_session import Command, CommandError, Session, argument
 from nova.db import migrate
 from nova.db.schema.base import now
@@ -203,6 +204,7 @@ GROUPS = {
                 "version", "Print the revision that the tables are at.", version,
                 needs_schema=False,
             ),
+            PURGE,
         ),
     ),
 }

@@ -132,7 +132,7 @@ def _created(
         raise Overtaken
     end_settled(core, tx, op, instance, instance.host)
     node_id = op.payload["node_id"]
-    tx.after_commit(lambda: core.hosts.table.note_failed_build(node_id, False))
+    tx.after_commit(lambda: core.hosts.note_failed_build(node_id, False))
 
 
 def _deleted(

@@ -7,7 +7,7 @@ import dataclasses
 
 from nova.compute.images import Images
 from nova.conductor.dispatch import Dispatcher
-from nova.conductor.host_table import SchedulerTable
+from nova.conductor.host_services import HostServices
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.network.allocation import NetworkAllocator
@@ -24,5 +24,5 @@ class ConductorCore:
     dispatcher: Dispatcher
     networks: NetworkAllocator
     images: Images
-    hosts: SchedulerTable
+    hosts: HostServices
     volumes: BlockStorage = dataclasses.field(default_factory=no_volumes)

@@ -19,6 +19,7 @@ from nova.conductor.ended import about_operation, count_end
 from nova.conductor.volume_rows import GivenUp
 from nova.errors import ImageNotFound, NotFound, NovaError, ServiceUnavailable
 from nova.objects.context import RequestContext, internal_context
+from nova.objects.operation import Operation
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
     context = internal_context(operation.request_id)
     with about_operation(operation):
         if payload.get("given_up"):
-            _give_up(core, context, msgspec.convert(payload["given_up"], GivenUp))
+            _give_up(core, context, operation, msgspec.convert(payload["given_up"], GivenUp))
         if payload.get("image_id"):
             _delete_image(core, context, str(payload["image_id"]), bool(payload.get("keep_active")))
     failed = bool(payload.get("failed"))
@@ -59,9 +60,15 @@ def _delete_image(
     _surely("image", image_id, delete)
 
 
-def _give_up(core: ConductorCore, context: RequestContext, what: GivenUp) -> None:
+def _give_up(
+    core: ConductorCore, context: RequestContext, operation: Operation, what: GivenUp
+) -> None:
     """Attachments first: what is attached cannot be deleted."""
     volumes = core.volumes
+    for volume_id in what.unsure:
+        _surely("attachment of volume", volume_id, functools.partial(
+            _give_up_unknown, core, context, operation.instance_uuid, volume_id
+        ))
     for kind, ids, act in (
         ("attachment", what.attachments, volumes.detach),
         ("snapshot", what.snapshots, volumes.delete_snapshot),
@@ -69,6 +76,22 @@ def _give_up(core: ConductorCore, context: RequestContext, what: GivenUp) -> Non
     ):
         for identifier in ids:
             _surely(kind, identifier, functools.partial(act, context, identifier))
+
+
+def _give_up_unknown(
+    core: ConductorCore, context: RequestContext, instance_uuid: str, volume_id: str
+) -> None:
+    """Give up the attachments of a volume to a server that no row tells of."""
+    with core.db.read() as tx:
+        instance = tx.instances.get(instance_uuid)
+    known = {
+        attachment
+        for device in (instance.volumes if instance is not None else ())
+        for attachment in (device.attachment_id, device.next_attachment_id)
+    }
+    for attachment in core.volumes.show(context, volume_id).attachments:
+        if attachment.instance_uuid == instance_uuid and attachment.uuid not in known:
+            core.volumes.detach(context, attachment.uuid)
 
 
 def _surely(kind: str, identifier: str, act: Callable[[], object]) -> None:

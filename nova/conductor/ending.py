@@ -14,8 +14,8 @@ import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.ended import note_end
-from nova.conductor.host_table import BUILDING_STEPS
 from nova.conductor.release import Holder, release_claims
+from nova.conductor.steps import BUILDING_STEPS
 from nova.conductor.volume_rows import OF_ONE_VOLUME, GivenUp, settle_attachments, undo_of_one
 from nova.db.engine import Transaction
 from nova.objects.instance import Instance
@@ -112,7 +112,7 @@ def not_building(core: Holder, tx: Transaction, operation: Operation) -> None:
     """The present step ends for good: its host builds one guest less, once committed."""
     node_id = operation.payload.get("node_id")
     if node_id is not None and operation.step in BUILDING_STEPS:
-        tx.after_commit(lambda: core.hosts.table.note_building(node_id, -1))
+        tx.after_commit(lambda: core.hosts.note_building(node_id, -1))
 
 
 def settle(

@@ -79,10 +79,10 @@ def fail(
         operation.flow == "shelve" and operation.step == "snapshot"
     ):
         image_id = operation.payload.get("image_id")
-    given_up = settle_attachments(tx, instance, changes.get("host", instance.host))
     if operation.flow == "create":
-        began = operation.step == "spawn"
-        given_up = let_go_of_boot(tx, tx.instances.get(instance.uuid) or instance, began=began)
+        given_up = let_go_of_boot(tx, instance, began=operation.step == "spawn")
+    else:
+        given_up = settle_attachments(tx, instance, changes.get("host", instance.host))
     end_and_discard(
         core, tx, operation, instance, image_id, failed=True,
         keep_active=operation.flow != "shelve", given_up=given_up,
@@ -102,7 +102,7 @@ def _create(
 ) -> Changes:
     if op.step == "spawn" and op.payload.get("node_id") is not None:
         node_id = op.payload["node_id"]
-        tx.after_commit(lambda: core.hosts.table.note_failed_build(node_id, True))
+        tx.after_commit(lambda: core.hosts.note_failed_build(node_id, True))
     tried = instance.host
     undo_create(core, tx, instance)
     attempt = op.attempt + 1

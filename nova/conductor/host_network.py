@@ -91,6 +91,7 @@ def _state(
     names: dict[int, list[HostLease]] = {}
     if section.update_dns_entries:
         names = tx.host_networks.leases([row.id for row in here])
+    off = tx.routers.switched_off({row.project_id for row in rows if row.project_id is not None})
     networks = []
     for row in rows:
         address = None
@@ -102,7 +103,11 @@ def _state(
         described = _described(
             row, section, address, leases.get(row.id, []), serves=row.id in served
         )
-        networks.append(msgspec.structs.replace(described, neighbours=neighbours))
+        networks.append(
+            msgspec.structs.replace(
+                described, neighbours=neighbours, routed=row.project_id not in off
+            )
+        )
     return HostNetworkState(
         host=host, whole=network_uuids is None, networks=tuple(networks),
         filters=filters_in(tx, section, host),

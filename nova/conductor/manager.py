@@ -7,7 +7,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nova import metrics
 from nova.compute.lifecycle import ACTIONS
@@ -23,7 +23,6 @@ from nova.conductor.host_network import lease_changed, network_report, network_s
 from nova.conductor.host_reports import HostReports
 from nova.conductor.image_access import ImageAccess
 from nova.conductor.networking import Networking
-from nova.conductor.placing import Placer
 from nova.conductor.recovery import Recovery
 from nova.conductor.steps import STEPS
 from nova.conductor.strikes import Strikes
@@ -42,6 +41,9 @@ from nova.objects.operation import Operation, StepFailure, StepResult
 from nova.objects.states import ACTIVE, MIGRATING, RUNNING, SHUTDOWN, STOPPED
 from nova.objects.volume_connection import VolumeConnection
 
+if TYPE_CHECKING:
+    from nova.conductor.placing import Placer
+
 LOG = logging.getLogger(__name__)
 
 #: How long a row has to be unchanged before a host's view of its guest counts.
@@ -57,7 +59,6 @@ class Conductor:
     def __init__(self, core: ConductorCore) -> None:
         self._core = core
         self._strikes = Strikes(core)
-        self.placer = Placer(core, self._strikes)
         self.networking = Networking(core, self._strikes)
         self.volume_work = VolumeWork(core, self._strikes)
         self._volume_connections = VolumeConnections(core)
@@ -68,6 +69,16 @@ class Conductor:
         self._metadata = GuestMetadata(core.db)
         #: Told of each step that ended well: the host, and the instance's uuid.
         self.step_listeners: list[Callable[[str, str], object]] = []
+
+    @functools.cached_property
+    def placer(self) -> Placer:
+        """Places servers; only in a process with a table of hosts, for which it takes NumPy."""
+        from nova.conductor.host_table import SchedulerTable
+        from nova.conductor.placing import Placer
+
+        if not isinstance(self._core.hosts, SchedulerTable):
+            raise TypeError("this process has no table of hosts")
+        return Placer(self._core, self._core.hosts, self._strikes)
 
     def start(self) -> None:
         """Begin to talk to an external network service; ``placer`` has a life of its own."""

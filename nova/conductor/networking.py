@@ -200,7 +200,7 @@ class Networking:
         if not self._core.dispatcher.enter(tx, operation, placed, "spawn"):
             raise Overtaken
         node_id = operation.payload["node_id"]
-        tx.after_commit(lambda: self._core.hosts.table.note_building(node_id, 1))
+        tx.after_commit(lambda: self._core.hosts.note_building(node_id, 1))
         return []
 
     def _fail(self, tx: Transaction, operation_id: int, error: NovaError) -> None:

@@ -21,6 +21,7 @@ from nova.conductor.core import ConductorCore
 from nova.conductor.ended import about_operation, about_operation_id, note_end
 from nova.conductor.ending import abandon, stands
 from nova.conductor.failing import fail
+from nova.conductor.host_table import SchedulerTable
 from nova.conductor.request_specs import specs_for
 from nova.conductor.steps import FLOWS
 from nova.conductor.strikes import Strikes
@@ -60,15 +61,17 @@ class _Job:
 class Placer:
     """The placing thread of a conductor."""
 
-    def __init__(self, core: ConductorCore, strikes: Strikes) -> None:
+    def __init__(self, core: ConductorCore, hosts: SchedulerTable, strikes: Strikes) -> None:
         self._core = core
+        #: What hosts are chosen from.
+        self.hosts = hosts
         self._strikes = strikes
         self._waiting: set[int] = set()
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._batch = core.config.conductor.place_batch
         self._claims = TopologyClaims(
-            core.hosts.table,
+            hosts.table,
             pack_cells=core.config.compute_cpus.packing_host_numa_cells_allocation_strategy,
         )
         self._thread = threading.Thread(target=self._loop, name="placer", daemon=True)
@@ -114,7 +117,7 @@ class Placer:
             self.place(operation_ids)
             return
         except Exception as error:
-            self._core.hosts.changed()
+            self.hosts.changed()
             if len(operation_ids) == 1:
                 self._struck(operation_ids[0], error)
                 return
@@ -126,7 +129,7 @@ class Placer:
             try:
                 self.place([operation_id])
             except Exception as error:
-                self._core.hosts.changed()
+                self.hosts.changed()
                 self._struck(operation_id, error)
 
     def _struck(self, operation_id: int, error: Exception) -> None:
@@ -140,7 +143,7 @@ class Placer:
     def place(self, operation_ids: Sequence[int]) -> None:
         """Place a batch in one transaction."""
         began = time.perf_counter()
-        self._core.hosts.refresh()
+        self.hosts.refresh()
         placed: list[_Job] = []
 
         def attempt(tx: Transaction, *, probed_only: bool = True) -> None:
@@ -222,7 +225,7 @@ class Placer:
         return True
 
     def _select(self, tx: Transaction, jobs: list[_Job], placed: list[_Job]) -> None:
-        choices = self._core.hosts.scheduler.select([job.spec for job in jobs])
+        choices = self.hosts.scheduler.select([job.spec for job in jobs])
         if any(isinstance(choice, NoValidHost) for choice in choices):
             choices = self._select_again(tx, jobs, choices)
         for job, choice in zip(jobs, choices, strict=True):
@@ -236,7 +239,7 @@ class Placer:
         self, tx: Transaction, jobs: list[_Job], choices: list[Selection | NoValidHost]
     ) -> list[Selection | NoValidHost]:
         """Before a user hears that there is no host: look once more with what is claimed in truth."""
-        hosts = self._core.hosts
+        hosts = self.hosts
         if not self._core.db.single_writer:
             hosts.look_again()
         moved = hosts.table.refresh(tx.nodes.usage())
@@ -268,7 +271,7 @@ class Placer:
             self._unplace(job)
             if not self._take_alternate(tx, job):
                 placed.remove(job)
-                self._core.hosts.changed()
+                self.hosts.changed()
                 if job.operation.attempt + 1 >= self._core.config.conductor.max_attempts:
                     self._refuse(tx, job, NoValidHost(_why_refused(job)))
                 else:
@@ -312,7 +315,7 @@ class Placer:
         for node_id, host, node in job.selection.alternates:
             job.selection = Selection(node_id, host, node)
             if self._take(tx, [job])[0] and self._keeps_policy(tx, job):
-                self._core.hosts.scheduler.place(node_id, job.spec)
+                self.hosts.scheduler.place(node_id, job.spec)
                 return True
         return False
 
@@ -323,12 +326,12 @@ class Placer:
             instance_uuid=job.instance.uuid, node_id=job.selection.node_id, vcpus=flavor.vcpus,
             memory_mb=flavor.memory_mb, disk_gb=job.spec.disk_gb,
             kind="instance" if job.operation.flow in _OWN_HOST else "incoming",
-            limits=self._core.hosts.scheduler.limits(job.selection.node_id, job.spec),
+            limits=self.hosts.scheduler.limits(job.selection.node_id, job.spec),
         )
 
     def _unplace(self, job: _Job) -> None:
         if job.selection is not None:
-            self._core.hosts.scheduler.unplace(job.selection.node_id, job.spec)
+            self.hosts.scheduler.unplace(job.selection.node_id, job.spec)
 
     def _give_addresses(
         self, tx: Transaction, placed: list[_Job], *, probed_only: bool
@@ -400,11 +403,11 @@ class Placer:
 
     def _count_building(self, node_ids: list[int]) -> None:
         for node_id in node_ids:
-            self._core.hosts.table.note_building(node_id, 1)
+            self.hosts.table.note_building(node_id, 1)
 
     def _address_of(self, node_id: int) -> str | None:
         """The management address of a node, unless it went away meanwhile."""
-        table = self._core.hosts.table
+        table = self.hosts.table
         row, nodes = table.row_of(node_id), table.nodes
         known = row is not None and row < len(nodes) and nodes[row].id == node_id
         return nodes[row].host_ip if row is not None and known else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from nova.conductor.dispatch import Dispatcher
-from nova.conductor.host_table import SchedulerTable
+from nova.conductor.host_services import HostServices
 from nova.db.engine import Transaction
 from nova.network.allocation import NetworkAllocator
 from nova.objects.instance import Instance
@@ -26,8 +26,8 @@ class Holder(Protocol):
         ...
 
     @property
-    def hosts(self) -> SchedulerTable:
-        """The scheduler's view of the hosts."""
+    def hosts(self) -> HostServices:
+        """Which hosts are up, and what the scheduler knows of them."""
         ...
 
 

@@ -143,3 +143,6 @@ FLOWS: dict[str, tuple[Step, ...]] = {
 STEPS: dict[tuple[str, str], Step] = {
     (flow, step.name): step for flow, steps in FLOWS.items() for step in steps
 }
+
+#: Steps during which a host builds a guest.
+BUILDING_STEPS = frozenset({"spawn", "migrate_in", "arrive"})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nova.conductor.core import ConductorCore
-from nova.conductor.volume_rows import ATTACHING, device_of
+from nova.conductor.volume_rows import ASKED_FOR, ATTACHING, device_of
 from nova.db.engine import Transaction
 from nova.errors import HostRefused, NotFound
 from nova.objects.context import internal_context
@@ -63,7 +63,8 @@ class VolumeConnections:
             swapped = operation.flow == "swap_volume"
             if not swapped and device.host == host and device.attachment_id:
                 self._core.volumes.complete(context, device.attachment_id)
-            elif device.next_host == host and device.next_attachment_id:
+            elif device.next_host == host and device.next_attachment_id not in (None, ASKED_FOR):
+                assert device.next_attachment_id is not None
                 self._core.volumes.complete(context, device.next_attachment_id)
 
     def _held(self, host: str, operation_id: int) -> tuple[Operation, Instance]:
@@ -105,14 +106,16 @@ class VolumeConnections:
             if device.host is None:
                 self._note(operation, uuid, device, host=host)
             return device.volume_id, device.attachment_id
-        if device.next_attachment_id is not None and device.next_host == host:
-            return device.volume_id, device.next_attachment_id
+        other = device.next_attachment_id
+        if other is not None and other != ASKED_FOR and device.next_host == host:
+            return device.volume_id, other
         context = internal_context(operation.request_id)
-        if device.next_attachment_id is not None:
+        if other is not None and other != ASKED_FOR:
             try:
-                self._core.volumes.detach(context, device.next_attachment_id)
+                self._core.volumes.detach(context, other)
             except NotFound:
-                LOG.debug("attachment %s was gone", device.next_attachment_id)
+                LOG.debug("attachment %s was gone", other)
+        self._note(operation, uuid, device, next_attachment_id=ASKED_FOR, next_host=host)
         fresh = self._core.volumes.reserve(context, device.volume_id, uuid)
         self._note(operation, uuid, device, next_attachment_id=fresh, next_host=host)
         return device.volume_id, fresh
@@ -129,7 +132,7 @@ class VolumeConnections:
         try:
             self._core.db.run(write)
         except HostRefused:
-            if "next_attachment_id" in changes:
+            if changes.get("next_attachment_id", ASKED_FOR) != ASKED_FOR:
                 self._core.volumes.detach(
                     internal_context(operation.request_id), changes["next_attachment_id"]
                 )

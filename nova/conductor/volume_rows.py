@@ -16,20 +16,29 @@ ATTACHING = "attaching"
 DETACHING = "detaching"
 SWAPPING = "swapping"
 
+#: Stands for a second attachment that was asked for and may be there.
+ASKED_FOR = "asked for"
+
 #: Flows that are about one volume of a server.
 OF_ONE_VOLUME = frozenset({"attach_volume", "detach_volume", "swap_volume"})
 
 
 class GivenUp(msgspec.Struct):
-    """Attachments, volumes and snapshots that nobody needs; volumes that are not detached after all."""
+    """Attachments, volumes and snapshots that nobody needs; volumes that are not detached after all.
+
+    ``unsure`` are volumes that may have an attachment of which no row tells, as the answer was lost.
+    """
 
     attachments: list[str] = []
     volumes: list[str] = []
     snapshots: list[str] = []
     rolled: list[str] = []
+    unsure: list[str] = []
 
     def __bool__(self) -> bool:
-        return bool(self.attachments or self.volumes or self.snapshots or self.rolled)
+        return bool(
+            self.attachments or self.volumes or self.snapshots or self.rolled or self.unsure
+        )
 
 
 def device_of(instance: Instance, bdm_uuid: str) -> BlockDevice | None:
@@ -47,23 +56,25 @@ def settle_attachments(tx: Transaction, instance: Instance, host: str | None) ->
         return given_up
 
     def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
-        return tuple(_settled(each, host, given_up.attachments) for each in devices)
+        return tuple(_settled(each, host, given_up) for each in devices)
 
     tx.block_devices.edit(instance.uuid, edit)
     return given_up
 
 
-def _settled(device: BlockDevice, host: str | None, stale: list[str]) -> BlockDevice:
+def _settled(device: BlockDevice, host: str | None, given_up: GivenUp) -> BlockDevice:
     other = device.next_attachment_id
     if other is None or device.state == SWAPPING:
         return device
     arrived = device.next_host is not None and device.next_host == host
-    if arrived:
+    if other == ASKED_FOR:
+        given_up.unsure.append(device.volume_id or "")
+    elif arrived:
         if device.attachment_id is not None:
-            stale.append(device.attachment_id)
+            given_up.attachments.append(device.attachment_id)
         device = msgspec.structs.replace(device, attachment_id=other, host=device.next_host)
     else:
-        stale.append(other)
+        given_up.attachments.append(other)
     return msgspec.structs.replace(device, next_attachment_id=None, next_host=None)
 
 
@@ -80,9 +91,7 @@ def let_go_of_boot(tx: Transaction, instance: Instance, *, began: bool) -> Given
         kept = []
         for each in devices:
             if each.is_volume:
-                given_up.attachments += [
-                    text for text in (each.attachment_id, each.next_attachment_id) if text
-                ]
+                _let_go(each, given_up)
                 gone = each.made and (each.delete_on_termination or not began)
                 if gone and each.volume_id:
                     given_up.volumes.append(each.volume_id)
@@ -97,6 +106,18 @@ def let_go_of_boot(tx: Transaction, instance: Instance, *, began: bool) -> Given
     return given_up
 
 
+def _let_go(device: BlockDevice, given_up: GivenUp) -> None:
+    """Give up whatever a volume is attached by."""
+    if device.volume_id and (
+        device.attachment_id is None or device.next_attachment_id == ASKED_FOR
+    ):
+        given_up.unsure.append(device.volume_id)
+    given_up.attachments += [
+        text for text in (device.attachment_id, device.next_attachment_id)
+        if text and text != ASKED_FOR
+    ]
+
+
 def undo_of_one(tx: Transaction, operation: Operation, instance: Instance) -> GivenUp:
     """An attach, a detach or a swap came to nothing: the row as before."""
     given_up = GivenUp()
@@ -108,16 +129,17 @@ def undo_of_one(tx: Transaction, operation: Operation, instance: Instance) -> Gi
             if each.bdm_uuid != bdm_uuid:
                 kept.append(each)
             elif operation.flow == "attach_volume":
-                given_up.attachments += [
-                    text for text in (each.attachment_id, each.next_attachment_id) if text
-                ]
+                _let_go(each, given_up)
             else:
-                if operation.flow == "swap_volume" and each.next_attachment_id:
+                if operation.flow == "detach_volume":
+                    given_up.rolled.append(each.volume_id or "")
+                elif each.next_attachment_id:
                     given_up.attachments.append(each.next_attachment_id)
-                    each = msgspec.structs.replace(each, next_attachment_id=None, next_host=None)
-                elif each.volume_id:
-                    given_up.rolled.append(each.volume_id)
-                kept.append(msgspec.structs.replace(each, state=None))
+                else:
+                    given_up.unsure.append(operation.payload["new_volume_id"])
+                kept.append(
+                    msgspec.structs.replace(each, state=None, next_attachment_id=None, next_host=None)
+                )
         return tuple(kept)
 
     tx.block_devices.edit(instance.uuid, edit)

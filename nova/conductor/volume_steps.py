@@ -15,7 +15,7 @@ import msgspec
 
 from nova.conductor.ending import Overtaken, end, stands
 from nova.conductor.release import Holder
-from nova.conductor.volume_rows import device_of
+from nova.conductor.volume_rows import ASKED_FOR, device_of
 from nova.db.engine import Database, Transaction
 from nova.db.schema.base import now
 from nova.errors import InvalidVolume, NotFound, NovaError, VolumeNotFound
@@ -212,7 +212,7 @@ def release_one(core: VolumeHolder, operation: Operation, instance: Instance) ->
     device = device_of(instance, operation.payload["bdm_uuid"])
     if device is not None:
         for attachment in (device.attachment_id, device.next_attachment_id):
-            if attachment:
+            if attachment and attachment != ASKED_FOR:
                 core.volumes.detach(internal_context(operation.request_id), attachment)
 
     def write(tx: Transaction) -> None:
@@ -245,7 +245,7 @@ def release_all(core: VolumeHolder, operation: Operation, instance: Instance) ->
             attachments |= {
                 each.uuid for each in volume.attachments if each.instance_uuid == instance.uuid
             }
-        for attachment in sorted(filter(None, attachments)):
+        for attachment in sorted(filter(None, attachments - {ASKED_FOR})):
             core.volumes.detach(cloud, attachment)
         if device.volume_id and device.delete_on_termination:
             delete_volume(core, cloud, device.volume_id)
@@ -270,7 +270,7 @@ def renew(
 ) -> None:
     """Change an attachment that is open to a host for one that is only reserved."""
     cloud = internal_context(operation.request_id)
-    stale = device.next_attachment_id
+    stale = None if device.next_attachment_id == ASKED_FOR else device.next_attachment_id
     if device.host is not None and device.volume_id is not None:
         if stale is not None:
             core.volumes.detach(cloud, stale)

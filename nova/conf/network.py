@@ -63,15 +63,17 @@ class NetworkSection:
         None, "Address that guests' traffic leaves the host with; $my_ip where not set."
     )
     dns_server: tuple[str, ...] = option(
-        (), "DNS servers that dnsmasq asks, instead of those in /etc/resolv.conf."
+        (),
+        "DNS servers that dnsmasq asks, instead of those in /etc/resolv.conf; may be given several times.",
+        multi=True,
     )
     use_network_dns_servers: bool = option(
         False, "Let dnsmasq also ask the networks' own DNS servers (dns1, dns2)."
     )
     update_dns_entries: bool = option(
         False,
-        "In multi-host networks, let every host's DNS know the guests of all hosts, not only its own; hosts are "
-        "told when a name or an address changes.",
+        "In multi-host networks, let every host's DNS know the guests of all hosts, not only its own; hosts "
+        "are told when a name or an address changes.",
     )
     dns_update_periodic_interval: int = option(
         -1, "Seconds between two full updates of DNS entries; -1: with every full look at the network.",
@@ -87,6 +89,7 @@ class NetworkSection:
     dhcpbridge_flagfile: tuple[str, ...] = option(
         ("/etc/nova/nova-dhcpbridge.conf",),
         "Configuration files that nova-dhcpbridge gets in its environment (CONFIG_FILE).",
+        multi=True,
     )
     force_dhcp_release: bool = option(
         True, "Release the DHCP lease of a guest that is deleted, instead of waiting for its end."
@@ -120,7 +123,15 @@ class NetworkSection:
     )
     force_snat_range: tuple[str, ...] = option(
         (),
-        "Ranges that guests of networks with a gateway elsewhere reach with the address of this host.",
+        "Ranges that guests of networks with a gateway elsewhere reach through this host, with its address; "
+        "may be given several times.",
+        multi=True,
+    )
+    forward_bridge_interface: tuple[str, ...] = option(
+        ("all",),
+        "Interfaces that guests' bridges pass IPv4 on to, and from; all lets them reach any. May be given "
+        "several times.",
+        multi=True,
     )
     metadata_host: str | None = option(
         None,
@@ -150,6 +161,9 @@ class NetworkSection:
         0.5, "Seconds that an address has to answer in.", minimum=0.05, maximum=1.0
     )
     probe_interval: int = option(15, "Seconds between two looks for what to probe.", minimum=1)
+    create_unique_mac_address_attempts: int = option(
+        5, "How often a MAC is made up that turns out to be taken, until the card is given up.", minimum=1
+    )
     auto_assign_floating_ip: bool = option(False, "Give every server a floating IP.")
     vip_reserve_threshold_small: int = option(
         32, "Ranges of at most this many addresses keep no virtual IPs.", minimum=0

@@ -180,7 +180,7 @@ _retire(
     "use_neutron_default_nets neutron_default_tenant_id enable_network_quota quota_networks",
     "tenant networks are made by administrators",
 )
-_retire("DEFAULT", "fake_call create_unique_mac_address_attempts", _NOT_NEEDED)
+_retire("DEFAULT", "fake_call", _NOT_NEEDED)
 _retire("DEFAULT", "default_flavor null_kernel", _NOT_NEEDED)
 _retire("DEFAULT", "multi_instance_display_name_template", "servers of one request are named NAME-N")
 _retire("DEFAULT", "allow_instance_snapshots", "take the right away in policy.yaml")
@@ -336,7 +336,6 @@ _retire("DEFAULT", "instance_name_template", "names of guests are instance-%08x"
 _retire("DEFAULT", "snapshot_name_template", _NOT_NEEDED)
 _retire("DEFAULT", "osapi_compute_unique_server_name_scope", "names of servers need not be unique")
 _retire("DEFAULT", "my_block_storage_ip", _VOLUMES)
-_retire("DEFAULT", "forward_bridge_interface", _NFTABLES)
 _retire("DEFAULT", "fixed_range_v6 gateway gateway_v6", "they are flags of nova-manage network create")
 _retire("DEFAULT", "default_access_ip_network_name", "users set accessIPv4 and accessIPv6")
 _retire("DEFAULT", "instance_uuid_format", "instance_format is used for all")

@@ -25,21 +25,17 @@ from nova.external.build import (
     external_images,
     identity_url_for_users,
 )
-from nova.http.auth import Authenticator
-from nova.http.health import with_health
-from nova.identity.authenticator import LocalAuthenticator
-from nova.identity.service import IdentityService
-from nova.image.app import make_image_app
-from nova.image.local import LocalImages
-from nova.image.relay import make_image_relay
-from nova.image.service import ImageService
-from nova.image.tickets import ImageTickets
+from nova.health import Health
 from nova.rpc.calls import CONDUCTOR, SCHEDULER
 from nova.rpc.rabbit import RabbitTransport
 
 if TYPE_CHECKING:
     from nova.compute.images import Images
+    from nova.compute.operations import Operations
+    from nova.http.auth import Authenticator
+    from nova.identity.service import IdentityService
     from nova.image.tickets import ImageTickets
+    from nova.volume.interface import BlockStorage
 
 
 def build_api(config: Config, ending: threading.Event) -> Built:
@@ -50,7 +46,10 @@ def build_api(config: Config, ending: threading.Event) -> Built:
 
     db = open_database(config, ending)
     transport = control_transport(config, db, ending)
-    control = wiring.build_control_side(config, db, transport, _images(config, db), frozenset())
+    images = _images(config, db)
+    control = wiring.build_control_side(
+        config, db, transport, images, frozenset(), _volumes(config, db, images)
+    )
     cloud = wiring.build_cloud(control, wiring.build_policy(config, _policy_directory(config)))
     wiring.serve_caches(control, cloud)
     authenticator, identity_url = _authenticator(config, db), _identity_url(config)
@@ -76,7 +75,9 @@ def build_conductor(config: Config, ending: threading.Event) -> Built:
     db = open_database(config, ending)
     transport = control_transport(config, db, ending)
     images = _images(config, db)
-    control = wiring.build_control_side(config, db, transport, images, frozenset({CONDUCTOR}))
+    control = wiring.build_control_side(
+        config, db, transport, images, frozenset({CONDUCTOR}), _volumes(config, db, images)
+    )
     wiring.serve_caches(control)
     address = config.image.host_url or f"http://{config.default.my_ip}:{config.image.listen_port}"
     control.conductor.image_access = ImageAccess(
@@ -114,6 +115,10 @@ def build_identity(config: Config, ending: threading.Event) -> Built:
 
 def build_image(config: Config, ending: threading.Event) -> Built:
     """The built-in image service; where there is a Glance, what passes its data on to compute hosts."""
+    from nova.image.app import make_image_app
+    from nova.image.relay import make_image_relay
+    from nova.image.service import ImageService
+
     db = open_database(config, ending)
     glance = external_images(config)
     if glance is not None:
@@ -126,6 +131,66 @@ def build_image(config: Config, ending: threading.Event) -> Built:
     return _built(config, db, None, [], [("image", app, config.image.listen_port)], authenticator)
 
 
+def build_volume(config: Config, ending: threading.Event) -> Built:
+    """The built-in block storage service."""
+    from nova.volume.build import build_app, build_service
+    from nova.volume.events import ComputeEvents
+    from nova.volume.service import VolumeUnit
+
+    db = open_database(config, ending)
+    images = _images(config, db)
+    service = build_service(config, db, images)
+    compute = _Compute(config, db, images, ending)
+    ComputeEvents(db, compute.operations).connect(service)
+    authenticator = _authenticator(config, db)
+    app = build_app(
+        service, _policy_directory(config) / config.policy.policy_file, authenticator,
+        _identity_url(config),
+    )
+    built = _built(
+        config, db, None, [VolumeUnit(service, alone=False)],
+        [("volume", app, config.volume.listen_port)], authenticator,
+    )
+    return Built(built.units, compute.close, built.close, built.health)
+
+
+class _Compute:
+    """What the block storage service tells compute with: made, with its way to the broker, when needed."""
+
+    def __init__(
+        self, config: Config, db: Database, images: Images, ending: threading.Event
+    ) -> None:
+        self._parts = (config, db, images, ending)
+        self._lock = threading.Lock()
+        self._transport: RabbitTransport | None = None
+        self._operations: Operations | None = None
+
+    def operations(self) -> Operations:
+        """What users may ask of compute."""
+        from nova import wiring
+
+        config, db, images, ending = self._parts
+        with self._lock:
+            if self._operations is None:
+                self._transport = control_transport(config, db, ending)
+                control = wiring.build_control_side(
+                    config, db, self._transport, images, frozenset(), _volumes(config, db, images)
+                )
+                self._operations = wiring.build_operations(control)
+            return self._operations
+
+    def close(self, _seconds: float) -> None:
+        """Let go of the broker."""
+        if self._transport is not None:
+            self._transport.close(1.0)
+
+
+def _volumes(config: Config, db: Database, images: Images) -> BlockStorage | None:
+    from nova.volume.build import build_block_storage
+
+    return build_block_storage(config, db, images)
+
+
 def _built(
     config: Config,
     db: Database,
@@ -135,8 +200,6 @@ def _built(
     authenticator: Authenticator | None = None,
     **facts: Any,
 ) -> Built:
-    from nova.daemons.faces import FaceUnit
-
     watch_pool(db)
     health = make_health(
         db=db, service_down_time=config.default.service_down_time,
@@ -145,11 +208,7 @@ def _built(
         others=external_health(config, None),
         disabled_by_file=config.metrics.healthcheck_disabled_by_file, **facts,
     )
-    checker = authenticator or _authenticator(config, db)
-    faces = [
-        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port)
-        for name, app, port in apps
-    ]
+    faces = _faces(config, apps, health, authenticator or _authenticator(config, db)) if apps else []
 
     def drain(seconds: float) -> None:
         if transport is not None:
@@ -163,7 +222,20 @@ def _built(
     return Built(Units([*units, *faces]), drain, close, health)
 
 
+def _faces(
+    config: Config, apps: Sequence[tuple[str, Any, int]], health: Health, checker: Authenticator
+) -> list[Unit]:
+    from nova.daemons.faces import FaceUnit
+    from nova.http.health import with_health
+
+    return [
+        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port)
+        for name, app, port in apps
+    ]
+
+
 def _images(config: Config, db: Database) -> Images:
+    from nova.image.local import LocalImages
     from nova.image.service import ImageService
 
     return external_images(config) or LocalImages(
@@ -172,10 +244,14 @@ def _images(config: Config, db: Database) -> Images:
 
 
 def _identity(config: Config, db: Database) -> IdentityService:
+    from nova.identity.service import IdentityService
+
     return IdentityService(db, config.identity, Path(config.default.state_path) / "keys")
 
 
 def _authenticator(config: Config, db: Database) -> Authenticator:
+    from nova.identity.authenticator import LocalAuthenticator
+
     return external_authenticator(config) or LocalAuthenticator(_identity(config, db))
 
 

@@ -32,6 +32,8 @@ LOG = logging.getLogger(__name__)
 _PAUSE = 2.0
 #: No statement of a daemon takes so long, in seconds, unless its answer is lost.
 _ANSWER = 30
+#: How often daemons of the control side look how many messages nobody could take, seconds.
+_COUNT_DEAD = 15.0
 
 
 def open_database(config: Config, ending: threading.Event) -> Database:
@@ -63,7 +65,7 @@ def control_transport(config: Config, db: Database, ending: threading.Event) -> 
 
     control = wait_for_key(Path(config.host_identity.control_key_file), ending)
     sealer = Envelope(key_ring(db, control), frozenset({CONTROL}), Clock())
-    return _transport(config, sealer, acting_on)
+    return _transport(config, sealer, acting_on, count_dead=_COUNT_DEAD)
 
 
 def host_transport(
@@ -90,6 +92,8 @@ def _transport(
     config: Config,
     sealer: Sealer,
     acting: Callable[[str], AbstractContextManager[None]] | None = None,
+    *,
+    count_dead: float = 0.0,
 ) -> RabbitTransport:
     rabbit = config.rabbit
     name = f"{Path(sys.argv[0]).name}@{socket.gethostname()}:{os.getpid()}"
@@ -100,6 +104,7 @@ def _transport(
         retry=Retry(rabbit.rabbit_retry_interval, rabbit.rabbit_retry_backoff, rabbit.rabbit_interval_max),
         topology=Topology(quorum=rabbit.rabbit_quorum_queue, expires=rabbit.rpc_queue_expires),
         threads=rabbit.rpc_threads, response_timeout=config.messaging.rpc_response_timeout,
+        count_dead=count_dead,
     )
     more: dict[str, Any] = {} if acting is None else {"acting": acting}
     transport = RabbitTransport(parameters, sealer, settings, **more)

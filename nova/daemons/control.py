@@ -11,7 +11,6 @@ from nova.conductor.upkeep import upkeep_tasks
 from nova.db.engine import Database
 from nova.db.schema.base import now
 from nova.rpc.calls import METADATA
-from nova.scheduler.peers import place_among
 from nova.service import PeriodicTask
 from nova.wiring import ControlSide
 
@@ -96,6 +95,9 @@ class SchedulerUnit:
         self._control.conductor.placer.stop()
 
     def _look(self) -> None:
+        # NumPy comes with it; the conductor's process has no other use for that.
+        from nova.scheduler.peers import place_among
+
         control = self._control
         beat(control.db, "nova-scheduler", self._name, "scheduler")
         with control.db.read() as tx:
@@ -103,7 +105,7 @@ class SchedulerUnit:
         peer, peers = place_among(
             services, "nova-scheduler", self._name, now(), control.config.default.service_down_time
         )
-        table = control.hosts.table
+        table = control.table.table
         if (peer, peers) != (table.peer, table.peer_count):
             LOG.info("scheduler %d of %d", peer + 1, peers)
             table.set_peers(peer, peers)

@@ -15,7 +15,6 @@ import contextvars
 import dataclasses
 import logging
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from nova.db.stores.block_devices import BlockDeviceStore
     from nova.db.stores.claims import ClaimStore
     from nova.db.stores.console_tokens import ConsoleTokenStore
+    from nova.db.stores.deleted_servers import DeletedServersStore
     from nova.db.stores.fixed_ips import FixedIPStore
     from nova.db.stores.flavors import FlavorStore
     from nova.db.stores.floating_ips import FloatingIPStore
@@ -203,6 +203,13 @@ class Transaction:
         from nova.db.stores.usage_audits import UsageAuditStore
 
         return UsageAuditStore(self.connection)
+
+    @cached_property
+    def deleted_servers(self) -> DeletedServersStore:
+        """Servers that were deleted, until an operator purges them."""
+        from nova.db.stores.deleted_servers import DeletedServersStore
+
+        return DeletedServersStore(self.connection)
 
     @cached_property
     def nodes(self) -> NodeStore:
@@ -517,6 +524,8 @@ def _use_wal(cursor: Any) -> None:
     Where several processes open a new file at once, SQLite answers "locked" at once instead of
     waiting (https://www.sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY"), so wait here.
     """
+    import sqlite3  # only here: who has another database need not load it
+
     for attempt in range(_WAL_ATTEMPTS):
         try:
             cursor.execute("PRAGMA journal_mode=WAL")

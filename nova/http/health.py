@@ -8,15 +8,16 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nova.errors import NovaError
 from nova.health import Health, Report
-from nova.http.app import new_request_id
-from nova.http.auth import Authenticator
-from nova.http.slow_clients import WSGIApp
+
+if TYPE_CHECKING:
+    from nova.http.auth import Authenticator
+    from nova.http.slow_clients import WSGIApp
 
 PATH = "/healthcheck"
 
@@ -41,6 +42,9 @@ def _answer(
     health: Health,
     authenticator: Authenticator | None,
 ) -> Iterable[bytes]:
+    # The admin listener of a daemon without a face uses this module as well, and needs no Falcon.
+    from nova.http.app import new_request_id
+
     headers = [("x-openstack-request-id", new_request_id()), ("Cache-Control", "no-store")]
     method = environ["REQUEST_METHOD"]
     if method not in ("GET", "HEAD"):

@@ -13,13 +13,15 @@ import binascii
 import hashlib
 import hmac
 import time
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import falcon
 import msgspec
 
 from nova.errors import Unauthorized
 from nova.objects.context import RequestContext
+
+if TYPE_CHECKING:
+    import falcon
 
 #: The header that a ticket comes in.
 HEADER = "X-Image-Ticket"

@@ -47,8 +47,6 @@ from nova.objects.network import InterfaceAddress, Network
 if TYPE_CHECKING:
     from nova.db.engine import Transaction
 
-_MAC_ATTEMPTS = 5
-
 
 class NetworkAllocator:
     """Allocates from the database; one for the whole process, safe for any number of threads.
@@ -67,6 +65,7 @@ class NetworkAllocator:
         self._auto_assign_floating = section.auto_assign_floating_ip
         self._floating_pool = section.default_floating_pool
         self._hold = _hold(section)
+        self._mac_attempts = section.create_unique_mac_address_attempts
         self._catalog = NetworkCatalog()
         self._choose = NetworkChooser(self._catalog, manager_named(section.network_manager))
 
@@ -273,7 +272,7 @@ class NetworkAllocator:
         for card, mac in zip(cards, random_macs(len(cards)), strict=True):
             card.mac = mac
         doubtful = cards
-        for _ in range(_MAC_ATTEMPTS):
+        for _ in range(self._mac_attempts):
             lines = tx.fixed_ips.interfaces_of(instance_uuids, [card.mac for card in doubtful])
             if not existing:
                 existing = by_instance(each for each in lines if each.instance_uuid in instances)
@@ -455,7 +454,7 @@ class NetworkAllocator:
     ) -> dict[int, AllocationRequest]:
         """Write cards; returns whose each is, by the card's identity."""
         owner = {id(card): plan.request for plan in plans for card in plan.cards}
-        for _ in range(_MAC_ATTEMPTS):
+        for _ in range(self._mac_attempts):
             if tx.fixed_ips.add_interfaces(
                 [
                     (card.id, card.mac, card.network.id, owner[id(card)].instance_uuid, card.tag,

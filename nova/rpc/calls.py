@@ -74,7 +74,7 @@ _ROWS = (
     Call(COMPUTE, "run_step", cast=True),
     Call(COMPUTE, "cache_images", cast=True),
     Call(COMPUTE, "console_output", timeout=30.0, result=bytes),
-    Call(COMPUTE, "console_endpoint", timeout=30.0, result=ConsoleEndpoint),
+    Call(COMPUTE, "console_endpoint", timeout=10.0, result=ConsoleEndpoint),
     Call(COMPUTE, "diagnostics", timeout=30.0, result=Diagnostics),
     Call(COMPUTE, "plug_interface"),
     Call(COMPUTE, "unplug_interface"),
@@ -87,7 +87,7 @@ _ROWS = (
     Call(NETWORK, "prepare"),
     Call(NETWORK, "probe", timeout=5.0, result=dict[str, str | None]),
     Call(METADATA, "forget_guest", cast=True),
-    Call(CONSOLES, "redeem", from_host=True, timeout=40.0, result=ConsoleToken | None),
+    Call(CONSOLES, "redeem", from_host=True, timeout=15.0, result=ConsoleToken | None),
 )
 
 CALLS = {(row.topic, row.method): row for row in _ROWS}

@@ -47,12 +47,16 @@ _REPLY_QUEUE = "amq.rabbitmq.reply-to"
 
 @dataclasses.dataclass(frozen=True)
 class RabbitSettings:
-    """How the transport behaves; ``response_timeout`` is for calls that set none of their own."""
+    """How the transport behaves; ``response_timeout`` is for calls that set none of their own.
+
+    Every ``count_dead`` seconds it asks how many messages nobody could take; 0 never.
+    """
 
     retry: Retry = dataclasses.field(default_factory=Retry)
     topology: Topology = dataclasses.field(default_factory=Topology)
     threads: int = 16
     response_timeout: float = 60.0
+    count_dead: float = 0.0
 
 
 @dataclasses.dataclass
@@ -436,6 +440,7 @@ class RabbitTransport:
                 aged = list({id(each): each for each in (*self._waiting.values(), *self._outbox)}.values())
                 self._outbox.clear()
             self._ready.set()
+            self._count_dead(channel)
             threading.Thread(target=self._send_again, args=(aged,), name="send-again", daemon=True).start()
 
         def declared() -> None:
@@ -444,6 +449,13 @@ class RabbitTransport:
         channel.confirm_delivery(
             self._confirmed, callback=lambda _frame: self._topology.declare(channel, declared)
         )
+
+    def _count_dead(self, channel: Any) -> None:
+        """Look again and again how much lies where refused messages go. On the connection's thread."""
+        seconds = self._settings.count_dead
+        if seconds and channel is self._publisher and channel.is_open:
+            self._topology.count_dead(channel, metrics.DEAD_LETTER_DEPTH.set)
+            self._link.later(seconds, lambda: self._count_dead(channel))
 
     def _send_again(self, aged: Sequence[_Outgoing]) -> None:
         """After a connection was lost: what waited is sealed anew, as it has aged, and sent."""

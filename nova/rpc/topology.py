@@ -49,11 +49,16 @@ class Topology:
         channel.exchange_declare(self.exchange, exchange_type="direct", durable=True)
         channel.exchange_declare(self.every_exchange, exchange_type="direct", durable=True)
         channel.exchange_declare(self.dead, exchange_type="fanout", durable=True)
+        self.count_dead(channel, lambda _count: None)
+        channel.queue_bind(self.dead, self.dead, callback=lambda _frame: done())
+
+    def count_dead(self, channel: Any, told: Callable[[int], object]) -> None:
+        """Declare the queue of what nobody wanted, which tells how many messages lie there."""
         channel.queue_declare(
             self.dead, durable=True,
             arguments={"x-message-ttl": _DEAD_MILLISECONDS, "x-max-length": _DEAD_MOST},
+            callback=lambda frame: told(frame.method.message_count),
         )
-        channel.queue_bind(self.dead, self.dead, callback=lambda _frame: done())
 
     def declare_queue(
         self, channel: Any, topic: str, host: str | None, done: Callable[[str], object]

@@ -6,7 +6,7 @@ A volume's status follows from its attachments, except while it is marked as ``d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -29,8 +29,6 @@ class Attachments:
 
     def __init__(self, core: VolumeCore) -> None:
         self._core = core
-        #: Whether a server of this cloud still uses a volume through an attachment.
-        self.used_by_server: Callable[[AttachmentRecord], bool] = lambda _attachment: False
 
     def get(self, context: RequestContext, attachment_id: str) -> AttachmentRecord:
         """One attachment; ``VolumeAttachmentNotFound``."""
@@ -157,16 +155,10 @@ class Attachments:
         def write(tx: Transaction) -> list[AttachmentRecord]:
             attachment = self._core.attachment(tx, context, attachment_id)
             if not trusted:
-                self._refuse_used(attachment)
+                _refuse_used(tx, attachment)
             return self._end(tx, attachment)
 
         return self._core.db.run(write)
-
-    def _refuse_used(self, attachment: AttachmentRecord) -> None:
-        if attachment.connector is not None and self.used_by_server(attachment):
-            raise Conflict(
-                f"Detach volume from instance {attachment.instance_uuid} using the Compute API"
-            )
 
     def _end(self, tx: Transaction, attachment: AttachmentRecord) -> list[AttachmentRecord]:
         volume = tx.volumes.get(attachment.volume_id, lock=True)
@@ -257,7 +249,7 @@ class Attachments:
                 )
             for each in attachments:
                 if not trusted:
-                    self._refuse_used(each)
+                    _refuse_used(tx, each)
                 self._end(tx, each)
             if not attachments:
                 tx.volumes.transition(volume.id, {"status": "available"}, statuses=_FOLLOWING)
@@ -276,8 +268,9 @@ class Attachments:
         """A host let go of a volume (``os-terminate_connection``); nothing is kept of connections."""
         volume = self._core.volume_now(context, volume_id)
         if not trusted:
-            for each in volume.attachments:
-                self._refuse_used(each)
+            with self._core.db.read() as tx:
+                for each in volume.attachments:
+                    _refuse_used(tx, each)
 
     def _switch(
         self,
@@ -296,6 +289,16 @@ class Attachments:
                 )
 
         self._core.db.run(write)
+
+
+def _refuse_used(tx: Transaction, attachment: AttachmentRecord) -> None:
+    """A disk that a server of this cloud has is taken from it by compute alone (CVE-2023-2088)."""
+    if attachment.connector is None or attachment.instance_uuid is None:
+        return
+    if attachment.instance_uuid in tx.block_devices.servers_of(attachment.volume_id):
+        raise Conflict(
+            f"Detach volume from instance {attachment.instance_uuid} using the Compute API"
+        )
 
 
 def status_of(attachments: Iterable[AttachmentRecord]) -> str:

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nova.compute.images import Images
 from nova.conf import Config
 from nova.db.engine import Database
+from nova.http.auth import Authenticator
+from nova.http.when_called import WhenCalled
+from nova.policy import Policy
 from nova.volume.backend import Backend
+from nova.volume.local import LocalBlockStorage
 from nova.volume.service import VolumeService
 
 
@@ -34,6 +39,37 @@ def build_backend(config: Config) -> Backend:
     return VolumeFiles(directory, section)
 
 
-def build_service(config: Config, db: Database, images: Images) -> VolumeService:
-    """The service. It does its work in the process that runs a ``VolumeUnit`` on it."""
-    return VolumeService(db, config.volume, build_backend(config), images)
+def build_service(
+    config: Config, db: Database, images: Images, *, works: bool = True
+) -> VolumeService:
+    """The service; with ``works`` False its work is left to the process that runs a ``VolumeUnit``."""
+    return VolumeService(db, config.volume, build_backend(config), images, works=works)
+
+
+def build_volumes(config: Config, db: Database, images: Images) -> VolumeService | None:
+    """The service that does its own work; None where it is not enabled."""
+    return build_service(config, db, images) if config.volume.enabled else None
+
+
+def build_block_storage(
+    config: Config, db: Database, images: Images
+) -> LocalBlockStorage | None:
+    """What compute asks in a process that is not the service's; None where it is not enabled."""
+    if not config.volume.enabled:
+        return None
+    return LocalBlockStorage(build_service(config, db, images, works=False))
+
+
+def build_app(
+    service: VolumeService, policy_file: Path, authenticator: Authenticator, identity_url: str
+) -> Any:
+    """The WSGI application, made when it is first called: many clouds never hold a volume."""
+
+    def make() -> Any:
+        from nova.volume.api.app import make_volume_app
+        from nova.volume.api.policies import RULES
+
+        policy = Policy(RULES, str(policy_file))
+        return make_volume_app(service, policy, authenticator, identity_url)
+
+    return WhenCalled(make)

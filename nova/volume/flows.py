@@ -29,8 +29,9 @@ class VolumeFlows:
             "reimage": self._reimage, "revert": self._revert, "upload": self._upload,
             "create_snapshot": self._create_snapshot, "delete_snapshot": self._delete_snapshot,
         }
-        #: Called with a volume in use that grew.
+        #: Called with a volume in use that grew, and with one that has a new image.
         self.extended: Callable[[VolumeRecord], object] = lambda _volume: None
+        self.reimaged: Callable[[VolumeRecord], object] = lambda _volume: None
 
     def run(self, task: VolumeTask) -> Outcome:
         """Do what a task says."""
@@ -58,6 +59,7 @@ class VolumeFlows:
         volume = self._volume(task)
         if volume is None:
             return _nothing
+        self._require_backend(volume)
         image_id = task.payload.get("image_id")
         if image_id is not None:
             self._write_image(task, volume, image_id)
@@ -68,6 +70,15 @@ class VolumeFlows:
         return lambda tx: tx.volumes.transition(
             volume.id, {"status": "available"}, statuses=("creating", "downloading")
         )
+
+    def _require_backend(self, volume: VolumeRecord) -> None:
+        """A type that asks for another backend by its name finds none."""
+        with self._db.read() as tx:
+            type_ = tx.volumes.types.get(volume.type_id)
+        wanted = type_.extra_specs.get("volume_backend_name") if type_ is not None else None
+        own = volume.host.partition("@")[2].partition("#")[0]
+        if wanted is not None and wanted != own:
+            raise NotFound(f"No valid backend was found: this one is {own}, not {wanted[:80]}.")
 
     def _write_image(self, task: VolumeTask, volume: VolumeRecord, image_id: str) -> None:
         context = internal_context(task.request_id)
@@ -83,13 +94,18 @@ class VolumeFlows:
         if volume is None:
             return _nothing
         self._write_image(task, volume, task.payload["image_id"])
-        status = volume.previous_status or "available"
-        return lambda tx: tx.volumes.transition(
-            volume.id,
-            {"status": status, "previous_status": None, "bootable": True,
-             "image_metadata": task.payload["image_metadata"]},
-            statuses=("downloading",),
-        )
+
+        def write(tx: Transaction) -> None:
+            status = volume.previous_status or "available"
+            tx.volumes.transition(
+                volume.id,
+                {"status": status, "previous_status": None, "bootable": True,
+                 "image_metadata": task.payload["image_metadata"]},
+                statuses=("downloading",),
+            )
+            tx.after_commit(lambda: self.reimaged(volume))
+
+        return write
 
     def _delete(self, task: VolumeTask) -> Outcome:
         self._wait(task)

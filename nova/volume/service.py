@@ -20,22 +20,32 @@ from nova.volume.transfers import Transfers
 from nova.volume.types import VolumeTypes
 from nova.volume.volumes import Volumes
 
-#: How often work that nobody has a lease on is looked for, seconds.
-_RESUME_SECONDS = 20.0
+#: How often work that nobody has a lease on is looked for, in seconds: where other processes may leave
+#: some, and where there are none.
+_LOOK_SECONDS = 1.0
+_ALONE_SECONDS = 20.0
 
 
 class VolumeService:
     """Block storage. Every operation of a part takes the caller first, where it matters who that is."""
 
     def __init__(
-        self, db: Database, section: VolumeSection, backend: Backend, images: Images
+        self,
+        db: Database,
+        section: VolumeSection,
+        backend: Backend,
+        images: Images,
+        *,
+        works: bool = True,
     ) -> None:
+        """``works`` says that what is begun here is done here too, and not by another process."""
         self.db = db
         self.section = section
         self.backend = backend
         self.images = images
         self.tasks = VolumeTasks(
-            db, workers=section.workers, lease_seconds=section.task_lease, immediate=backend.immediate
+            db, workers=section.workers, lease_seconds=section.task_lease,
+            immediate=backend.immediate, works=works,
         )
         self.flows = VolumeFlows(db, backend, images)
         self.tasks.flows = self.flows
@@ -65,9 +75,10 @@ class VolumeUnit:
     def tasks(self) -> Sequence[PeriodicTask]:
         """Keep leases, and look for work that others left."""
         tasks = self._service.tasks
+        seconds = _ALONE_SECONDS if self._alone else _LOOK_SECONDS
         return [
             PeriodicTask("volume leases", tasks.renew_seconds, tasks.renew),
-            PeriodicTask("volume tasks", _RESUME_SECONDS, tasks.resume),
+            PeriodicTask("volume tasks", seconds, tasks.resume),
         ]
 
     def stop(self) -> None:

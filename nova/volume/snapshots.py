@@ -94,7 +94,7 @@ class Snapshots:
                     "Snapshot status must be available or error, and it must not be part of a group "
                     f"to be deleted; it is {snapshot.status}."
                 )
-            if snapshot.status != "deleting":
+            if force or snapshot.status != "deleting":
                 self._core.add_task(
                     tx, context, "delete_snapshot", snapshot.volume_id, snapshot_id=snapshot.id
                 )

@@ -54,9 +54,11 @@ class VolumeTasks:
     """The tasks of one process."""
 
     def __init__(
-        self, db: Database, *, workers: int, lease_seconds: int, immediate: bool
+        self, db: Database, *, workers: int, lease_seconds: int, immediate: bool, works: bool = True
     ) -> None:
+        """``works`` False leaves the tasks to another process, unless they are ``immediate``."""
         self._db = db
+        self._works = works
         self._workers = workers
         self._lease = lease_seconds
         self._immediate = immediate
@@ -130,6 +132,8 @@ class VolumeTasks:
     def _submit(self, task_id: str) -> None:
         if self._immediate:
             self._work(task_id)
+            return
+        if not self._works:
             return
         with self._lock:
             if self._ending:

@@ -156,8 +156,6 @@ class Volumes:
                     "snapshots, awaiting a transfer, or be disassociated from snapshots after volume "
                     "transfer."
                 )
-            if volume.status == "deleting":
-                return
             tx.volumes.update(volume.id, {"status": "deleting", "previous_status": volume.status})
             for snapshot in snapshots:
                 tx.volumes.snapshots.update(snapshot.id, {"status": "deleting"})

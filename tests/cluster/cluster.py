@@ -65,6 +65,10 @@ class Daemon:
             process.kill()
             process.wait(10)
 
+    def lines(self, words: str) -> int:
+        """How many lines of its log have these words."""
+        return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
+
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""

@@ -36,6 +36,8 @@ def small_disk(cluster: Cluster) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], check=True)
     try:
         daemon.end()
+        journal.parent.mkdir(exist_ok=True)
+        journal.touch()
         shutil.move(journal, place / journal.name)
         journal.symlink_to(place / journal.name)
         daemon.start()
@@ -71,6 +73,7 @@ def test_a_full_disk_loses_nothing(cluster: Cluster, small_disk: Path) -> None:
         # What could not be attached there was refused, with the reason.
         load.surprises = [each for each in load.surprises if "No space left on device" not in each]
         settle(cluster, load, ended, "disk full on a host")
+        assert cluster.daemons["node3"].lines("No space left on device")
 
 
 @pytest.fixture
@@ -136,16 +139,19 @@ def test_a_host_that_is_gone_is_evacuated_and_cleans_up_when_it_comes_back(
         assert api.ask("PUT", f"/os-services/{service}", {"forced_down": True})[0] == 200
         load.wait_for(10)
     there = _evacuate_all(cluster, "node4")
-    before = {name: path.read_bytes() for name in ("node4",) for path in [cluster.guests / f"{name}.guests"]}
+    guests = (cluster.guests / "node4.guests").read_bytes()
     if how == "killed":
         daemon.start()
     else:
         daemon.process.send_signal(signal.SIGCONT)
     ended = time.monotonic()
-    assert api.ask("PUT", f"/os-services/{service}", {"forced_down": False})[0] == 200
+    # Refused until the host has come back and knows what it has lost.
+    assert wait_until(
+        lambda: api.ask("PUT", f"/os-services/{service}", {"forced_down": False})[0] == 200, 60
+    )
     cluster.wait_ready()
     settle(cluster, load, ended, f"host {how} for ever; {len(there)} servers evacuated")
-    assert any(uuid.encode() in before["node4"] for uuid in there)
+    assert any(uuid.encode() in guests for uuid in there)
     left = {
         each["id"]: each["status"] for each in api.get("/servers/detail?host=node4&all_tenants=1")["servers"]
     }

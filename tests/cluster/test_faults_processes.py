@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from tests.cluster.cluster import Cluster
-from tests.cluster.load import Load
-from tests.cluster.rounds import LONG
+from tests.cluster.cluster import Cluster, Daemon
+from tests.cluster.load import Load, wait_until
+from tests.cluster.rounds import LONG, ROUNDS
 from tests.cluster.settling import settle
 
 #: How long daemons are killed at random.
@@ -47,3 +47,88 @@ def test_daemons_killed_at_random_lose_nothing(cluster: Cluster) -> None:
     cluster.wait_ready()
     settle(cluster, load, ended, f"{killed} daemons killed within {KILL_SECONDS:.0f} s")
     assert len(load.requests) > 20
+
+
+def test_a_conductor_that_hangs_in_the_middle_loses_nothing(cluster: Cluster) -> None:
+    """It holds locks and leases, and goes on later with what it had read before: two work on the same."""
+    seconds = 45 if LONG else 5
+    for number in range(1, 1 + ROUNDS):
+        process = cluster.daemons[f"conductor{1 + number % 2}"].process
+        assert process is not None
+        with Load(cluster, 4, seed=number) as load:
+            load.wait_for(15)
+            for _ in range(3):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(seconds / 3)
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.5)
+            ended = time.monotonic()
+            load.wait_for(5)
+        settle(cluster, load, ended, f"a conductor stood still for {seconds} s in all")
+
+
+def _groups(cluster: Cluster) -> list[list[Daemon]]:
+    """Daemons that are restarted together: one at a time, or, in the short round, one of each kind."""
+    daemons = list(cluster.daemons.values())
+    if LONG:
+        return [[each] for each in daemons]
+    firsts = [each for each in daemons if each.name[-1] in "13"]
+    return [firsts, [each for each in daemons if each not in firsts]]
+
+
+def _restart(cluster: Cluster, group: list[Daemon]) -> None:
+    """End them as an upgrade does, and start them again."""
+    ready = {each.name: each.lines(" is ready") for each in group}
+    for each in group:
+        assert each.process is not None
+        each.process.send_signal(signal.SIGTERM)
+    for each in group:
+        process = each.process
+        assert process is not None
+        process.wait(30)
+        assert process.returncode == 0, each.log.read_text()[-2000:]
+        each.start()
+    for each in group:
+        assert wait_until(lambda d=each: d.lines(" is ready") > ready[d.name], 60), cluster.tails()
+
+
+def test_a_rolling_restart_fails_no_request(cluster: Cluster) -> None:
+    for _ in range(ROUNDS):
+        with Load(cluster) as load:
+            load.wait_for(5)
+            for group in _groups(cluster):
+                _restart(cluster, group)
+            ended = time.monotonic()
+            load.wait_for(5)
+        cluster.wait_ready()
+        settle(cluster, load, ended, "rolling restart of all daemons")
+        # Identity and image services are one process each; a refused login is asked for again.
+        failed = {
+            f"{kind} {how}": count for (kind, how), count in load.answers.items()
+            if how in (500, 502, 503, "broken", "failed")
+        }
+        assert not failed, failed
+
+
+def test_options_of_the_log_are_read_again_under_way(cluster: Cluster) -> None:
+    told, detail = "has read its log options", " placed on host "
+    daemon = cluster.daemons["scheduler1"]
+    conf = cluster.directory / "conf" / "scheduler1.conf"
+    text = conf.read_text()
+    with Load(cluster) as load:
+        load.wait_for(5)
+        for written in (text.replace("verbose = True", "verbose = False"), text):
+            conf.write_text(written)
+            seen = {each.name: each.lines(told) for each in cluster.daemons.values()}
+            for each in cluster.daemons.values():
+                assert each.process is not None
+                each.process.send_signal(signal.SIGHUP)
+            for each in cluster.daemons.values():
+                assert wait_until(lambda d=each: d.lines(told) > seen[d.name], 30), each.log.read_text()[-2000:]
+            load.wait_for(5)
+        assert wait_until(lambda: detail in daemon.log.read_text().rpartition(told)[2], 30)
+        ended = time.monotonic()
+    assert detail not in daemon.log.read_text().split(told)[-2]
+    assert all(each.is_alive for each in cluster.daemons.values())
+    settle(cluster, load, ended, "SIGHUP to all daemons")
+    assert not any(how in (500, 503, "broken", "refused", "failed") for _kind, how in load.answers)

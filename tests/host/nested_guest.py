@@ -19,10 +19,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
+import msgspec
 
 from nova.conf import load
 from nova.errors import NovaError
 from nova.objects.instance import Instance
+from nova.objects.topology import GuestCell, GuestTopology
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt.driver import LibvirtDriver
 from tests.unit.virt.guests import VIF, instance
@@ -70,8 +72,31 @@ def _kvm(said: dict[str, Any], image: Path) -> None:
     ).returncode
     said["pause"] = [driver.pause(guest), driver.unpause(guest)]
     driver.destroy(guest.uuid)
+    _step(said, "real time", lambda: _real_time(driver, image))
     said["left"] = [each.name() for each in connection.listAllDomains()]
     driver.stop()
+
+
+def _real_time(driver: LibvirtDriver, image: Path) -> dict[str, list[str]]:
+    """Start a guest whose second vCPU runs in real time on CPU 1; returns how its threads are scheduled."""
+    specs = {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}
+    cell = GuestCell(
+        cpus=(0, 1), memory_mb=128, host_cell=0, pool_kb=4, pinning=((1, 1),), float_over=(0,),
+    )
+    guest = msgspec.structs.replace(
+        instance(name="prompt", memory_mb=128, vcpus=2, network_info=(), specs=specs, id=43),
+        topology=GuestTopology(cells=(cell,)), uuid="5a3c2f6e-0d0f-4f3c-8a55-6d1d9c1f7a11",
+    )
+    driver.spawn(_spec(guest, {guest.image_ref: image}))
+    found: dict[str, list[str]] = {}
+    for path in Path("/proc").glob("[0-9]*/task/*/comm"):
+        with contextlib.suppress(OSError):
+            name, thread = path.read_text().strip(), int(path.parent.name)
+            if name.startswith("CPU "):
+                policy = "fifo" if os.sched_getscheduler(thread) == os.SCHED_FIFO else "other"
+                found[name] = [policy, ",".join(map(str, sorted(os.sched_getaffinity(thread))))]
+    driver.destroy(guest.uuid)
+    return found
 
 
 def _xen(said: dict[str, Any], image: Path, kernel: Path, ramdisk: Path) -> None:

@@ -36,4 +36,6 @@ def test_a_kvm_guest_has_vhost_with_a_queue_for_each_vcpu(parts: None) -> None:
     assert "MARK lease 10.9.0.3" in said["console"]
     assert said["ping"] == 0
     assert said["pause"] == [3, 1]
+    # The second vCPU of another guest is to run in real time on a CPU of its own.
+    assert said["real time"] == {"CPU 0/KVM": ["other", "0"], "CPU 1/KVM": ["fifo", "1"]}
     assert said["left"] == []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests of hypervisors that this machine lacks, started by the driver inside a machine of their own.
 
-The machine is emulated with this one's files (``tests/network/nested.py``). With KVM it has emulated SVM, with
-Xen it runs Debian's hypervisor and this machine's kernel as the first domain.
+The machine is emulated with this one's files (``tests/network/nested.py``). With KVM it has emulated SVM,
+with Xen it runs Debian's hypervisor and this machine's kernel as the first domain.
 """
 
 from __future__ import annotations

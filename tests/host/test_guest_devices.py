@@ -122,8 +122,11 @@ def test_what_a_guest_has_no_agent_for_is_refused_with_the_reason(cloud: GuestCl
     image = cloud.upload("strict", cloud.image_path.read_bytes(), "qcow2", os_require_quiesce="yes")
     uuid = cloud.boot("mute", image=image)
     cloud.reach(uuid, "ACTIVE")
-    cloud.act(uuid, "changePassword", {"adminPass": "secret"})
-    assert "does not announce a guest agent" in cloud.fault(uuid, "changePassword")
+    answer = cloud.compute(
+        "POST", f"/servers/{uuid}/action", {"changePassword": {"adminPass": "secret"}}
+    )
+    assert answer.status == 409
+    assert "agent is not enabled" in answer.json["conflictingRequest"]["message"]
     kept = cloud.act(uuid, "createImage", {"name": "restless"}).json["image_id"]
     assert "os_require_quiesce" in cloud.fault(uuid, "createImage")
     assert cloud.call("image", "GET", f"/v2/images/{kept}").status == 404

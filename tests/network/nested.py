@@ -7,6 +7,7 @@ script in and its result out. Emulated, so it needs no more rights than QEMU.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -67,19 +68,21 @@ def run_inside(
         (work / "run.sh").write_text("export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\n" + script + end)
         _initramfs(directory / "initramfs", release)
         share = "security_model=none,multidevs=remap"
-        done = subprocess.run(
-            [
-                "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "pc",
-                "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", "2", "-m", str(memory), "-display", "none",
-                "-no-reboot", "-serial", "stdio", *_starting(directory, image, memory, xen),
-                "-virtfs", f"local,path=/,mount_tag=hostroot,readonly=on,{share}",
-                "-virtfs", f"local,path={work},mount_tag=work,{share}",
-            ],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout,
-            check=False,
-        )
+        command = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "pc",
+            "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", "2", "-m", str(memory), "-display", "none",
+            "-no-reboot", "-serial", "stdio", *_starting(directory, image, memory, xen),
+            "-virtfs", f"local,path=/,mount_tag=hostroot,readonly=on,{share}",
+            "-virtfs", f"local,path={work},mount_tag=work,{share}",
+        ]
+        console = directory / "console"
+        with console.open("wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=timeout, check=False
+            )
         result = work / "result"
-        return (result.read_text() if result.exists() else ""), done.stdout + done.stderr
+        said = result.read_text() if result.exists() else ""
+        return said, console.read_text(errors="replace")
 
 
 def _starting(directory: Path, image: Path, memory: int, xen: Path | None) -> list[str]:

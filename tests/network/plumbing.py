@@ -217,10 +217,10 @@ class PlumbedHost(Namespace):
 class Client(Namespace):
     """A guest that gets its address by DHCP."""
 
-    def __init__(self, host: Namespace, bridge: str, mac: str) -> None:
+    def __init__(self, host: Namespace, bridge: str, mac: str, device: str | None = None) -> None:
         super().__init__("guest")
         self.mac = mac
-        self.device = f"tap{uuid.uuid4().hex[:11]}"
+        self.device = device or f"tap{uuid.uuid4().hex[:11]}"
         host.ip(
             "link", "add", self.device, "type", "veth", "peer", "name", "eth0", "address", mac,
             "netns", self.name,

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nova.conf.network import NetworkSection
@@ -148,6 +149,54 @@ def test_a_second_start_changes_nothing_and_takes_off_what_went_meanwhile(
         assert not outside.reaches("203.0.113.51", 22)
         stream.close()
         inside.close()
+
+
+def test_a_router_elsewhere_does_not_keep_floating_addresses_from_leading_back(
+    host: Host, outside: Namespace
+) -> None:
+    guest, _router = host.guest(2), host.guest(254)
+    guest.ip("route", "add", "default", "via", "10.9.0.254")
+    elsewhere = msgspec.structs.replace(NETWORK, gateway="10.9.0.254")
+    floating = part()
+    with host:
+        wanted = state(led("203.0.113.50", "10.9.0.2"))
+        floating.start()
+        floating.apply(msgspec.structs.replace(wanted, networks=(elsewhere,)), {"n1"})
+    assert outside.pings("203.0.113.50"), "the answer leaves by this host, whatever the guest's route says"
+    assert guest.pings("10.9.0.254"), "its neighbours are reached as before"
+    with host:
+        floating.set(HostFilters())
+    assert not outside.pings("203.0.113.50")
+    assert not guest.pings("203.0.113.9"), "all else goes to its router"
+
+
+def test_a_forced_range_leaves_by_this_host_though_the_router_is_elsewhere(
+    host: Host, outside: Namespace
+) -> None:
+    guest, _router = host.guest(2), host.guest(254)
+    guest.ip("route", "add", "default", "via", "10.9.0.254")
+    elsewhere = msgspec.structs.replace(NETWORK, gateway="10.9.0.254")
+    section = dataclasses.replace(NetworkSection(), force_snat_range=("203.0.113.0/24",))
+    with host:
+        part(section).apply(msgspec.structs.replace(state(), networks=(elsewhere,)), {"n1"})
+    server = outside.listen(7000)
+    client = guest.connect("203.0.113.9", 7000, wait=5)
+    assert client is not None
+    connection, peer = server.accept()
+    assert peer[0].removeprefix("::ffff:") == "203.0.113.1", "with the address of this host"
+    for each in (client, connection, server):
+        each.close()
+
+
+def test_bridges_pass_packets_on_to_the_interfaces_that_are_named(host: Host, outside: Namespace) -> None:
+    guest, other = host.guest(2), host.guest(3)
+    guest.ip("route", "add", "default", "via", "10.9.0.1")
+    for interfaces, reached in ((("eth9",), False), (("eth9", "eth0"), True), (("all",), True)):
+        section = dataclasses.replace(NetworkSection(), forward_bridge_interface=interfaces)
+        with host:
+            part(section).apply(state(), {"n1"})
+        assert guest.pings("203.0.113.9") == reached, interfaces
+        assert guest.pings(other.address), "within the bridge nothing is kept apart"
 
 
 def test_ranges_of_a_dmz_see_the_guests_own_address(host: Host, outside: Namespace) -> None:

@@ -48,7 +48,6 @@ def test_guests_are_told_the_router_that_the_network_has_now(plumbed: PlumbedHos
 
     moved = msgspec.structs.replace(served, gateway="10.1.0.2", host_address="10.1.0.2", routes=())
     plumbed.set(moved)
-    print("ADDR", plumbed.addresses("br100"), plumbed.log("br100")[-1500:])
     assert guest.lease(tmp_path) == "10.1.0.10"
     assert "router=10.1.0.2 " in guest.answer
     assert plumbed.addresses("br100") == {"10.1.0.2/24"}, "the host's address moved with it"

@@ -11,6 +11,7 @@ from typing import Any
 import pika
 import pytest
 
+from nova import metrics
 from nova.errors import InvalidInput, NoValidHost, ServiceUnavailable
 from nova.objects.operation import StepFailure, StepResult
 from nova.rpc.calls import CACHES, COMPUTE, CONDUCTOR
@@ -30,12 +31,14 @@ Maker = Callable[..., RabbitTransport]
 def make(rabbit: Broker, request: pytest.FixtureRequest) -> Iterator[Maker]:
     made: list[RabbitTransport] = []
 
-    def start(sealer: Sealer | None = None, timeout: float = 30.0, port: int = 0) -> RabbitTransport:
+    def start(
+        sealer: Sealer | None = None, timeout: float = 30.0, port: int = 0, count_dead: float = 0.0
+    ) -> RabbitTransport:
         parameters = pika.ConnectionParameters(
             "127.0.0.1", port or rabbit.port, credentials=pika.PlainCredentials("nova", "nova"), heartbeat=5
         )
         settings = RabbitSettings(
-            retry=_QUICK, response_timeout=timeout,
+            retry=_QUICK, response_timeout=timeout, count_dead=count_dead,
             topology=Topology(prefix=f"t{abs(hash(request.node.name))}"),
         )
         transport = RabbitTransport([parameters], sealer or PlainSealer(), settings)
@@ -239,7 +242,7 @@ def test_sealed_hosts_speak_for_themselves_alone(make: Maker, rabbit: Broker) ->
 
 
 def test_refused_messages_are_kept_and_counted(make: Maker, rabbit: Broker) -> None:
-    server, client, conductor = make(), make(), Conductor()
+    server, client, conductor = make(count_dead=0.2), make(), Conductor()
     server.serve(CONDUCTOR, None, conductor)
     _reachable(lambda: client.call(CONDUCTOR, None, "guests_seen", "node1", {}))
     client.cast(CONDUCTOR, None, "discard", ["no number"])
@@ -250,3 +253,4 @@ def test_refused_messages_are_kept_and_counted(make: Maker, rabbit: Broker) -> N
         return f"{dead}\t1" in lines
 
     _await(counted, 40)
+    _await(lambda: "nova_dead_letter_queue_depth 1.0" in metrics.exposition()[0].decode())

@@ -149,9 +149,13 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
 
 
 def _create_pool(
-    call: Call, tx: Transaction, values: dict[str, Any], project: str
+    call: Call,
+    tx: Transaction,
+    values: dict[str, Any],
+    project: str,
+    identifier: str | None = None,
 ) -> Shown:
-    identifier = str(uuid.uuid4())
+    identifier = identifier or str(uuid.uuid4())
     # Its name is that of its pool, and pools have one.
     name = values.get("name", "").strip() or f"external-{identifier[:8]}"
     facts = merged({"project_id": project, "subnets": []}, values, (*_FACTS, "is_default"))
@@ -165,10 +169,7 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     """Change a network."""
     identifier = current["id"]
     if values.get("router:external", current["router:external"]) != current["router:external"]:
-        raise Conflict(
-            "Whether a network is external is decided when it is made: external ones are pools of "
-            "floating addresses."
-        )
+        current = _turned(call, tx, current, external=values["router:external"])
     if current["router:external"]:
         return _update_pool(call, tx, identifier, values)
     rows = rows_of(call, tx, identifier)
@@ -193,6 +194,44 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     changed = rows_of(call, tx, identifier)
     assert changed is not None
     return shown(call, changed)
+
+
+def _turned(call: Call, tx: Transaction, current: Shown, *, external: bool) -> Shown:
+    """An empty network made a pool of floating addresses, or a pool without any made a network.
+
+    It keeps its id, name and owner. Raises ``Conflict`` where something is in it.
+    """
+    identifier = current["id"]
+    if current["subnets"]:
+        raise typed(
+            Conflict(
+                "External networks are pools of floating addresses: remove the subnets of network "
+                f"{identifier} before it becomes one or ceases to be one."
+            ),
+            "NetworkInUse",
+        )
+    facts = {name: current[name] for name in ("description", "tags", "admin_state_up")}
+    if external:
+        _delete_network(call, tx, identifier)
+        _create_pool(
+            call, tx, {"name": current["name"], **facts}, current["project_id"], identifier
+        )
+    else:
+        tx.floating_pools.delete(identifier)
+        network = create_segment(
+            tx,
+            NetworkRequest(
+                uuid=identifier, label=current["name"], project_id=current["project_id"] or None
+            ),
+            call.cloud.config.network,
+        )
+        tx.networks.change(
+            network.id, {"facts": {**facts, "owner": current["project_id"] or None}, "revision": 1}
+        )
+        tx.after_commit(call.cloud.events.networks_changed)
+    found = find(call, tx, identifier)
+    assert found is not None
+    return found
 
 
 def _update_pool(
@@ -232,6 +271,10 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
             tx.quotas.release(project, {"floating_ips": count})
         tx.floating_pools.delete(identifier)
         return
+    _delete_network(call, tx, identifier)
+
+
+def _delete_network(call: Call, tx: Transaction, identifier: str) -> None:
     try:
         tx.networks.delete(identifier, require_disassociated=False)
     except Conflict as error:

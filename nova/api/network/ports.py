@@ -157,7 +157,7 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Make a port, or claim a virtual IP."""
     project = call.project_of(values)
-    rows = _rows(call, tx, values["network_id"], project)
+    rows = _rows(call, tx, values["network_id"], project, values.get("fixed_ips") or ())
     if values.get("device_owner") == virtual_ips.DEVICE_OWNER:
         return virtual_ips.claim(call, tx, rows, project, values)
     check_room(call, tx, "port", project, lambda: tx.ports.count_of(project))
@@ -183,7 +183,9 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     return found
 
 
-def _rows(call: Call, tx: Transaction, network: str, project: str) -> list[Network]:
+def _rows(
+    call: Call, tx: Transaction, network: str, project: str, fixed_ips: Sequence[dict[str, Any]] = ()
+) -> list[Network]:
     """The rows of a network that a project may have ports in."""
     snapshot = call.cloud.networks.networks(tx)
     first = snapshot.by_uuid.get(network)
@@ -195,7 +197,15 @@ def _rows(call: Call, tx: Transaction, network: str, project: str) -> list[Netwo
         ordered = rows if rows and rows[0].uuid == first.uuid else [first, *rows]
         if may_use(first, project) or (call.is_admin and rows_of(call, tx, network)):
             return ordered
-    if pool_named(tx, network) is not None:
+    pool = pool_named(tx, network)
+    if pool is not None:
+        named = {each.get("ip_address") for each in fixed_ips}
+        for held in tx.floating_ips.every() if named else ():
+            if held.pool == pool.name and held.address in named and held.project_id is not None:
+                raise typed(
+                    Conflict(f"IP address {held.address} already allocated in subnet of network {network}"),
+                    "IpAddressAlreadyAllocated",
+                )
         raise BadRequest(
             "An external network has no ports here: take a floating IP, and lead it to a port."
         )

@@ -29,7 +29,7 @@ from nova.objects.network import ProjectRouter
 
 _NAME = "gateway"
 _TEXT = "The gateways of the project's networks."
-_FACTS = ("description", "tags", "external_gateway_info")
+_FACTS = ("description", "tags", "external_gateway_info", "admin_state_up")
 
 
 def shown(project: str, made: ProjectRouter | None, externals: list[str]) -> Shown:
@@ -47,7 +47,7 @@ def shown(project: str, made: ProjectRouter | None, externals: list[str]) -> Sho
             facts, project, made.revision if made else 0, made.created_at if made else None,
             made.updated_at if made else None,
         ),
-        "admin_state_up": True, "status": "ACTIVE",
+        "admin_state_up": facts.get("admin_state_up", True), "status": "ACTIVE",
         "external_gateway_info": None if external is None else {
             "network_id": external, "enable_snat": True, "external_fixed_ips": [],
         },
@@ -92,6 +92,8 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
         )
     _check_honoured(tx, values)
     tx.routers.create(project, values.get("name", ""), merged({}, values, _FACTS))
+    if values.get("admin_state_up") is False:
+        _tell_hosts(call, tx, project)
     found = find(call, tx, router_uuid(project))
     if found is None:
         found = shown(project, _made(tx, project), [pool.uuid for pool in pools(tx)])
@@ -100,8 +102,6 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
 
 def _check_honoured(tx: Transaction, values: dict[str, Any]) -> None:
     """Refuse what the gateways of bridges cannot do."""
-    if values.get("admin_state_up") is False:
-        raise InvalidInput("admin_state_up", "The gateways of networks cannot be switched off.")
     for name, reason in (
         ("ha", "A network's gateway is on each of its hosts."),
         ("distributed", "Whether each host is a gateway is set for all networks: multi_host."),
@@ -135,6 +135,8 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     if "name" in values:
         columns["name"] = values["name"]
     tx.routers.update(project, columns)
+    if values.get("admin_state_up", current["admin_state_up"]) != current["admin_state_up"]:
+        _tell_hosts(call, tx, project)
     found = find(call, tx, current["id"])
     assert found is not None
     return found
@@ -146,7 +148,14 @@ def _is_so(present: Any, wanted: Any) -> bool:
     return bool(present == wanted)
 
 
-def delete(_call: Call, tx: Transaction, current: Shown) -> None:
+def _tell_hosts(call: Call, tx: Transaction, project: str) -> None:
+    """Whether the project's networks are routed changed: their hosts look anew."""
+    refreshes = call.cloud.networks.refreshes
+    if refreshes is not None:
+        refreshes.of_networks(tx, [row.uuid for row in tx.networks.owned_by(project)])
+
+
+def delete(call: Call, tx: Transaction, current: Shown) -> None:
     """Forget a router that was made and has no subnets; the gateways are there as before."""
     made = _made(tx, current["project_id"])
     if made is None:
@@ -156,6 +165,8 @@ def delete(_call: Call, tx: Transaction, current: Shown) -> None:
             Conflict(f"Router {current['id']} still has ports"), "RouterInUse"
         )
     tx.routers.delete(current["project_id"])
+    if not current["admin_state_up"]:
+        _tell_hosts(call, tx, current["project_id"])
 
 
 def _refusal() -> NovaError:
@@ -176,6 +187,11 @@ def add_interface(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
 
     def write(tx: Transaction) -> Any:
         router, subnet = _pair(call, tx, req, path["id"])
+        if subnet["gateway_ip"] is None:
+            raise typed(
+                BadRequest("Bad router request: Subnet for router interface must have a gateway IP."),
+                "BadRequest",
+            )
         made = _made(tx, router["project_id"])
         if made is not None:
             present = interfaces.subnets_of(tx, made)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nova.compute.device_names import letters_of, named
 from nova.compute.operations.volumes import check_attachable
 from nova.errors import BadRequest, ImageNotFound, NotFound
 from nova.objects.boot import BootRequest
 from nova.objects.context import RequestContext
+from nova.objects.device_names import letters_of, named
 from nova.objects.image import Image
 from nova.objects.instance import BlockDevice
 from nova.objects.volume import Volume

@@ -16,7 +16,7 @@ from nova.compute.images import Images
 from nova.compute.lifecycle import ACTIONS, Action, allowed
 from nova.compute.limit_cache import LimitCache
 from nova.conductor.dispatch import Dispatcher
-from nova.conductor.host_table import SchedulerTable
+from nova.conductor.host_services import HostServices
 from nova.conductor.steps import FLOWS
 from nova.conf import Config
 from nova.db.engine import Database, Transaction
@@ -41,7 +41,7 @@ class OperationsCore:
     networks: NetworkAllocator
     flavors: FlavorCache
     limits: LimitCache
-    hosts: SchedulerTable
+    hosts: HostServices
     volumes: BlockStorage = dataclasses.field(default_factory=no_volumes)
 
 

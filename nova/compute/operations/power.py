@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from nova.compute.operations.core import OperationsCore, begin
+from nova.errors import Conflict
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 
 def start(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
@@ -48,8 +51,29 @@ def resume(core: OperationsCore, context: RequestContext, instance: Instance) ->
 def change_password(
     core: OperationsCore, context: RequestContext, instance: Instance, password: str
 ) -> None:
-    """Set the administrator's password inside a running server."""
+    """Set the administrator's password inside a running server.
+
+    Raises ``Conflict`` where it is known before that nothing inside can do it.
+    """
+    refused = _no_agent(core, instance)
+    if refused is not None:
+        raise Conflict(refused)
     begin(core, context, instance, "change_password", {"admin_password": password})
+
+
+def _no_agent(core: OperationsCore, instance: Instance) -> str | None:
+    """Why the guests of a libvirt host cannot be given a password; None where they may."""
+    with core.db.read() as tx:
+        kinds = {node.hypervisor_type for node in tx.nodes.by_host(instance.host or "")}
+    if kinds & {"LXC", "Xen"}:
+        return f"Failed to set admin password on {instance.uuid}: its hypervisor has no guest agent."
+    announced = (instance.image_properties or {}).get("hw_qemu_guest_agent")
+    if "QEMU" in kinds and str(announced).lower() not in _TRUE:
+        return (
+            "QEMU guest agent is not enabled: the server's image does not announce one "
+            "(property hw_qemu_guest_agent)."
+        )
+    return None
 
 
 def crash_dump(core: OperationsCore, context: RequestContext, instance: Instance) -> None:

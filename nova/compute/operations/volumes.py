@@ -13,11 +13,10 @@ from typing import Any
 
 import msgspec
 
-from nova.compute.device_names import name_for
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import OperationsCore, check_lock, prepare
-from nova.conductor.ending import Overtaken
-from nova.conductor.volume_rows import ATTACHING, DETACHING, SWAPPING, device_of
+from nova.conductor.ending import Overtaken, end_and_discard
+from nova.conductor.volume_rows import ATTACHING, DETACHING, SWAPPING, device_of, undo_of_one
 from nova.conductor.volume_steps import prepare_boot, reserve_one
 from nova.db.engine import Transaction
 from nova.errors import (
@@ -29,6 +28,7 @@ from nova.errors import (
     VolumeNotFound,
 )
 from nova.objects.context import RequestContext, internal_context
+from nova.objects.device_names import name_for
 from nova.objects.instance import BlockDevice, Instance
 from nova.objects.states import SHELVED_OFFLOADED
 from nova.objects.volume import Volume
@@ -143,26 +143,21 @@ def _reserve(core: OperationsCore, context: RequestContext, operation_id: int) -
     except Overtaken:
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.") from None
     except Exception:
-        core.db.run(lambda tx: _withdraw(tx, operation_id, operation.payload["bdm_uuid"]))
+        core.db.run(lambda tx: _withdraw(core, tx, operation_id))
         raise
 
 
-def _withdraw(tx: Transaction, operation_id: int, bdm_uuid: str) -> None:
-    """Take an operation back that the block storage service refused."""
+def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
+    """Take an operation back that the block storage service refused, or did not answer."""
     operation = tx.operations.get(operation_id, lock=True)
-    if operation is None or operation.finished_at is not None:
+    if operation is None or operation.finished_at is not None or operation.step == "discard":
         return
-
-    def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
-        if operation.flow == "attach_volume":
-            return tuple(each for each in devices if each.bdm_uuid != bdm_uuid)
-        return tuple(
-            msgspec.structs.replace(each, state=None) if each.bdm_uuid == bdm_uuid else each
-            for each in devices
+    instance = tx.instances.get(operation.instance_uuid, lock=True)
+    if instance is not None:
+        end_and_discard(
+            core, tx, operation, instance, None, failed=True,
+            given_up=undo_of_one(tx, operation, instance),
         )
-
-    tx.block_devices.edit(operation.instance_uuid, edit)
-    tx.operations.finish(operation_id, failed=True, message="Error")
 
 
 def detach_volume(
@@ -194,7 +189,7 @@ def detach_volume(
         if device.host is not None:
             core.volumes.begin_detaching(context, volume_id)
     except Exception:
-        core.db.run(lambda tx: _withdraw(tx, operation_id, device.bdm_uuid))
+        core.db.run(lambda tx: _withdraw(core, tx, operation_id))
         raise
     core.db.run(lambda tx: _send(core, tx, operation_id))
 

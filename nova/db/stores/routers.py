@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nova.db.schema.base import now
@@ -15,6 +15,9 @@ from nova.errors import Conflict
 from nova.objects.network import ProjectRouter
 
 _router = project_routers.c
+_FACTS_OF = select(_router.project_id, _router.facts).where(
+    _router.project_id.in_(bindparam("projects", expanding=True))
+)
 
 
 class RouterStore:
@@ -29,6 +32,13 @@ class RouterStore:
         if project_id is not None:
             statement = statement.where(_router.project_id == project_id)
         return [ProjectRouter(*row) for row in self._connection.execute(statement)]
+
+    def switched_off(self, project_ids: Collection[str]) -> set[str]:
+        """Those of some projects whose router is switched off."""
+        if not project_ids:
+            return set()
+        rows = self._connection.execute(_FACTS_OF, {"projects": sorted(project_ids)})
+        return {row[0] for row in rows if (row[1] or {}).get("admin_state_up") is False}
 
     def create(self, project_id: str, name: str, facts: Mapping[str, Any]) -> None:
         """Note a project's router; ``Conflict`` where it has one."""

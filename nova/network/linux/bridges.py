@@ -144,7 +144,12 @@ class Bridges:
             self._leave(links, name, gone)
             return
         uplink = self._uplink(links, networks[0])
+        made = name not in links.by_name
         bridge = self._bridge(links, name)
+        if made:
+            # Fixed, or it would be another whenever a guest with a lower one comes or goes, and guests would
+            # not find their gateway until they ask again.
+            bridge = links.set_mac(bridge, uplink.mac if uplink is not None else bridge.mac)
         mtu = max((each.mtu for each in networks if each.mtu), default=None)
         if uplink is not None:
             uplink = self._mtu(links, uplink, mtu) if networks[0].vlan is not None else uplink
@@ -152,14 +157,15 @@ class Bridges:
                 bridge = move_into(links, uplink, bridge)
             links.set_up(links.by_index[uplink.index])
         bridge = self._mtu(links, links.set_up(bridge), mtu)
-        keep = set()
-        for network in networks:
-            for address in wanted_addresses(network, self._how):
-                keep.add(address.text)
-                added = links.add_address(bridge, address)
-                if added and address.family == socket.AF_INET and self._how.announcements:
-                    announce(bridge.name, bridge.mac, address.address, self._how.announcements)
-        self._drop_addresses(links, bridge, (*gone, *self._former(networks)), keep)
+        wanted = [address for network in networks for address in wanted_addresses(network, self._how)]
+        # First those that go: the kernel takes with a range's first address also those that came after it.
+        self._drop_addresses(
+            links, bridge, (*gone, *self._former(networks)), {address.text for address in wanted}
+        )
+        for address in wanted:
+            added = links.add_address(bridge, address)
+            if added and address.family == socket.AF_INET and self._how.announcements:
+                announce(bridge.name, bridge.mac, address.address, self._how.announcements)
 
     def _former(self, networks: Iterable[HostNetwork]) -> list[HostNetwork]:
         """What networks were before, where their addresses differ."""

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating addresses and the way out: what Kilo's nova-network did with chains of iptables' nat table.
+"""Floating addresses and the way out: what Kilo's nova-network did with chains of iptables and ebtables.
 
 A floating address is a /32 on the public interface of the host that its guest is on (multi-host) or that
 serves its network. One nftables table translates: two maps for the floating addresses, and the host's own
-address for all other traffic that leaves guests' networks.
+address for all other traffic that leaves guests' networks. Where a network's router is elsewhere, a second
+one turns aside on the bridge what has to leave by this host all the same.
 """
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import logging
+import socket
+import struct
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 
@@ -29,7 +33,9 @@ LOG = logging.getLogger(__name__)
 
 NAME = "nova"
 _METADATA = "169.254.169.254"
-_LAYOUT = b"1"
+_LAYOUT = b"2"
+#: linux/sockios.h
+_SIOCGIFHWADDR = 0x8927
 
 
 def nat_table(
@@ -56,6 +62,7 @@ def nat_table(
     if source is not None:
         for network in served:
             after += _leaving(network, section, source)
+    through = _through(served, section)
     before = ["dnat ip to ip daddr map @floating_in"]
     if section.metadata_host is not None:
         target = f"{section.metadata_host}:{section.metadata_port}"
@@ -63,7 +70,7 @@ def nat_table(
     else:
         # To the address of the bridge that the request came on, which stays known.
         before.insert(0, f"ip daddr {_METADATA} tcp dport 80 redirect to :{section.metadata_port}")
-    content = msgspec.msgpack.encode([_LAYOUT, inward, outward, before, after])
+    content = msgspec.msgpack.encode([_LAYOUT, inward, outward, before, after, through])
     return Table(
         "ip", NAME,
         sets={
@@ -77,9 +84,67 @@ def nat_table(
                 "type nat hook output priority -100; policy accept;",
             ),
             "postrouting": Chain(tuple(after), "type nat hook postrouting priority 100; policy accept;"),
+            "forward": Chain(tuple(through), "type filter hook forward priority 0; policy accept;"),
         },
         digest=digest_of(content),
     )
+
+
+def aside_table(
+    networks: Sequence[HostNetwork], floating: Sequence[HostFloating], section: NetworkSection
+) -> Table:
+    """The table of the bridge family: what guests send to a router elsewhere though it has to leave here is
+    taken up by the bridge itself, as by the ``redirect`` of ebtables.
+    """
+    rules: list[str] = []
+    for network in networks:
+        if not (network.serves and network.cidr and _router_is_elsewhere(network)):
+            continue
+        mac = hardware_address(network.bridge)
+        if mac is None:
+            continue
+        range_ = ipaddress.ip_network(network.cidr)
+        aside = f"ether daddr set {mac} meta pkttype set unicast"
+        fixed = sorted(
+            each.fixed_address for each in floating
+            if each.network_uuid == network.network_uuid
+            and ipaddress.ip_address(each.fixed_address) in range_
+        )
+        # Ranges of networks do not overlap, so that the source tells the bridge; not every kernel can.
+        if fixed:
+            rules.append(f"ip saddr {{ {', '.join(fixed)} }} ip daddr != {network.cidr} {aside}")
+        rules += [f"ip saddr {network.cidr} ip daddr {each} {aside}" for each in section.force_snat_range]
+    hook = "type filter hook prerouting priority -300; policy accept;"
+    return Table(
+        "bridge", f"{NAME}_aside", chains={"prerouting": Chain(tuple(rules), hook)},
+        digest=digest_of(msgspec.msgpack.encode([_LAYOUT, rules])),
+    )
+
+
+def hardware_address(device: str) -> str | None:
+    """The MAC of a device of this network namespace; None where there is no such device."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            answer = fcntl.ioctl(asking, _SIOCGIFHWADDR, struct.pack("256s", device.encode()[:15]))
+        except OSError:
+            return None
+    return answer[18:24].hex(":")
+
+
+def _through(served: Sequence[HostNetwork], section: NetworkSection) -> list[str]:
+    """Which interfaces bridges pass packets on to (``forward_bridge_interface``)."""
+    bridges = sorted({each.bridge for each in served})
+    if not bridges or "all" in section.forward_bridge_interface:
+        return []
+    inside = ", ".join(f'"{each}"' for each in bridges)
+    others = ", ".join(f'"{each}"' for each in section.forward_bridge_interface if each)
+    rules = [f'iifname "{each}" oifname "{each}" accept' for each in bridges]
+    if others:
+        rules += [
+            f"iifname {{ {inside} }} oifname {{ {others} }} accept",
+            f"iifname {{ {others} }} oifname {{ {inside} }} accept",
+        ]
+    return [*rules, f"iifname {{ {inside} }} drop", f"oifname {{ {inside} }} drop"]
 
 
 def _metadata_hosts(section: NetworkSection) -> tuple[str, ...]:
@@ -91,10 +156,13 @@ def _leaving(network: HostNetwork, section: NetworkSection, source: str) -> list
     ``force_snat_range`` names takes this host's address.
     """
     head = f"ip saddr {network.cidr}"
-    elsewhere = network.gateway is not None and network.host_address not in (None, network.gateway)
-    if elsewhere and not network.multi_host:
+    if _router_is_elsewhere(network):
         return [f"{head} ip daddr {each} snat ip to {source}" for each in section.force_snat_range]
     return [f'{head} oifname "{section.public_interface}" snat ip to {source}']
+
+
+def _router_is_elsewhere(network: HostNetwork) -> bool:
+    return network.gateway is not None and network.host_address not in (None, network.gateway)
 
 
 class FloatingAddresses:
@@ -112,6 +180,7 @@ class FloatingAddresses:
         self._nftables = nftables or Nftables()
         self._networks: tuple[HostNetwork, ...] = ()
         self._table = nat_table((), (), section, None)
+        self._aside = aside_table((), (), section)
         #: What this host carries: floating address -> interface.
         self._carried: dict[str, str] = {}
         self._routes = section.l3_lib != "nova.network.l3.NullL3"
@@ -127,7 +196,7 @@ class FloatingAddresses:
             return
         self._networks = state.networks
         if changed:
-            self._nftables.check([self._table])
+            self._nftables.check([self._table, self._aside])
         self.set(state.filters)
 
     def refresh_with(self, filters: HostFilters) -> None:
@@ -146,8 +215,9 @@ class FloatingAddresses:
         table = nat_table(self._networks, filters.floating, self._section, self._leaving)
         moved = _changed(self._table, table)
         self._table = table
+        self._aside = aside_table(self._networks, filters.floating, self._section)
         # Translation first: an address that answers leads somewhere.
-        self._nftables.apply([table])
+        self._nftables.apply([table, self._aside])
         if wanted or self._carried:
             with open_links() as links:
                 gone = {
@@ -167,7 +237,7 @@ class FloatingAddresses:
         """Carry nothing and translate nothing."""
         self._networks = ()
         self.set(HostFilters())
-        self._nftables.remove([self._table])
+        self._nftables.remove([self._table, self._aside])
 
     def _put_on(self, links: Links, address: str, device: str) -> None:
         link = links.by_name.get(device)

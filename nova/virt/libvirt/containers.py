@@ -40,7 +40,7 @@ def unmount_root(directory: GuestDirectory) -> None:
 
 
 def read_console(domain: Any, log: Path) -> None:
-    """Add what waits on a container's terminal to its log: libvirt writes none for containers."""
+    """Add what waits on a guest's terminal to its log: libvirt writes none for containers and Xen."""
     with contextlib.suppress(libvirt.libvirtError, OSError):
         console = ElementTree.fromstring(domain.XMLDesc(0)).find("devices/console")  # noqa: S314
         terminal = console.get("tty") if console is not None else None

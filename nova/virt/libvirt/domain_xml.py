@@ -27,7 +27,8 @@ NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.0"
 class DiskConfig:
     """One disk: a file, its format as we made it (never guessed), and where the guest sees it.
 
-    ``tuning`` holds libvirt's ``iotune`` limits by element name.
+    ``tuning`` holds libvirt's ``iotune`` limits by element name. A disk of another ``kind`` than ``file``
+    has a block device or a name on the network for its path; ``remote`` says then where that is.
     """
 
     path: str
@@ -41,6 +42,20 @@ class DiskConfig:
     read_only: bool = False
     boot_order: int | None = None
     tuning: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    kind: str = "file"
+    remote: RemoteDisk | None = None
+    shareable: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RemoteDisk:
+    """A disk that the hypervisor opens over the network: protocol, servers (name, port), and the secret that
+    libvirt keeps for it (user, kind, uuid).
+    """
+
+    protocol: str
+    hosts: tuple[tuple[str, str], ...]
+    secret: tuple[str, str, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +130,7 @@ class Facts:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DomainConfig:
     """A whole guest. Memory is KiB. ``root_directory`` is a container's file tree. ``serial`` is the
-    address and port of a serial console that can be typed into.
+    address and port of a serial console that can be typed into. ``hidden`` keeps KVM from telling of itself.
     """
 
     virt_type: str
@@ -144,6 +159,8 @@ class DomainConfig:
     watchdog: str | None = None
     agent: bool = False
     balloon_period: int = 0
+    pmu: bool | None = None
+    hidden: bool = False
 
 
 def domain_xml(guest: DomainConfig) -> str:
@@ -171,9 +188,12 @@ def domain_xml(guest: DomainConfig) -> str:
         features = SubElement(domain, "features")
         SubElement(features, "acpi")
         SubElement(features, "apic")
-        if guest.place.realtime:
-            # Its counters interrupt at times of their own.
-            SubElement(features, "pmu", state="off")
+        if guest.hidden:
+            SubElement(SubElement(features, "kvm"), "hidden", state="on")
+        # Counters interrupt a real-time vCPU at times of their own.
+        pmu = False if guest.place.realtime else guest.pmu
+        if pmu is not None:
+            SubElement(features, "pmu", state="on" if pmu else "off")
     _cpu(domain, guest.cpu, guest.place)
     _clock(domain, guest.virt_type)
     if machine:
@@ -319,7 +339,7 @@ def _consoles(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     console = _serial(devices, guest.serial) if machine and guest.serial else SubElement(
         devices, "serial" if machine else "console", type="pty"
     )
-    if guest.virt_type != "lxc":
+    if machine:
         # Not append='off': a start, and the target of a migration, would empty the log.
         SubElement(console, "log", file=guest.console_log, append="on")
     if guest.agent:
@@ -350,11 +370,14 @@ def _graphics(devices: Element, kind: str, address: str) -> None:
 
 def disk_element(disk: DiskConfig) -> Element:
     """One ``disk`` element."""
-    element = Element("disk", type="file", device=disk.device)
+    element = Element("disk", type=disk.kind, device=disk.device)
     driver = SubElement(element, "driver", name="qemu", type=disk.format, cache=disk.cache)
     if disk.discard:
         driver.set("discard", disk.discard)
-    SubElement(element, "source", file=disk.path)
+    if disk.remote is None:
+        SubElement(element, "source", {"dev" if disk.kind == "block" else "file": disk.path})
+    else:
+        _remote(element, disk.remote, disk.path)
     SubElement(element, "target", dev=disk.target, bus=disk.bus)
     if disk.tuning:
         tune = SubElement(element, "iotune")
@@ -364,9 +387,23 @@ def disk_element(disk: DiskConfig) -> Element:
         _text(element, "serial", disk.serial)
     if disk.read_only:
         SubElement(element, "readonly")
+    if disk.shareable:
+        SubElement(element, "shareable")
     if disk.boot_order is not None:
         SubElement(element, "boot", order=str(disk.boot_order))
     return element
+
+
+def _remote(element: Element, remote: RemoteDisk, name: str) -> None:
+    if remote.secret is not None:
+        user, kind, uuid = remote.secret
+        auth = SubElement(element, "auth", username=user)
+        SubElement(auth, "secret", type=kind, uuid=uuid)
+    source = SubElement(element, "source", protocol=remote.protocol)
+    if name:
+        source.set("name", name)
+    for host, port in remote.hosts:
+        SubElement(source, "host", {"name": host, **({"port": port} if port else {})})
 
 
 def nic_element(nic: NicConfig) -> Element:

@@ -52,7 +52,7 @@ _URIS = {
 }
 _MACHINE = Capabilities(
     pause=True, suspend=True, rescue=True, snapshot=True, live_migration=True, password=True,
-    crash_dump=True, attach_interface=True,
+    crash_dump=True, attach_interface=True, volumes=True,
 )
 CAPABILITIES = {
     "kvm": _MACHINE, "qemu": _MACHINE,

@@ -35,7 +35,7 @@ _REFUSED_PROPERTIES = (
 )
 #: Extra specs that do.
 _REFUSED_SPECS = re.compile(
-    r"hw:(?:pmem|tpm_\w+|viommu_model|maxphysaddr_\w+)|accel:device_profile"
+    r"hw:(?:pmem|tpm_\w+|viommu_model|maxphysaddr_\w+|virtio_packed_ring)|accel:device_profile"
 )
 #: What is given by the place on the host that the scheduler chose, and cannot be without one.
 _NEEDS_PLACE = re.compile(
@@ -109,6 +109,11 @@ def domain_config(
         watchdog=_watchdog(properties, specs) if machine else None,
         agent=machine and _true(properties.get("hw_qemu_guest_agent")),
         balloon_period=host.balloon_period if machine else 0,
+        pmu=_pmu(properties, specs) if machine else None,
+        hidden=host.virt_type == "kvm" and (
+            _true(specs.get("hw:hide_hypervisor_id", specs.get("hide_hypervisor_id")))
+            or _true(properties.get("img_hide_hypervisor_id"))
+        ),
     )
 
 
@@ -137,13 +142,17 @@ def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = Fals
     refused += [f"extra spec {name}" for name in specs if _REFUSED_SPECS.fullmatch(name)]
     if not with_place:
         refused += _refused_without_place(properties, specs)
-    for name, value in (("image property hw_mem_encryption", properties.get("hw_mem_encryption")),
-                        ("extra spec hw:mem_encryption", specs.get("hw:mem_encryption"))):
-        if _true(value):
-            refused.append(name)
+    for wish in ("mem_encryption", "ephemeral_encryption"):
+        if _true(properties.get(f"hw_{wish}")):
+            refused.append(f"image property hw_{wish}")
+        if _true(specs.get(f"hw:{wish}")):
+            refused.append(f"extra spec hw:{wish}")
     if "required" in (properties.get("os_secure_boot"), specs.get("os:secure_boot")):
         refused.append("secure boot")
-    wanted = properties.get("hw_architecture") or properties.get("architecture")
+    wanted = (
+        properties.get("hw_emulation_architecture") or properties.get("hw_architecture")
+        or properties.get("architecture")
+    )
     if wanted and _arch(str(wanted)) != arch:
         refused.append(f"architecture {wanted}")
     if refused:
@@ -295,6 +304,12 @@ def _rng(
             _whole("hw_rng:rate_period", specs.get("hw_rng:rate_period", "1000")),
         ),
     )
+
+
+def _pmu(properties: Mapping[str, Any], specs: Mapping[str, str]) -> bool | None:
+    """Whether the guest has performance counters; None leaves it to the hypervisor."""
+    wanted = specs.get("hw:pmu", properties.get("hw_pmu"))
+    return None if wanted is None else _true(wanted)
 
 
 def _watchdog(properties: Mapping[str, Any], specs: Mapping[str, str]) -> str | None:

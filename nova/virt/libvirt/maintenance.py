@@ -34,6 +34,7 @@ from nova.virt.libvirt import console, guest_agent, snapshots
 from nova.virt.libvirt.containers import read_console
 from nova.virt.libvirt.domain_xml import device_xml, nic_element
 from nova.virt.libvirt.host import power_state
+from nova.virt.libvirt.volumes import GuestVolumes
 
 if TYPE_CHECKING:
     from nova.virt.libvirt.parts import DriverParts
@@ -45,7 +46,7 @@ _STATES = {
 _UNPLUG_SECONDS = 20.0
 
 
-class GuestMaintenance:
+class GuestMaintenance(GuestVolumes):
     """The ``Maintenance`` protocol."""
 
     _parts: DriverParts
@@ -58,6 +59,7 @@ class GuestMaintenance:
         if domain is not None and "disk.rescue" not in self._formats(spec.instance):
             parts.stop_guest(spec.instance)
             parts.forget_saved_memory(domain)
+        self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.rescue_disk(spec, image_id)
         return parts.restart_hard(spec.instance)
 
@@ -74,6 +76,7 @@ class GuestMaintenance:
         """Make the disks anew from the image that the instance names now."""
         parts = self._parts
         parts.undefine(spec.instance.uuid)
+        self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.replace_root(spec, preserve_ephemeral=preserve_ephemeral)
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
@@ -102,7 +105,7 @@ class GuestMaintenance:
     def console_output(self, instance: Instance) -> bytes:
         """The end of the console log, over all boots."""
         log = self._parts.storage.files.guest(instance.uuid).console_log
-        if self._parts.section.virt_type == "lxc":
+        if self._parts.section.virt_type in ("lxc", "xen"):
             domain = self._parts.connection.find(instance.uuid)
             if domain is not None:
                 read_console(domain, log)

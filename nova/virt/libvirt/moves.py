@@ -18,11 +18,13 @@ from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.states import SHUTDOWN
 from nova.virt.driver import GuestSpec
 from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened
+from nova.virt.libvirt.copy_jobs import cancel_quietly
 from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
 from nova.virt.libvirt.guest_config import place_of
 from nova.virt.libvirt.host import power_state
 from nova.virt.libvirt.remote_disks import drop_sent, fetch_kept, other_host, send_disks
 from nova.virt.libvirt.topology_xml import repinned
+from nova.virt.libvirt.volumes import GuestVolumes
 
 if TYPE_CHECKING:
     from nova.virt.libvirt.parts import DriverParts
@@ -32,11 +34,13 @@ LOG = logging.getLogger(__name__)
 _POLL = 0.2
 #: Seconds that an abort may take. libvirt 9 can wait for ever for the copy of a disk whose receiver is gone.
 _ABORT_SECONDS = 60.0
+#: Seconds after which such copies are cancelled in QEMU itself, and cancelled again.
+_PATIENCE = 10.0
 #: Type of a job that still runs, as ``jobStats`` tells it.
 _RUNNING_JOBS = frozenset({libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED})
 
 
-class GuestMoves:
+class GuestMoves(GuestVolumes):
     """The ``Moves`` protocol."""
 
     _parts: DriverParts
@@ -65,6 +69,7 @@ class GuestMoves:
             parts.storage.copy_kept(uuid)
         else:
             fetch_kept(parts, spec, source)
+        self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.fit(spec.instance)
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
@@ -88,6 +93,7 @@ class GuestMoves:
             if domain is not None and domain.isActive():
                 return power_state(domain)
             parts.storage.restore_moved(uuid)
+        self.connect_volumes(spec.instance, spec.volumes)
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
 
@@ -117,6 +123,8 @@ class GuestMoves:
         parts = self._parts
         self._hurried.discard(instance.uuid)
         domain = parts.connection.find(instance.uuid)
+        if domain is not None:
+            _end_earlier(instance.uuid, domain)
         with other_host(parts, destination) as other:
             if domain is None or not domain.isActive():
                 if _runs(other, instance.uuid):
@@ -158,8 +166,13 @@ class GuestMoves:
         else:
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
             parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
-                each.target for each in self._parts.storage.disks(instance) if not each.read_only
+                each.target for each in self._parts.storage.disks(instance)
+                if not each.read_only and each.serial is None
             ]
+            if not parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS]:
+                # All its disks are volumes, which both hosts have open: an empty list would mean all.
+                del parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS]
+                flags ^= libvirt.VIR_MIGRATE_NON_SHARED_DISK | libvirt.VIR_MIGRATE_UNSAFE
         there = self._description_there(instance, domain, arrival)
         if there is not None:
             parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = there
@@ -203,34 +216,31 @@ class GuestMoves:
         thread: threading.Thread,
         progress: Callable[[MigrationProgress], bool],
     ) -> bool:
-        """Tell how far the copy is until it ends; whether it was asked to stop."""
-        aborted, tuned = 0.0, False
+        """Tell how far the copy is until it ends; whether it was asked to stop.
+
+        Raises ``VirtError`` where libvirt does not end what was aborted.
+        """
+        abort, tuned = _Abort(instance.uuid, domain), False
         while thread.is_alive():
             thread.join(_POLL)
             try:
                 stats = domain.jobStats()
-                if stats.get("type") not in _RUNNING_JOBS:
-                    continue
-                if not tuned:
-                    domain.migrateSetMaxDowntime(self._parts.section.live_migration_downtime, 0)
-                    tuned = True
-                if instance.uuid in self._hurried:
-                    self._hurried.discard(instance.uuid)
-                    domain.suspend()
-                wanted = progress(progress_of(stats))
-                if not wanted and not aborted:
-                    aborted = time.monotonic()
-                    domain.abortJob()
-                elif aborted and time.monotonic() - aborted > _ABORT_SECONDS:
-                    raise VirtError(
-                        f"libvirt does not end the migration of {instance.uuid}, which was aborted "
-                        f"{_ABORT_SECONDS:.0f} s ago. The guest runs on here; restart libvirtd to free it."
-                    )
+                if stats.get("type") in _RUNNING_JOBS:
+                    if not tuned:
+                        domain.migrateSetMaxDowntime(self._parts.section.live_migration_downtime, 0)
+                        tuned = True
+                    if instance.uuid in self._hurried:
+                        self._hurried.discard(instance.uuid)
+                        domain.suspend()
+                    if not progress(progress_of(stats)):
+                        abort.ask()
             except libvirt.libvirtError as error:
                 # Between two phases there is no job to look at.
                 LOG.debug("following the migration of %s: %s", instance.uuid, error)
                 time.sleep(_POLL)
-        return aborted > 0
+            if thread.is_alive():
+                abort.insist()
+        return abort.asked > 0
 
     def force_complete_live_migration(self, instance_uuid: str) -> None:
         """Let a live migration of this guest end now: it stands still, so that nothing changes any more."""
@@ -245,6 +255,53 @@ class GuestMoves:
             if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
             return power_state(domain)
+
+
+class _Abort:
+    """The end of a migration before its time: libvirt is asked, then QEMU, and then it is given up."""
+
+    def __init__(self, uuid: str, domain: Any) -> None:
+        self._uuid = uuid
+        self._domain = domain
+        self._again = 0.0
+        #: When libvirt took the request; 0 is not yet.
+        self.asked = 0.0
+
+    def ask(self) -> None:
+        """Ask libvirt, once."""
+        if not self.asked:
+            self._domain.abortJob()
+            self.asked = time.monotonic()
+            self._again = self.asked + _PATIENCE
+
+    def insist(self) -> None:
+        """See that what was asked for comes about; ``VirtError`` where it does not."""
+        if not self.asked or time.monotonic() < self._again:
+            return
+        if time.monotonic() - self.asked > _ABORT_SECONDS:
+            raise VirtError(
+                f"libvirt does not end the migration of {self._uuid}, which was aborted "
+                f"{_ABORT_SECONDS:.0f} s ago. The guest runs on here; restart libvirtd to free it."
+            )
+        self._again = time.monotonic() + _PATIENCE
+        cancel_quietly(self._domain)
+
+
+def _end_earlier(uuid: str, domain: Any) -> None:
+    """End a migration that a service which died had begun: it still writes into what is to be made anew."""
+    abort = _Abort(uuid, domain)
+    while True:
+        try:
+            if domain.jobStats().get("type") not in _RUNNING_JOBS:
+                return
+            abort.ask()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                # It has arrived, or has just ended.
+                return
+            raise
+        abort.insist()
+        time.sleep(_POLL)
 
 
 def progress_of(stats: Mapping[str, Any]) -> MigrationProgress:

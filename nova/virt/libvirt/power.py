@@ -12,6 +12,7 @@ from nova.objects.instance import Instance
 from nova.objects.states import POWER_PAUSED, POWER_SUSPENDED, RUNNING, SHUTDOWN
 from nova.virt.driver import GuestSpec
 from nova.virt.libvirt.host import power_state
+from nova.virt.libvirt.volumes import GuestVolumes
 
 if TYPE_CHECKING:
     from nova.virt.libvirt.parts import DriverParts
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-class GuestPower:
+class GuestPower(GuestVolumes):
     """The ``Power`` protocol."""
 
     _parts: DriverParts
@@ -30,14 +31,18 @@ class GuestPower:
         domain = parts.connection.find(spec.instance.uuid)
         if domain is not None and domain.isActive():
             return power_state(domain)
+        self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.create(spec)
         domain = parts.define(spec.instance)
         return parts.start(domain) if spec.power_on else SHUTDOWN
 
     def destroy(self, uuid: str) -> None:
-        """Remove the guest, its description and its disks."""
+        """Remove the guest, its description and its disks; volumes are merely closed."""
+        volumes = self._parts.storage.volume_records(uuid).load()
         self._parts.undefine(uuid)
         self._parts.storage.remove(uuid)
+        for volume in volumes:
+            self._close(volume.connection)
 
     def power_on(self, instance: Instance) -> int:
         """Start, described anew: bridges and options may have changed since."""

@@ -20,6 +20,7 @@ from nova.conf.compute_host import ComputeHostSection
 from nova.conf.libvirt import LibvirtSection
 from nova.conf.metadata import ApiMetadataSection
 from nova.errors import VirtError
+from nova.objects.device_names import free_name, letters_of
 from nova.objects.instance import Instance
 from nova.virt.config_drive import drive_files
 from nova.virt.driver import GuestSpec, SourceImage
@@ -30,6 +31,8 @@ from nova.virt.libvirt.files import GuestDirectory, HostFiles, supports_direct_i
 from nova.virt.libvirt.guest_config import disk_tuning, needs_config_drive
 from nova.virt.libvirt.image_cache import CachedImage, ImageCache
 from nova.virt.libvirt.image_inspection import is_iso
+from nova.virt.libvirt.volume_disks import source_of, volume_disk
+from nova.virt.libvirt.volume_records import RecordedVolume, VolumeRecords
 
 LOG = logging.getLogger(__name__)
 
@@ -76,10 +79,10 @@ class GuestStorage:
     def create(self, spec: GuestSpec) -> None:
         """Make every disk of a guest that is not there yet."""
         instance = spec.instance
-        _refuse_volumes(instance)
         directory = self.files.guest(instance.uuid)
         directory.make()
-        self._root(directory, spec)
+        if not instance.volume_backed:
+            self._root(directory, spec)
         for name, image_id in (("kernel", instance.kernel_id), ("ramdisk", instance.ramdisk_id)):
             if image_id:
                 self._plain_file(directory, name, image_id, spec)
@@ -337,15 +340,24 @@ class GuestStorage:
         """A guest's disks as they are on this host; the rescue disk, if there is one, starts it."""
         directory = self.files.guest(instance.uuid)
         formats = directory.formats()
-        if "disk" not in formats:
+        volumes = self.volume_records(instance.uuid).load()
+        root = next((each for each in volumes if each.connection.boot_index == 0), None)
+        if "disk" not in formats and root is None:
             raise VirtError(f"The disks of {instance.uuid} are not on this host.")
         bus, cdrom_bus = _buses(instance, self._options.section.virt_type)
         cdrom = (instance.image_properties or {}).get("disk_format") == "iso"
         found: list[DiskConfig] = []
         names = [
-            name for name in ("disk.rescue", "disk", "disk.eph0", "disk.swap") if name in formats
+            name for name in ("disk.rescue", "disk", "disk.eph0", "disk.swap")
+            if name in formats or (name == "disk" and root is not None)
         ]
         for place, name in enumerate(names):
+            if name not in formats:
+                # The root volume, in the place of a root disk.
+                assert root is not None
+                order = 1 if place == 0 else None
+                found.append(self._volume_disk(root, bus, "abcdefgh"[place], order))
+                continue
             as_cdrom = cdrom and name == "disk"
             used = cdrom_bus if as_cdrom else bus
             found.append(
@@ -358,6 +370,14 @@ class GuestStorage:
                     tuning={} if as_cdrom else disk_tuning(instance),
                 )
             )
+        taken = {letters_of(f"/dev/{each.target}") for each in found}
+        for volume in volumes:
+            if volume is not root:
+                letters = letters_of(volume.connection.device_name)
+                if letters is None or letters in taken:
+                    letters = letters_of(free_name("vd", filter(None, taken)))
+                taken.add(letters)
+                found.append(self._volume_disk(volume, bus, letters or "b", None))
         if "disk.config" in formats:
             # By what was made, not by what the option says now.
             path = directory.file("disk.config")
@@ -371,6 +391,27 @@ class GuestStorage:
                 )
             )
         return tuple(found)
+
+    @property
+    def mounts(self) -> Path:
+        """Where exports are mounted."""
+        return self.files.instances.parent / "mnt"
+
+    def volume_records(self, uuid: str) -> VolumeRecords:
+        """The volumes that a guest has on this host."""
+        return VolumeRecords(self.files.guest(uuid), self.files.host)
+
+    def _volume_disk(
+        self, volume: RecordedVolume, bus: str, letters: str, boot_order: int | None
+    ) -> DiskConfig:
+        used = volume.connection.disk_bus or bus
+        if used not in _PREFIX:
+            raise VirtError(f"Volume {volume.connection.volume_id} wants the bus {used}, which is none.")
+        return volume_disk(
+            volume.connection, source_of(volume.connection, self.mounts), serial=volume.serial,
+            target=_PREFIX[used] + letters, bus=used, file_cache=self._cache_mode(),
+            boot_order=boot_order,
+        )
 
     def kernel_files(self, uuid: str) -> tuple[str | None, str | None]:
         """A guest's own kernel and ramdisk, if it has them."""
@@ -415,13 +456,6 @@ class GuestStorage:
         if "file" in modes:
             return modes["file"]
         return "none" if supports_direct_io(self.files.instances) else "writethrough"
-
-
-def _refuse_volumes(instance: Instance) -> None:
-    if not instance.image_ref or any(
-        each.destination_type == "volume" for each in instance.block_devices
-    ):
-        raise VirtError("The libvirt driver does not attach volumes.")
 
 
 def _buses(instance: Instance, virt_type: str) -> tuple[str, str]:

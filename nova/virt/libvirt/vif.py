@@ -89,7 +89,7 @@ def nic_config(
     # QEMU's user-mode network has neither vhost nor queues.
     if model == "virtio" and bridge is not None and host.virt_type in ("kvm", "qemu"):
         driver = "vhost" if host.vhost else "qemu"
-        if _multiqueue(properties):
+        if _multiqueue(properties, instance.flavor.extra_specs):
             queues = min(instance.vcpus, host.tap_queues)
     return NicConfig(
         mac=vif.mac, bridge=bridge, target=tap_name(vif), model=model, driver=driver,
@@ -120,9 +120,10 @@ def _model(properties: Mapping[str, Any], host: NicHost) -> str | None:
     return str(wanted)
 
 
-def _multiqueue(properties: Mapping[str, Any]) -> bool:
-    """On unless the image switches it off."""
-    return str(properties.get("hw_vif_multiqueue_enabled", "true")).lower() not in _FALSE
+def _multiqueue(properties: Mapping[str, Any], extra_specs: Mapping[str, str]) -> bool:
+    """On unless the image or the flavor switches it off."""
+    said = (properties.get("hw_vif_multiqueue_enabled"), extra_specs.get("hw:vif_multiqueue_enabled"))
+    return not any(str(each).lower() in _FALSE for each in said)
 
 
 def _bandwidth(extra_specs: Mapping[str, str]) -> dict[tuple[str, str], int]:

@@ -62,9 +62,9 @@ def volume_query(request: Request) -> ListQuery:
         elif name == "bootable":
             equal["bootable"] = _bootable(request, value)
         elif name == "metadata":
-            extra["metadata"] = _pairs(name, value)
+            extra["metadata"] = pairs(name, value)
         elif name == "glance_metadata" and request.version >= versions.IMAGE_METADATA_FILTER:
-            extra["image_metadata"] = _pairs(name, value)
+            extra["image_metadata"] = pairs(name, value)
         elif name in ("created_at", "updated_at") and request.version >= versions.TIME_FILTERS:
             times += _times(name, value)
         elif name in ("group_id", "migration_status") or _no_quota(request, name, value):
@@ -86,7 +86,7 @@ def snapshot_query(request: Request) -> ListQuery:
         elif name in _SNAPSHOT_FILTERS:
             equal[_SNAPSHOT_FILTERS[name]] = value
         elif name == "metadata" and request.version >= versions.SNAPSHOT_METADATA_FILTER:
-            extra["metadata"] = _pairs(name, value)
+            extra["metadata"] = pairs(name, value)
         elif _no_quota(request, name, value) or (
             name == "availability_zone" and value != request.service.section.availability_zone
         ):
@@ -160,8 +160,11 @@ def _bootable(request: Request, value: str) -> bool:
     raise BadRequest(f"Invalid input received: bootable={value[:40]}")
 
 
-def _pairs(name: str, value: str) -> dict[str, str]:
-    """Clients write the dictionary as Python does, or as JSON, which reads the same here."""
+def pairs(name: str, value: str) -> dict[str, str]:
+    """A dictionary in a query string; ``BadRequest`` else.
+
+    Clients write it as Python does, or as JSON, which reads the same here.
+    """
     try:
         found = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

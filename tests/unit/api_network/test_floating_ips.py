@@ -121,3 +121,31 @@ def test_a_pool_goes_with_the_addresses_that_lead_nowhere(api: NetworkApi) -> No
     assert api.ok("GET", "/floatingips") == []
     used = api.ok("GET", f"/quotas/{PROJECT}/details", token="admin")["floatingip"]["used"]
     assert used == 0
+
+
+def test_an_empty_network_becomes_external_and_back(api: NetworkApi) -> None:
+    made = api.make("network", name="turns", token="admin", description="d", tags=["t"])
+    path = f"/networks/{made['id']}"
+    api.refused(403, "PolicyNotAuthorized", "PUT", f"/networks/{api.make('network', name='x')['id']}",
+                {"network": {"router:external": True}})
+    turned = api.ok("PUT", path, {"network": {"router:external": True}}, token="admin")
+    assert (turned["id"], turned["router:external"]) == (made["id"], True)
+    assert (turned["name"], turned["description"], turned["tags"]) == ("turns", "d", ["t"])
+    subnet = api.make("subnet", network_id=made["id"], cidr="203.0.113.0/29", token="admin")
+    taken = api.make("floatingip", floating_network_id=made["id"])
+    message = api.refused(409, "NetworkInUse", "PUT", path, {"network": {"router:external": False}},
+                          token="admin")
+    assert "subnets" in message
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": {
+        "network_id": made["id"],
+        "fixed_ips": [{"ip_address": taken["floating_ip_address"]}]}}, token="admin")
+    api.refused(400, "HTTPBadRequest", "POST", "/ports", {"port": {"network_id": made["id"]}},
+                token="admin")
+    api.ok("DELETE", f"/floatingips/{taken['id']}")
+    api.ok("DELETE", f"/subnets/{subnet['id']}", token="admin")
+    back = api.ok("PUT", path, {"network": {"router:external": False}}, token="admin")
+    assert (back["id"], back["router:external"], back["tags"]) == (made["id"], False, ["t"])
+    api.make("subnet", network_id=made["id"], cidr="10.9.0.0/24", token="admin")
+    message = api.refused(409, "NetworkInUse", "PUT", path, {"network": {"router:external": True}},
+                          token="admin")
+    assert "subnets" in message

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nova.conductor.host_network import network_state
 from tests.unit.api_network.conftest import PROJECT, NetworkApi
 
 
@@ -51,7 +52,7 @@ def test_a_router_is_made_connected_taken_apart_and_removed(api: NetworkApi) -> 
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"admin_state_up": False}, "admin_state_up"), ({"ha": True}, "ha"),
+        ({"ha": True}, "ha"),
         ({"distributed": True}, "distributed"),
         ({"routes": [{"destination": "10.0.0.0/8", "nexthop": "10.1.0.9"}]}, "routes"),
         ({"external_gateway_info": {"network_id": "nowhere"}}, "nowhere"),
@@ -64,6 +65,36 @@ def test_what_gateways_cannot_do_is_refused(
     assert answer.status_code in (400, 404)
     assert word in answer.json["NeutronError"]["message"]
     assert api.ok("GET", "/routers")[0]["name"] == "gateway"
+
+
+def routed(api: NetworkApi) -> dict[str, bool]:
+    """Which networks, by range, the host is to route."""
+    state = network_state(api.cloud.db, api.cloud.config.network, "h1")
+    return {str(each.cidr): each.routed for each in state.networks}
+
+
+def test_a_router_that_is_switched_off_routes_none_of_its_projects_networks(api: NetworkApi) -> None:
+    api.network("10.1.0.0/24")
+    api.network("10.2.0.0/24", token="other")
+    assert routed(api) == {"10.1.0.0/24": True, "10.2.0.0/24": True}
+    router = api.make("router", name="r", admin_state_up=False)
+    path = f"/routers/{router['id']}"
+    assert router["admin_state_up"] is api.ok("GET", path)["admin_state_up"] is False
+    assert routed(api) == {"10.1.0.0/24": False, "10.2.0.0/24": True}
+    assert api.ok("PUT", path, {"router": {"admin_state_up": True}})["admin_state_up"] is True
+    assert set(routed(api).values()) == {True}
+    api.ok("PUT", path, {"router": {"admin_state_up": False}})
+    assert routed(api)["10.1.0.0/24"] is False
+    api.ok("DELETE", path)
+    assert set(routed(api).values()) == {True}, "what stands for the gateways is always on"
+
+
+def test_a_subnet_without_a_gateway_has_no_interface_for_a_router(api: NetworkApi) -> None:
+    network = api.make("network", name="n")
+    subnet = api.make("subnet", network_id=network["id"], cidr="10.1.0.0/24", gateway_ip=None)
+    router = api.make("router", name="r")
+    api.refused(400, "BadRequest", "PUT", f"/routers/{router['id']}/add_router_interface",
+                {"subnet_id": subnet["id"]})
 
 
 def test_a_router_of_another_project_is_not_there(api: NetworkApi) -> None:

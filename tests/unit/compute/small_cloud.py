@@ -6,13 +6,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nova import wiring
 from nova.conf.load import load
 from nova.db.engine import Database
 from nova.db.schema import metadata
-from nova.errors import VirtError
+from nova.errors import ServiceUnavailable, VirtError
 from nova.image.bootstrap import ensure_test_image
 from nova.image.local import LocalImages
 from nova.image.service import ImageService
@@ -22,6 +22,9 @@ from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.policy import Policy
 from nova.virt.fake import FakeDriver, host_names
+from nova.volume.build import build_service
+from nova.volume.interface import BlockStorage
+from nova.volume.local import LocalBlockStorage
 from tests.leaks import leaks
 
 USER = RequestContext(
@@ -31,7 +34,8 @@ USER = RequestContext(
 _FAULTY = (
     "spawn", "destroy", "power_on", "power_off", "reboot", "pause", "unpause", "suspend", "resume",
     "rescue", "unrescue", "rebuild", "snapshot", "set_password", "migrate_out", "migrate_in",
-    "forget_outgoing", "revert_outgoing", "live_migrate", "live_migrated_in",
+    "forget_outgoing", "revert_outgoing", "live_migrate", "live_migrated_in", "attach_volume",
+    "detach_volume", "swap_volume", "extend_volume", "connect_volumes",
 )
 
 
@@ -41,6 +45,8 @@ class Faults:
     def __init__(self) -> None:
         self.times: dict[tuple[str | None, str], int] = {}
         self.after = False
+        #: What the block storage service raises.
+        self.error: type[Exception] = ServiceUnavailable
 
     def set(
         self, method: str, *, host: str | None = None, times: int = 10**9, after: bool = False
@@ -79,6 +85,28 @@ def _faulty(driver: FakeDriver, faults: Faults) -> FakeDriver:
     return driver
 
 
+class FaultyVolumes:
+    """The block storage service, which fails when told to: as host ``volumes``, by a method's name."""
+
+    def __init__(self, storage: BlockStorage, faults: Faults) -> None:
+        self._storage = storage
+        self._faults = faults
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        works = getattr(self._storage, name)
+
+        def method(*args: Any, **options: Any) -> Any:
+            self.calls.append(name)
+            if not self._faults.strike("volumes", name):
+                return works(*args, **options)
+            if self._faults.after:
+                works(*args, **options)
+            raise self._faults.error(f"Simulated failure of {name}")
+
+        return method
+
+
 class SmallCloud:
     """Three hosts and one network; ``options`` are configuration by ``group.option``."""
 
@@ -105,10 +133,13 @@ class SmallCloud:
             )
         self.images = LocalImages(service)
         self.transport = wiring.in_process_transport()
-        self.control = wiring.build_control_side(
-            self.config, self.db, self.transport, self.images
-        )
         self.faults = Faults()
+        storage = build_service(self.config, self.db, self.images)
+        storage.types.ensure_default()
+        self.volumes = FaultyVolumes(LocalBlockStorage(storage), self.faults)
+        self.control = wiring.build_control_side(
+            self.config, self.db, self.transport, self.images, volumes=cast(Any, self.volumes)
+        )
         self.managers = {
             name: wiring.build_compute(
                 self.config, self.transport, wiring.LocalHostImages(self.images), name,
@@ -147,8 +178,8 @@ class SmallCloud:
         booted = self.operations.boot(
             USER,
             BootRequest(
-                name="test", flavor_ref=flavor, image_ref=self.image, min_count=count,
-                max_count=count, **more,
+                name="test", flavor_ref=flavor, image_ref=more.pop("image_ref", self.image),
+                min_count=count, max_count=count, **more,
             ),
         )
         return booted.uuids[0]

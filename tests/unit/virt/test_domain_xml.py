@@ -229,6 +229,24 @@ def test_properties_and_extra_specs_that_are_honoured() -> None:
     assert one("devices/interface/bandwidth/outbound") == {"peak": "2000"}
 
 
+def test_a_guest_need_not_be_told_of_its_hypervisor_or_its_counters() -> None:
+    guest = instance(specs={"hw:hide_hypervisor_id": "true", "hw:pmu": "false"})
+    features = ElementTree.fromstring(describe(guest)).find("features")
+    assert features is not None
+    assert [(each.tag, each.attrib) for each in features.iter()][3:] == [
+        ("kvm", {}), ("hidden", {"state": "on"}), ("pmu", {"state": "off"}),
+    ]
+    assert ElementTree.fromstring(describe(instance())).find("features/pmu") is None
+
+
+def test_a_flavor_switches_queues_off_as_an_image_does() -> None:
+    for guest in (
+        instance(specs={"hw:vif_multiqueue_enabled": "false"}),
+        with_properties(hw_vif_multiqueue_enabled=False),
+    ):
+        assert nic_config(guest, VIF, NICS, has_bridge=True).queues is None
+
+
 def test_firmware_keeps_its_variables_beside_the_disks() -> None:
     domain = ElementTree.fromstring(describe(with_properties(hw_firmware_type="uefi"), nvram="/i/u/nvram"))
     assert domain.findtext("os/nvram") == "/i/u/nvram"
@@ -256,6 +274,8 @@ def test_the_controller_of_scsi_disks_is_of_the_images_model() -> None:
         (instance(specs={"hw:mem_encryption": "true"}), "hw:mem_encryption"),
         (instance(specs={"hw:numa_cpus.0": "0"}), "hw:numa_cpus.0"),
         (instance(specs={"hw:cpu_realtime": "yes"}), "hw:cpu_realtime"),
+        (with_properties(hw_ephemeral_encryption="true"), "image property hw_ephemeral_encryption"),
+        (with_properties(hw_emulation_architecture="ppc64"), "architecture ppc64"),
         (with_properties(os_secure_boot="required"), "secure boot"),
         (with_properties(hw_architecture="aarch64"), "architecture aarch64"),
     ],

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of servers: attached, detached, exchanged, booted from, carried along; nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nova.errors import BadRequest, InvalidVolume, NotFound, ServiceUnavailable, VirtError
+from nova.objects.boot import RebuildRequest
+from nova.objects.instance import BlockDevice, Instance
+from nova.objects.volume import Volume
+from tests.unit.compute.small_cloud import USER, SmallCloud
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
+    made = SmallCloud(tmp_path)
+    yield made
+    try:
+        made.settle()
+        assert made.leaks() == []
+    finally:
+        made.stop()
+
+
+def volume(cloud: SmallCloud, size: int = 1, **facts: Any) -> str:
+    made = cloud.volumes.create(USER, size, "data", "", **facts)
+    return str(made.uuid)
+
+
+def status(cloud: SmallCloud, volume_id: str) -> str:
+    found: Volume = cloud.volumes.show(USER, volume_id)
+    return found.status
+
+
+def attach(cloud: SmallCloud, server: Instance, volume_id: str, **facts: Any) -> BlockDevice:
+    made = cloud.operations.attach_volume(USER, server, volume_id, **facts)
+    cloud.settle()
+    return made
+
+
+def disks(cloud: SmallCloud, server: Instance) -> int:
+    return len(cloud.operations.diagnostics(USER, cloud.show(server.uuid)).disks)
+
+
+def from_volume(**facts: Any) -> tuple[BlockDevice, ...]:
+    return (
+        BlockDevice(
+            destination_type="volume", boot_index=0,
+            **{"source_type": "image", "volume_size": 1, **facts},
+        ),
+    )
+
+
+def boot_from_volume(cloud: SmallCloud, **facts: Any) -> Instance:
+    facts.setdefault("uuid", cloud.image)
+    return cloud.boot(image_ref="", block_devices=from_volume(**facts))
+
+
+def test_an_attached_volume_is_the_servers_next_disk(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    first = volume(cloud)
+    made = attach(cloud, server, first, tag="data")
+    assert (made.device_name, made.tag, status(cloud, first)) == ("/dev/vdb", "data", "in-use")
+    assert disks(cloud, server) == 2
+    assert attach(cloud, cloud.show(server.uuid), volume(cloud)).device_name == "/dev/vdc"
+    cloud.operations.detach_volume(USER, cloud.show(server.uuid), first)
+    cloud.settle()
+    assert status(cloud, first) == "available"
+    assert disks(cloud, server) == 2
+    assert attach(cloud, cloud.show(server.uuid), first).device_name == "/dev/vdb"
+
+
+def test_what_cannot_be_attached_changes_nothing(cloud: SmallCloud) -> None:
+    server, other = cloud.boot(), cloud.boot()
+    taken = volume(cloud)
+    attach(cloud, server, taken)
+    server = cloud.show(server.uuid)
+    with pytest.raises(InvalidVolume):
+        cloud.operations.attach_volume(USER, server, taken)
+    with pytest.raises(InvalidVolume):
+        cloud.operations.attach_volume(USER, other, taken)
+    with pytest.raises(NotFound):
+        cloud.operations.attach_volume(USER, other, "no-volume")
+    with pytest.raises(Exception, match="in use"):
+        cloud.operations.attach_volume(USER, server, volume(cloud), device="/dev/vdb")
+    cloud.faults.error = BadRequest
+    cloud.faults.set("reserve", host="volumes", times=1)
+    with pytest.raises(BadRequest):
+        cloud.operations.attach_volume(USER, other, volume(cloud))
+    assert cloud.show(other.uuid).block_devices == ()
+
+
+@pytest.mark.parametrize("method", ["attach_volume", "connect", "complete"])
+def test_an_attach_that_fails_on_the_host_is_undone(cloud: SmallCloud, method: str) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    cloud.faults.error = VirtError
+    cloud.faults.set(method, times=1)
+    attach(cloud, server, data)
+    assert cloud.show(server.uuid).block_devices == ()
+    assert status(cloud, data) == "available"
+    assert disks(cloud, server) == 1
+    attach(cloud, server, data)
+    assert status(cloud, data) == "in-use"
+
+
+def test_a_detach_that_the_guest_refuses_leaves_the_volume_attached(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    cloud.faults.set("detach_volume", times=1)
+    cloud.operations.detach_volume(USER, cloud.show(server.uuid), data)
+    cloud.settle()
+    assert status(cloud, data) == "in-use"
+    with pytest.raises(BadRequest, match="root device"):
+        root = boot_from_volume(cloud)
+        cloud.operations.detach_volume(USER, root, root.volumes[0].volume_id or "")
+
+
+def test_a_volume_is_exchanged_for_another(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    old, new = volume(cloud), volume(cloud, 2)
+    attach(cloud, server, old)
+    with pytest.raises(InvalidVolume, match="same size or larger"):
+        small = cloud.boot()
+        big = volume(cloud, 3)
+        attach(cloud, small, big)
+        cloud.operations.swap_volume(USER, cloud.show(small.uuid), big, new)
+    cloud.faults.set("swap_volume", times=1)
+    cloud.operations.swap_volume(USER, cloud.show(server.uuid), old, new)
+    cloud.settle()
+    assert (status(cloud, old), status(cloud, new)) == ("in-use", "available")
+    cloud.operations.swap_volume(USER, cloud.show(server.uuid), old, new)
+    cloud.settle()
+    assert (status(cloud, old), status(cloud, new)) == ("available", "in-use")
+    device = cloud.show(server.uuid).volumes[0]
+    assert (device.volume_id, device.volume_size) == (new, 2)
+
+
+def test_a_server_boots_from_a_volume_made_of_an_image(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud, delete_on_termination=True)
+    root = server.root_volume
+    assert (server.vm_state, server.image_ref) == ("active", "")
+    assert root is not None and root.volume_id is not None
+    assert root.device_name == "/dev/vda"
+    assert (status(cloud, root.volume_id), disks(cloud, server)) == ("in-use", 1)
+    extra = volume(cloud)
+    attach(cloud, server, extra)
+    cloud.operations.delete(USER, cloud.show(server.uuid))
+    cloud.settle()
+    assert cloud.show(server.uuid).deleted
+    assert status(cloud, extra) == "available"
+    with pytest.raises(NotFound):
+        cloud.volumes.show(USER, root.volume_id)
+
+
+def test_an_image_of_a_volume_backed_server_boots_as_one(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud)
+    image_id = cloud.operations.snapshot(USER, server, "picture", {"of": "it"})
+    cloud.settle()
+    image = cloud.images.show(USER, image_id)
+    assert (image.status, image.size, image.properties["bdm_v2"]) == ("active", 0, "True")
+    again = cloud.boot(image_ref=image_id)
+    assert (again.vm_state, again.volume_backed) == ("active", True)
+    assert again.root_volume is not None
+    assert again.root_volume.source_type == "snapshot"
+    cloud.faults.set("create_snapshot", host="volumes", times=1)
+    before = len(cloud.volumes.list_snapshots(USER))
+    with pytest.raises(ServiceUnavailable):
+        cloud.operations.snapshot(USER, cloud.show(server.uuid), "none", {})
+    cloud.settle()
+    assert len(cloud.volumes.list_snapshots(USER)) == before
+
+
+def test_a_boot_that_finds_no_host_leaves_no_volume(cloud: SmallCloud) -> None:
+    kept = volume(cloud, image_id=cloud.image)
+    before = len(cloud.volumes.list_volumes(USER))
+    made = cloud.boot(flavor="5", image_ref="", force_host="nowhere",
+                      block_devices=from_volume(uuid=cloud.image))
+    assert made.vm_state == "error"
+    given = cloud.boot(image_ref="", force_host="nowhere", block_devices=from_volume(
+        source_type="volume", uuid=kept, volume_id=kept, delete_on_termination=True
+    ))
+    assert given.vm_state == "error"
+    assert len(cloud.volumes.list_volumes(USER)) == before
+    assert status(cloud, kept) == "available"
+
+
+def test_a_spawn_that_fails_is_tried_elsewhere_with_the_same_volume(cloud: SmallCloud) -> None:
+    cloud.faults.set("spawn", times=1)
+    server = boot_from_volume(cloud)
+    assert server.vm_state == "active"
+    cloud.faults.set("spawn")
+    lost = boot_from_volume(cloud, delete_on_termination=True)
+    cloud.faults.clear()
+    assert lost.vm_state == "error"
+    assert len(cloud.volumes.list_volumes(USER)) == 1
+
+
+MOVES: dict[str, Callable[[SmallCloud, Instance], Any]] = {
+    "migrate": lambda c, i: c.operations.migrate(USER, i, host=None),
+    "resize": lambda c, i: c.operations.resize(USER, i, "2"),
+    "live": lambda c, i: c.operations.live_migrate(USER, i, host=None),
+}
+
+
+@pytest.mark.parametrize("move", sorted(MOVES))
+@pytest.mark.parametrize(
+    "fault", [None, "migrate_in", "live_migrate", "connect_volumes", "live_migrated_in"]
+)
+def test_volumes_go_along(cloud: SmallCloud, move: str, fault: str | None) -> None:
+    server = boot_from_volume(cloud)
+    data = volume(cloud)
+    attach(cloud, server, data)
+    if fault is not None:
+        cloud.faults.set(fault, times=1)
+    MOVES[move](cloud, cloud.show(server.uuid))
+    cloud.settle()
+    cloud.faults.clear()
+    moved = cloud.show(server.uuid)
+    assert [each.host for each in moved.volumes] == [moved.host, moved.host]
+    if moved.vm_state == "resized":
+        cloud.operations.revert_resize(USER, moved)
+        cloud.settle()
+        back = cloud.show(server.uuid)
+        assert back.host == server.host
+        assert [each.host for each in back.volumes] == [back.host, back.host]
+
+
+def test_a_shelved_server_keeps_its_volumes_and_can_get_more(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud)
+    root = server.volumes[0].volume_id or ""
+    cloud.operations.shelve(USER, server)
+    cloud.settle()
+    shelved = cloud.show(server.uuid)
+    assert (shelved.vm_state, status(cloud, root)) == ("shelved_offloaded", "reserved")
+    data = volume(cloud)
+    attach(cloud, shelved, data)
+    assert status(cloud, data) == "reserved"
+    cloud.operations.unshelve(USER, cloud.show(server.uuid))
+    cloud.settle()
+    assert cloud.show(server.uuid).vm_state == "active"
+    assert (status(cloud, root), status(cloud, data)) == ("in-use", "in-use")
+
+
+def test_an_evacuated_server_has_its_volumes(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud)
+    assert server.host is not None
+    cloud.kill_host(server.host)
+    cloud.operations.evacuate(USER, server, host=None)
+    cloud.settle()
+    moved = cloud.show(server.uuid)
+    assert moved.host != server.host
+    assert moved.volumes[0].host == moved.host
+    cloud.revive_host(server.host)
+
+
+def test_a_rebuild_writes_another_image_over_the_root_volume(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud)
+    root = server.volumes[0].volume_id
+    other = cloud.images.create(
+        USER, name="other", properties={}, disk_format="raw", container_format="bare"
+    )
+    cloud.images.upload(USER, other.id, [b"x" * 512])
+    with pytest.raises(BadRequest, match="different image"):
+        cloud.operations.rebuild(USER, server, RebuildRequest(image_ref=other.id, over_volume=False))
+    cloud.operations.rebuild(USER, server, RebuildRequest(image_ref=cloud.image))
+    cloud.settle()
+    cloud.volumes.calls.clear()
+    cloud.operations.rebuild(USER, cloud.show(server.uuid), RebuildRequest(image_ref=other.id))
+    cloud.settle()
+    assert cloud.show(server.uuid).vm_state == "active"
+    assert "reimage" in cloud.volumes.calls
+    assert cloud.volumes.show(USER, root).image_metadata["image_id"] == other.id
+
+
+def test_a_volume_that_has_grown_is_made_known(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    assert cloud.operations.volume_extended(USER, cloud.show(server.uuid), data)
+    assert not cloud.operations.volume_extended(USER, cloud.show(server.uuid), "other")
+    cloud.settle()
+
+
+def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    cloud.faults.error = KeyError
+    cloud.faults.set("connect", host="volumes", times=1)
+    attach(cloud, server, data)
+    cloud.operations.reset_state(USER, cloud.show(server.uuid), "active")
+    cloud.settle()
+    assert status(cloud, data) == "available"
+
+
+class Crash(BaseException):
+    """The process is gone here."""
+
+
+CALLS = ["show", "create", "reserve", "begin_detaching", "connect", "complete", "detach", "delete"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_life_interrupted_at_any_call_goes_on(
+    cloud: SmallCloud, call: str, after: bool
+) -> None:
+    """Each answer of the service is lost once, and the work is found again by recovery."""
+    data = volume(cloud)
+    cloud.faults.error = ServiceUnavailable
+    server = _through(cloud, call, after, lambda: cloud.boot(
+        image_ref="", block_devices=from_volume(uuid=cloud.image, delete_on_termination=True)
+    ))
+    for step in (
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.migrate(USER, cloud.show(server.uuid), host=None),
+        lambda: cloud.operations.delete(USER, cloud.show(server.uuid)),
+    ):
+        _through(cloud, call, after, step)
+    assert cloud.show(server.uuid).deleted
+    assert status(cloud, data) == "available"
+
+
+def _through(cloud: SmallCloud, call: str, after: bool, step: Callable[[], Any]) -> Any:
+    cloud.faults.set(call, host="volumes", times=1, after=after)
+    answer = None
+    try:
+        answer = step()
+    except (ServiceUnavailable, InvalidVolume, NotFound):
+        cloud.faults.clear()
+    _recovered(cloud)
+    cloud.faults.clear()
+    return answer
+
+
+def _recovered(cloud: SmallCloud, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with cloud.db.read() as tx:
+            if not tx.operations.unfinished():
+                return
+        assert time.monotonic() < deadline
+        cloud.control.conductor.recovery.run(everything=True)
+        time.sleep(0.01)
