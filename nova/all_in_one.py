@@ -39,6 +39,7 @@ from nova.external.build import (
     external_authenticator,
     external_health,
     external_images,
+    external_volumes,
     identity_url_for_users,
 )
 from nova.health import Health
@@ -109,6 +110,11 @@ class AllInOne:
             # The network service has an endpoint of its own, in a catalogue of its own.
             quiet = dataclasses.replace(config.network_api, enabled=False)
             config = dataclasses.replace(config, network_api=quiet)
+        if config.cinder.external:
+            # As has the block storage service.
+            config = dataclasses.replace(
+                config, volume=dataclasses.replace(config.volume, enabled=False)
+            )
         self.state = state
         self.listen = listen
         self.config = in_one_process(config, public_host(config, listen), port_offset)
@@ -223,9 +229,10 @@ class AllInOne:
         self._glance = external_images(self.config)
         images = self._glance or LocalImages(self.image)
         self.volume = build_volumes(self.config, self.db, images)
+        outside = external_volumes(self.config)
         self.control = wiring.build_control_side(
             self.config, self.db, self._transport, images,
-            volumes=LocalBlockStorage(self.volume) if self.volume is not None else None,
+            volumes=outside or (LocalBlockStorage(self.volume) if self.volume is not None else None),
         )
         if "libvirt" in self.config.default.compute_driver:
             # Guests run as a user of their own, who passes through here to the disks. All else in here

@@ -10,16 +10,21 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from oslo_config import cfg
+from oslo_policy import _checks as oslo_checks
 from oslo_policy import policy as oslo
 
 from nova.errors import NovaError, PolicyRefused
 from nova.objects.context import RequestContext
 
 LOG = logging.getLogger(__name__)
+
+#: Held while rules are parsed.
+_parsing = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Policy:
         """The defaults with the file's rules over them."""
         try:
             own = self._own_rules()
-            rules = oslo.Rules.from_dict({**self._defaults, **own})
+            rules = _parse(self._defaults, own)
         except (ValueError, TypeError, AttributeError, OSError) as error:
             raise PolicyFileError(f"{self._file}: {error}") from None
         self._enforcer.set_rules(rules, use_conf=False)
@@ -137,3 +142,19 @@ class Policy:
             "target.project_id": project,
         }
         return bool(self._enforcer.enforce(rule, target, credentials))
+
+
+def _parse(defaults: dict[str, str], own: dict[str, str]) -> oslo.Rules:
+    """The rules; plug-ins of oslo.policy are looked for only where an operator's rules may name them.
+
+    That takes 4 MB and 50 ms, most of it for the ``requests`` of its checks by HTTP. The defaults name none.
+    """
+    with _parsing:
+        looked_for = getattr(oslo_checks, "extension_checks", {})
+        if own or looked_for is not None:
+            return oslo.Rules.from_dict({**defaults, **own})
+        oslo_checks.extension_checks = {}
+        try:
+            return oslo.Rules.from_dict(defaults)
+        finally:
+            oslo_checks.extension_checks = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from nova.conductor.ending import (
 from nova.conductor.failing import (
     back_on_source,
     drop_arrived,
+    fail,
     failed_move,
     failed_move_status,
 )
@@ -33,10 +35,11 @@ from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Instance
-from nova.objects.operation import Operation, StepResult
+from nova.objects.operation import Operation, StepFailure, StepResult
 from nova.objects.states import (
     ACTIVE,
     BUILDING,
+    POWER_PAUSED,
     REBUILD_BLOCK_DEVICE_MAPPING,
     REBUILD_SPAWNING,
     RESIZE_FINISH,
@@ -123,6 +126,9 @@ def _created(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     action = ACTIONS["create"]
+    if op.step == "spawn" and op.payload.get("held") and result.power_state == POWER_PAUSED:
+        _hold(core, tx, op, instance)
+        return
     if not tx.instances.transition(
         instance.uuid,
         {"vm_state": ACTIVE, "task_state": None, "power_state": result.power_state or 0,
@@ -133,6 +139,22 @@ def _created(
     end_settled(core, tx, op, instance, instance.host)
     node_id = op.payload["node_id"]
     tx.after_commit(lambda: core.hosts.note_failed_build(node_id, False))
+
+
+def _hold(core: ConductorCore, tx: Transaction, op: Operation, instance: Instance) -> None:
+    """The guest stands still until the network service has plugged its ports."""
+    if all(vif.plugged for vif in instance.network_info):
+        go_on(core, tx, op, instance, "unpause")
+        return
+    until = now() + datetime.timedelta(seconds=core.config.network.vif_plugging_timeout)
+    go_on(core, tx, op, instance, "plugging", {**op.payload, "plugged_by": until.isoformat()})
+
+
+def _not_plugged(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    """The host has removed the guest of a boot whose ports were not plugged."""
+    fail(core, tx, op, instance, StepFailure(message="Virtual Interface creation failed"))
 
 
 def _deleted(
@@ -455,6 +477,8 @@ def live_migration_done(
 
 _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("create", "spawn"): _created,
+    ("create", "unpause"): _created,
+    ("create", "drop"): _not_plugged,
     ("delete", "destroy"): _deleted,
     ("delete", "clean"): _deleted,
     ("delete", "volumes"): _deleted,

@@ -23,6 +23,7 @@ from nova.conductor.ending import (
     without_resize,
 )
 from nova.conductor.release import release_claims
+from nova.conductor.steps import BEGUN_STEPS
 from nova.conductor.volume_rows import OF_ONE_VOLUME, let_go_of_boot, settle_attachments, undo_of_one
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
@@ -80,7 +81,7 @@ def fail(
     ):
         image_id = operation.payload.get("image_id")
     if operation.flow == "create":
-        given_up = let_go_of_boot(tx, instance, began=operation.step == "spawn")
+        given_up = let_go_of_boot(tx, instance, began=operation.step in BEGUN_STEPS)
     else:
         given_up = settle_attachments(tx, instance, changes.get("host", instance.host))
     end_and_discard(

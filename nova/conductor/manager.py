@@ -94,6 +94,10 @@ class Conductor:
         """Operations wait for the ports of an external network service."""
         self.networking.allocate(operation_ids)
 
+    def plugging(self, operation_ids: list[int]) -> None:
+        """Operations wait for an external network service to plug ports; or it says that it has."""
+        self.networking.plugging(operation_ids)
+
     def volumes(self, operation_ids: list[int]) -> None:
         """Operations wait for the block storage service."""
         self.volume_work.put(operation_ids)

@@ -2,6 +2,7 @@
 """Talks to an external network service for the conductor: ports of boots, and what it has still to be told.
 
     place -> [allocate: ports made and bound, outside any transaction] -> spawn
+          -> [plugging: until the service says that it carries the ports' traffic] -> unpause, or drop
 
 Everything is a row before it is a request: an operation at its step ``allocate``, or a network task. A crash
 in between is found by recovery or by the next look at the due tasks, and the requests may be repeated: ports
@@ -20,13 +21,13 @@ from functools import partial
 import msgspec
 
 from nova.conductor.core import ConductorCore
-from nova.conductor.ending import Overtaken, abandon, stands
+from nova.conductor.ending import Overtaken, abandon, go_on, stands
 from nova.conductor.failing import fail
 from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import NovaError, ServiceUnavailable
-from nova.network.external import kept_ports
+from nova.network.external import PLUGGED_EARLY, kept_ports
 from nova.network.outside import OutsideNetworks, OutsidePlan
 from nova.objects.instance import Instance, Vif
 from nova.objects.network_task import ATTACH, BIND, DETACH, RELEASE, NetworkTask
@@ -38,6 +39,8 @@ _THREADS = 8
 #: How often a boot asks a service that does not answer, and the first pause in seconds, doubled each time.
 _TRIES = 4
 _PAUSE = 1.0
+#: How often, in seconds, a boot that waits for its ports is looked at without being told of them.
+_PLUG_LOOK = 15.0
 #: How long one process has a task for itself, and the longest pause until it is tried again.
 _HELD = datetime.timedelta(seconds=120)
 _LONGEST = 300
@@ -84,6 +87,11 @@ class Networking:
         """These operations are at their step ``allocate``."""
         for operation_id in operation_ids:
             self._submit("operation", operation_id, self._allocate)
+
+    def plugging(self, operation_ids: Sequence[int]) -> None:
+        """These operations are at their step ``plugging``: look whether they need not wait any more."""
+        for operation_id in operation_ids:
+            self._submit("operation", operation_id, self._plug)
 
     def tell(self, task_ids: Sequence[int]) -> None:
         """These tasks are due."""
@@ -195,9 +203,17 @@ class Networking:
         ):
             present = {vif.id for vif in instance.network_info} if instance is not None else set()
             return [vif.id for vif in vifs if vif.id not in present]
+        said = instance.system_metadata.get(PLUGGED_EARLY) or {}
+        vifs = tuple(
+            msgspec.structs.replace(vif, plugged=True) if said.get(vif.id) else vif for vif in vifs
+        )
         tx.instances.update(instance.uuid, {"network_info": vifs})
         placed = msgspec.structs.replace(instance, network_info=vifs)
-        if not self._core.dispatcher.enter(tx, operation, placed, "spawn"):
+        held = self._core.config.network.vif_plugging_timeout > 0 and not all(
+            vif.plugged for vif in vifs
+        )
+        payload = {**operation.payload, "held": held}
+        if not self._core.dispatcher.enter(tx, operation, placed, "spawn", payload):
             raise Overtaken
         node_id = operation.payload["node_id"]
         tx.after_commit(lambda: self._core.hosts.note_building(node_id, 1))
@@ -212,6 +228,45 @@ class Networking:
             return
         text = f"Failed to allocate the network(s): {error.message}"
         fail(self._core, tx, operation, instance, StepFailure(message=text, code=error.status))
+
+    def _plug(self, operation_id: int) -> None:
+        """End the wait of a boot whose ports are plugged, cannot be, or were not in time."""
+        left = self._core.db.run(lambda tx: self._waited(tx, operation_id))
+        if left is not None:
+            self._later(min(left, _PLUG_LOOK), lambda: self.plugging([operation_id]))
+
+    def _waited(self, tx: Transaction, operation_id: int) -> float | None:
+        """How many seconds there are left to wait; None where it has gone on or ended."""
+        operation = tx.operations.get(operation_id, lock=True)
+        if operation is None or operation.finished_at is not None or operation.step != "plugging":
+            return None
+        instance = tx.instances.get(operation.instance_uuid, lock=True)
+        if instance is None or not stands(operation, instance):
+            if instance is not None:
+                abandon(self._core, tx, operation, instance)
+            return None
+        missing = [vif.id for vif in instance.network_info if not vif.plugged]
+        if not missing:
+            go_on(self._core, tx, operation, instance, "unpause")
+            return None
+        said = instance.system_metadata.get(PLUGGED_EARLY) or {}
+        refused = [port for port in missing if said.get(port) is False]
+        until = datetime.datetime.fromisoformat(operation.payload["plugged_by"])
+        left = (until - now()).total_seconds()
+        if refused or left <= 0:
+            fatal = self._core.config.network.vif_plugging_is_fatal
+            LOG.warning(
+                "the network service has not plugged %s of %s%s", ", ".join(refused or missing),
+                instance.uuid, "" if fatal else "; the guest runs without",
+            )
+            go_on(self._core, tx, operation, instance, "drop" if fatal else "unpause")
+            return None
+        dispatcher = self._core.dispatcher
+        tx.operations.advance(
+            operation_id, step="plugging", host=None, lease_owner=dispatcher.owner,
+            lease_until=dispatcher.lease_end(), from_step="plugging",
+        )
+        return left
 
     # -- what the service has to be told -----------------------------------------------------------
 

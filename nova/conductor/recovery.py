@@ -34,6 +34,10 @@ _REMOVALS = frozenset(
 )
 
 
+#: Steps of the control side that are entered again as they are.
+_WAITING = frozenset({"allocate", "plugging", "volumes"})
+
+
 def _is_lost(operation: Operation, step: str, expired_at: datetime.datetime | None) -> bool:
     """Whether an operation is open at that step still, and nobody has taken it up meanwhile."""
     if operation.finished_at is not None or operation.step != step:
@@ -101,7 +105,7 @@ class Recovery:
                 abandon(self._core, tx, fresh, instance)
                 return
             host = fresh.host
-            if step in ("allocate", "volumes") or (host is not None and self._core.hosts.is_up(host)):
+            if step in _WAITING or (host is not None and self._core.hosts.is_up(host)):
                 self._core.dispatcher.enter(
                     tx, fresh, instance, step, resumed=True, lease_before=expired_at
                 )

@@ -52,6 +52,10 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         # Only where the network service is not ours: it is not asked inside a transaction.
         Step("allocate", "conductor", "conductor_allocate_networks"),
         Step("spawn", "host", "compute__do_build_and_run_instance"),
+        # Only where an external network service has yet to plug a port: the guest stands still until then.
+        Step("plugging", "conductor", "conductor_wait_for_networks"),
+        Step("unpause", "host", "compute__do_build_and_run_instance"),
+        Step("drop", "host", "compute__do_build_and_run_instance"),
         _DISCARD,
     ),
     "delete": _DELETE,
@@ -144,5 +148,7 @@ STEPS: dict[tuple[str, str], Step] = {
     (flow, step.name): step for flow, steps in FLOWS.items() for step in steps
 }
 
+#: Steps of a boot in which its host may have a guest.
+BEGUN_STEPS = frozenset({"spawn", "plugging", "unpause", "drop"})
 #: Steps during which a host builds a guest.
 BUILDING_STEPS = frozenset({"spawn", "migrate_in", "arrive"})

@@ -11,6 +11,7 @@ from typing import Any
 from oslo_config import cfg
 
 from nova.conf import (
+    cinder,
     compute_cpus,
     compute_host,
     conductor,
@@ -54,6 +55,7 @@ class Config:
     network: network.NetworkSection
     network_api: network_api.NetworkApiSection
     neutron_service: neutron.NeutronSection
+    cinder: cinder.CinderSection
     fake: fake.FakeSection
     compute_host: compute_host.ComputeHostSection
     compute_cpus: compute_cpus.ComputeCpusSection
@@ -94,6 +96,7 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "network": (network.GROUP, network.NetworkSection),
     "network_api": (network_api.GROUP, network_api.NetworkApiSection),
     "neutron_service": (neutron.GROUP, neutron.NeutronSection),
+    "cinder": (cinder.GROUP, cinder.CinderSection),
     "fake": (fake.GROUP, fake.FakeSection),
     "compute_host": (compute_host.GROUP, compute_host.ComputeHostSection),
     "compute_cpus": (compute_cpus.GROUP, compute_cpus.ComputeCpusSection),

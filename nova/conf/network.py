@@ -21,6 +21,14 @@ class NetworkSection:
         "nova.network.api.API",
         "Class of the network API; any with neutron in its name is the same as use_neutron.",
     )
+    vif_plugging_timeout: int = option(
+        300, "How long a guest whose ports an external network service has yet to plug stands still, in "
+        "seconds; 0 lets it run at once.", minimum=0,
+    )
+    vif_plugging_is_fatal: bool = option(
+        True, "Whether the boot of such a guest fails where the network service does not say in time that "
+        "they are plugged, or says that they cannot be; else the guest runs without."
+    )
     network_manager: str = option(
         "nova.network.manager.VlanManager", "Class of the network manager."
     )

@@ -172,10 +172,6 @@ _retire(
     "the object store has a group of its own",
 )
 _retire(
-    "DEFAULT", "vif_plugging_is_fatal vif_plugging_timeout",
-    "a card is plugged in the step that makes the guest, which fails with it",
-)
-_retire(
     "DEFAULT",
     "use_neutron_default_nets neutron_default_tenant_id enable_network_quota quota_networks",
     "tenant networks are made by administrators",
@@ -353,4 +349,5 @@ _retire("neutron", "*", "log in with username, password, project_name and auth_u
 _retire("serial_console", "listen", "consoles listen on proxyclient_address")
 _retire("spice", "agent_enabled keymap", "guests have the agent's channel, and SPICE needs no key map")
 _retire("vmware", "*", "this release has no driver for VMware")
-_retire("cinder", "*", "this release attaches no volumes of Cinder")
+_retire("cinder", "cross_az_attach", "a volume of any zone can be attached")
+_retire("cinder", "*", _NOT_NEEDED)

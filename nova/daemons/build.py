@@ -186,9 +186,10 @@ class _Compute:
 
 
 def _volumes(config: Config, db: Database, images: Images) -> BlockStorage | None:
+    from nova.external.build import external_volumes
     from nova.volume.build import build_block_storage
 
-    return build_block_storage(config, db, images)
+    return external_volumes(config) or build_block_storage(config, db, images)
 
 
 def _built(

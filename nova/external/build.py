@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from nova.conf import Config
 from nova.errors import NovaError
 
 if TYPE_CHECKING:
+    from nova.external.cinder import CinderVolumes
     from nova.external.glance import GlanceImages
     from nova.http.auth import Authenticator
 
@@ -47,6 +49,37 @@ def external_images(config: Config) -> GlanceImages | None:
     return GlanceImages(config.glance, service_session(config.keystone))
 
 
+def external_volumes(config: Config) -> CinderVolumes | None:
+    """The volumes of the Cinder of [cinder]. Raises ``ExternalServiceMisconfigured``."""
+    section = config.cinder
+    if not section.external:
+        return None
+    if section.auth_url is None and config.keystone.identity_url() is None:
+        raise ExternalServiceMisconfigured(
+            "[cinder] names a block storage service, and nothing says where compute logs in for it: set "
+            "[cinder] auth_url, or [keystone_authtoken] auth_url."
+        )
+    if section.auth_url is None:
+        _require_login(config, "[cinder]")
+    try:
+        from nova.external.cinder import CinderVolumes
+        from nova.external.keystone import service_session
+    except ModuleNotFoundError:
+        raise ExternalServiceMisconfigured(
+            "[cinder] names an external service, which needs the Python packages keystoneauth1 and "
+            "keystonemiddleware: install nova-fabric[external]."
+        ) from None
+    login = config.keystone
+    if section.auth_url is not None:
+        login = dataclasses.replace(
+            login, auth_url=section.auth_url, username=section.username, password=section.password,
+            project_name=section.project_name, user_domain_name=section.user_domain_name,
+            project_domain_name=section.project_domain_name, cafile=section.cafile,
+            insecure=section.insecure,
+        )
+    return CinderVolumes(section, service_session(login))
+
+
 def identity_url_for_users(config: Config) -> str | None:
     """The address that callers without a token are told; None for the built-in identity service's own."""
     return config.keystone.www_authenticate_uri or config.keystone.identity_url()
@@ -63,6 +96,9 @@ def external_health(
         asked["identity"] = lambda: keystone_health(config.keystone)
     if images is not None:
         asked["image"] = images.health
+    volumes = external_volumes(config)
+    if volumes is not None:
+        asked["volume"] = volumes.health
     return asked
 
 

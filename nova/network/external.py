@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Where an instance keeps the ids of ports that users made: they outlive it.
 KEPT = "kept_ports"
+#: Where it keeps what the service said of ports before they were known here: port -> whether it is plugged.
+PLUGGED_EARLY = "plugged_early"
 
 
 class ExternalNetworks(NetworkAllocator):

@@ -55,6 +55,7 @@ class CardReader:
         kind, bridge = self._bridge(port)
         return Vif(
             id=port["id"], mac=port["mac_address"], network_id=port["network_id"],
+            plugged=port.get("status", "ACTIVE") == "ACTIVE",
             label=network["name"] or network["id"], tag=tag,
             addresses=tuple(
                 Address(

@@ -30,8 +30,8 @@ class HostNetwork(msgspec.Struct, frozen=True, kw_only=True):
     bridge. ``host_address`` is the IPv4 address that this host carries on the bridge and serves DHCP from,
     ``gateway`` what guests are told as their router (in multi-host networks without a shared address
     that is this host), None where they have none; ``routes`` are further ones: (range, next
-    hop). ``serves`` is false on a host that bridges the guests' traffic only, ``routed`` where the router of the
-    network's project is switched off.
+    hop). ``serves`` is false on a host that bridges the guests' traffic only, ``routed`` where the router of
+    the network's project is switched off.
     """
 
     uuid: str

@@ -25,7 +25,7 @@ class Vif(msgspec.Struct, frozen=True, kw_only=True):
 
     ``dhcp_server`` is None where DHCP does not give the address, ``gateway`` where the guest has no router.
     ``routes`` are further ones: (range, next hop). ``bridge`` is a Linux bridge, or one of Open vSwitch where
-    ``kind`` is ``ovs``.
+    ``kind`` is ``ovs``. ``plugged`` is false where an external network service has yet to carry its traffic.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Vif(msgspec.Struct, frozen=True, kw_only=True):
     gateway_v6: str | None = None
     kind: str | None = None
     routes: tuple[tuple[str, str], ...] = ()
+    plugged: bool = True
 
 
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):

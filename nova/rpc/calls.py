@@ -50,6 +50,7 @@ _ROWS = (
     Call(SCHEDULER, "wake", cast=True),
     Call(CONDUCTOR, "discard", cast=True),
     Call(CONDUCTOR, "allocate", cast=True),
+    Call(CONDUCTOR, "plugging", cast=True),
     Call(CONDUCTOR, "volumes", cast=True),
     Call(CONDUCTOR, "network_tasks", cast=True),
     Call(CONDUCTOR, "step_wanted", from_host=True, result=bool),

@@ -61,12 +61,14 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a guest is made of, beyond its instance row.
 
     ``images`` opens an image by its id. ``root_image`` is the one that the root disk begins as; None is the
-    instance's own. ``volumes`` are those of its disks that are volumes, opened to this host.
+    instance's own. ``volumes`` are those of its disks that are volumes, opened to this host. With ``paused``
+    the guest stands still once it is there, where the hypervisor can do that.
     """
 
     instance: Instance
     vifs: tuple[Vif, ...]
     power_on: bool = True
+    paused: bool = False
     admin_password: str | None = None
     files: dict[str, str] = {}
     images: Callable[[str], SourceImage] = no_images

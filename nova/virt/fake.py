@@ -505,7 +505,7 @@ def _new_guest(spec: GuestSpec) -> FakeGuest:
     instance = spec.instance
     return FakeGuest(
         uuid=instance.uuid, name=instance.hostname,
-        power_state=RUNNING if spec.power_on else SHUTDOWN,
+        power_state=(POWER_PAUSED if spec.paused else RUNNING) if spec.power_on else SHUTDOWN,
         vcpus=instance.vcpus, memory_mb=instance.memory_mb,
         disk_gb=instance.root_gb + instance.ephemeral_gb, macs=[vif.mac for vif in spec.vifs],
         booted_at=time.time(), console=_boot_text(instance.hostname) if spec.power_on else "",

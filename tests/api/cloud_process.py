@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: The ports that a cloud takes, each before its offset.
 BASE_PORTS = {
-    "identity": 5000, "image": 9292, "compute": 8774, "network": 9696, "metadata": 8775,
+    "identity": 5000, "image": 9292, "compute": 8774, "network": 9696, "volume": 8776, "metadata": 8775,
     "novnc": 6080, "serial": 6083, "simulated": 6969, "simulated-serial": 6971,
 }
 

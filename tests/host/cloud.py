@@ -17,7 +17,7 @@ from tests.api.cloud_process import BASE_PORTS, Answer, CloudProcess, wait_for
 from tests.host.hypervisor import PrivateLibvirt
 
 #: More than a guest takes to boot under emulation on a busy machine.
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 
 class GuestCloud(CloudProcess):
@@ -96,7 +96,7 @@ class GuestCloud(CloudProcess):
         script = facts.pop("script", None)
         body: dict[str, Any] = {
             "name": name, "flavorRef": self.flavors.get(flavor, flavor),
-            "imageRef": image or self.image_id, "networks": "auto", **facts,
+            "imageRef": self.image_id if image is None else image, "networks": "auto", **facts,
         }
         if script is not None:
             body["user_data"] = base64.b64encode(script.encode()).decode()

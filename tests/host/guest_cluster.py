@@ -13,6 +13,7 @@ import grp
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,13 +124,23 @@ class GuestHost:
             "resume_guests_state_on_host_boot = False\n"
             f"vncserver_listen = 0.0.0.0\nvncserver_proxyclient_address = {self.address}\n"
             + "".join(f"{each}\n" for each in options)
-            + "[libvirt]\nvirt_type = qemu\nwait_soft_reboot_seconds = 30\n"
+            # Slow enough to be watched.
+            + "[libvirt]\nvirt_type = qemu\nwait_soft_reboot_seconds = 30\nlive_migration_bandwidth = 12\n"
             f"[serial_console]\nenabled = True\nproxyclient_address = {self.address}\n"
             f"[host_identity]\nkey_directory = {self.home}/keys\n[metrics]\nlisten_port = 0\n"
         )
         _give(self.home)
         self.network = self._daemon("network", _NETWORK_CAPABILITIES)
         self.compute = self._daemon("compute", None)
+
+    def kill_compute(self) -> None:
+        """End nova-compute without warning."""
+        self.compute.end(signal.SIGKILL)
+
+    def files(self, uuid: str) -> list[str]:
+        """What is in the place for guests of this host that has to do with a server."""
+        place = Path(f"/proc/{self.libvirt.holder}/root{PLACE}")
+        return sorted(path.name for path in place.iterdir() if path.name.startswith(uuid))
 
     def log(self, kind: str = "compute") -> str:
         """What a daemon logged."""
@@ -147,7 +158,7 @@ class GuestHost:
 
 
 class GuestCluster:
-    """The control side and two hosts; ``image_id`` is the guest image, flavors: ``small``, ``large``."""
+    """The control side and two hosts; ``image_id`` is the guest image, flavors: ``tiny``, ``large``."""
 
     def __init__(self, cluster: Cluster, hosts: tuple[GuestHost, GuestHost]) -> None:
         self.cluster = cluster
@@ -178,7 +189,7 @@ class GuestCluster:
     def begin(self, image: Path) -> None:
         """Upload the image and make the flavors."""
         self.image_id = self.upload("guest", image.read_bytes(), "qcow2")
-        for name, vcpus, memory, disk in (("small", 1, 96, 1), ("large", 2, 128, 2)):
+        for name, vcpus, memory, disk in (("tiny", 1, 96, 0), ("large", 2, 128, 1)):
             body = {"flavor": {"name": name, "vcpus": vcpus, "ram": memory, "disk": disk}}
             self.flavors[name] = self.ask("POST", "/flavors", body)["flavor"]["id"]
 
@@ -201,7 +212,7 @@ class GuestCluster:
         assert status < 300, (method, path, body, status, answer)
         return answer
 
-    def boot(self, name: str, host: GuestHost, *, flavor: str = "small", **facts: Any) -> str:
+    def boot(self, name: str, host: GuestHost, *, flavor: str = "tiny", **facts: Any) -> str:
         """Ask for a server on a host; returns its uuid."""
         body = {"name": name, "imageRef": self.image_id, "flavorRef": self.flavors[flavor],
                 "networks": "auto", "availability_zone": f"nova:{host.name}", **facts}
@@ -210,6 +221,10 @@ class GuestCluster:
     def act(self, uuid: str, action: str, body: Any = None) -> Any:
         """One action, which has to be accepted."""
         return self.ask("POST", f"/servers/{uuid}/action", {action: body})
+
+    def act_on_migration(self, uuid: str, migration: int, action: str) -> None:
+        """An action on a migration that is under way."""
+        self.ask("POST", f"/servers/{uuid}/migrations/{migration}/action", {action: None})
 
     def server(self, uuid: str) -> dict[str, Any]:
         """A server as the API shows it."""
@@ -253,10 +268,37 @@ class GuestCluster:
         for uuid in servers_:
             self.until(lambda uuid=uuid: self.api.ask("GET", f"/servers/{uuid}")[0] == 404, f"{uuid} gone")
         for host in self.hosts:
-            left = [path.name for path in (host.libvirt.root / "instances").glob("*")]
             for uuid in servers_:
                 assert uuid not in host.libvirt.domains()
-                assert not [name for name in left if name.startswith(uuid)], left
+                assert host.files(uuid) == []
+
+    def host_of(self, uuid: str) -> GuestHost:
+        """The host that a server is on."""
+        name = self.server(uuid)["OS-EXT-SRV-ATTR:host"]
+        return next(host for host in self.hosts if host.name == name)
+
+    def other(self, host: GuestHost) -> GuestHost:
+        """The other host."""
+        return self.hosts[1] if host is self.hosts[0] else self.hosts[0]
+
+    def migrate_live(self, uuid: str) -> dict[str, Any]:
+        """Begin a live migration to the other host; the migration once something was copied."""
+        self.act(uuid, "os-migrateLive", {"host": None, "block_migration": "auto"})
+        found: list[dict[str, Any]] = []
+
+        def copies() -> bool:
+            found[:] = self.ask("GET", f"/servers/{uuid}/migrations")["migrations"]
+            assert found or self.server(uuid)["OS-EXT-STS:task_state"], (self.server(uuid), self.tails())
+            return any(
+                (each["memory_processed_bytes"] or 0) + (each["disk_processed_bytes"] or 0) for each in found
+            )
+
+        self.until(copies, "the migration copies")
+        return found[0]
+
+    def move_of(self, uuid: str) -> dict[str, Any]:
+        """The newest move of a server."""
+        return dict(self.ask("GET", f"/os-migrations?instance_uuid={uuid}")["migrations"][0])
 
     def up(self, host: GuestHost) -> bool:
         """Whether the control side takes the host's compute service for alive."""

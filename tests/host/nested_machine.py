@@ -34,6 +34,8 @@ mkdir -p /run/xen /run/xenstored /var/lib/xenstored /var/log/xen /var/lib/xen
 export PATH={XEN_TOOLS}:$PATH
 oxenstored --pid-file /run/xenstore.pid || xenstored --pid-file /run/xenstore.pid
 xen-init-dom0
+# Its tools give it a minute to start; a second start is quicker.
+/usr/libexec/xen-qemu-system-i386 --version
 xenconsoled --pid-file=/run/xenconsoled.pid
 """
 _RUN = """
@@ -43,7 +45,7 @@ cd {root}
 export PYTHONPATH={root} PYTHONDONTWRITEBYTECODE=1
 timeout {seconds} {command} >/run/exchange/result 2>/run/exchange/errors
 tail -n 80 /run/exchange/errors
-for f in /var/log/xen/*.log /var/log/libvirt/libxl/*.log; do [ -e $f ] && echo "== $f" && tail -n 25 $f; done
+for f in /var/log/xen/qemu*.log /var/log/libvirt/libxl/*; do [ -e $f ] && echo "== $f" && tail -n 25 $f; done
 """
 
 

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 PROGRAMS = ("qemu-system-x86_64", "busybox", "modprobe", "cpio")
+_PROCESSORS = ("-accel", "tcg,thread=multi", "-smp", "2")
 _MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 
 _INIT = """#!/bin/sh
@@ -70,8 +71,8 @@ def run_inside(
         share = "security_model=none,multidevs=remap"
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "pc",
-            "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", "2", "-m", str(memory), "-display", "none",
-            "-no-reboot", "-serial", "stdio", *_starting(directory, image, memory, xen),
+            "-cpu", cpu, "-m", str(memory), "-display", "none", "-no-reboot", "-serial", "stdio",
+            *_starting(directory, image, memory, xen),
             "-virtfs", f"local,path=/,mount_tag=hostroot,readonly=on,{share}",
             "-virtfs", f"local,path={work},mount_tag=work,{share}",
         ]
@@ -90,7 +91,8 @@ def _starting(directory: Path, image: Path, memory: int, xen: Path | None) -> li
     initramfs = directory / "initramfs"
     if xen is None:
         return [
-            "-kernel", str(image), "-initrd", str(initramfs), "-append", "console=ttyS0 quiet panic=-1",
+            *_PROCESSORS, "-kernel", str(image), "-initrd", str(initramfs),
+            "-append", "console=ttyS0 quiet panic=-1",
         ]
     hypervisor = directory / "xen"
     hypervisor.write_bytes(gzip.decompress(xen.read_bytes()))
@@ -99,7 +101,7 @@ def _starting(directory: Path, image: Path, memory: int, xen: Path | None) -> li
         "noreboot"
     )
     return [
-        "-kernel", str(hypervisor), "-append", line,
+        *_PROCESSORS, "-kernel", str(hypervisor), "-append", line,
         "-initrd", f"{image} console=hvc0 quiet panic=-1,{initramfs}",
     ]
 

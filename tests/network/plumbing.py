@@ -45,7 +45,8 @@ bound|renew)
   busybox ip addr flush dev $interface
   busybox ip addr add $ip/$mask dev $interface
   [ -n "$router" ] && busybox ip route replace default via ${router%% *}
-  echo "$ip/$mask router=$router dns=$dns domain=$domain mtu=$mtu server=$serverid routes=$staticroutes" > "$RESULT";;
+  printf '%s' "$ip/$mask router=$router dns=$dns domain=$domain mtu=$mtu server=$serverid" > "$RESULT"
+  echo " routes=$staticroutes" >> "$RESULT";;
 esac
 """
 

@@ -129,6 +129,21 @@ def test_what_is_there_is_taken_over_and_what_is_something_else_is_left_alone(
     assert plumbed.addresses("br2") == {"10.2.0.1/24"}
 
 
+def test_guests_find_the_same_gateway_whichever_of_them_come_and_go(plumbed: PlumbedHost) -> None:
+    plumbed.conductor.set(network(6, "br6"))
+    plumbed.start()
+
+    def mac() -> str:
+        words = plumbed.ip("-o", "link", "show", "br6").split()
+        return words[words.index("link/ether") + 1]
+
+    before = mac()
+    guest = plumbed.client("br6", "fa:16:3e:06:00:0a")
+    plumbed.ip("link", "set", guest.device, "down")
+    plumbed.ip("link", "set", guest.device, "address", "02:00:00:00:00:01", "up")
+    assert mac() == before, "a port with a lower MAC would hand its own on to the bridge"
+
+
 def test_a_bridge_with_a_guest_stays_when_its_network_goes(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     host = PlumbedHost(tmp_path, teardown_unused_network_gateway=True)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nova.compute.host_network import ask_at
@@ -117,6 +118,30 @@ def test_a_new_guest_is_served_without_a_restart_and_a_deleted_one_loses_its_lea
     assert stranger.lease(tmp_path, tries=2) is None
     stranger.ip("addr", "add", "10.3.0.99/24", "dev", "eth0")
     assert stranger.renew("10.3.0.99", "10.3.0.1", tries=1) == "silence", "it may be another server's"
+
+
+def test_another_name_is_known_at_once_and_the_lease_goes_on(tmp_path: Path) -> None:
+    host = PlumbedHost(tmp_path, update_dns_entries=True)
+    first, second = lease(4, 10, "alpha"), lease(4, 11, "beta")
+    base = with_leases(network(4, "br4"), [first, second])
+    try:
+        host.conductor.set(msgspec.structs.replace(base, neighbours=(("10.4.0.50", "far"),)))
+        host.start()
+        guest = host.client("br4", first.mac)
+        assert guest.lease(tmp_path) == "10.4.0.10"
+
+        def names(*wanted: str) -> list[str | None]:
+            return [guest.resolve(f"{each}.novalocal", "10.4.0.1") for each in wanted]
+
+        until(lambda: names("alpha", "beta", "far") == ["10.4.0.10", "10.4.0.11", "10.4.0.50"])
+        renamed = msgspec.structs.replace(first, hostname="omega")
+        host.set(msgspec.structs.replace(with_leases(base, [renamed]), neighbours=(("10.4.0.51", "near"),)))
+        until(lambda: names("omega", "near") == ["10.4.0.10", "10.4.0.51"])
+        until(lambda: names("alpha", "beta", "far") == [None, None, None])
+        assert guest.renew("10.4.0.10", "10.4.0.1") == "ACK"
+        assert not host.conductor.hears("del", "10.4.0.10", timeout=0.1), "its lease was not given up"
+    finally:
+        host.close()
 
 
 def test_a_second_start_changes_nothing_and_no_ping_is_lost(

@@ -176,9 +176,11 @@ def test_a_forced_range_leaves_by_this_host_though_the_router_is_elsewhere(
     guest, _router = host.guest(2), host.guest(254)
     guest.ip("route", "add", "default", "via", "10.9.0.254")
     elsewhere = msgspec.structs.replace(NETWORK, gateway="10.9.0.254")
-    section = dataclasses.replace(NetworkSection(), force_snat_range=("203.0.113.0/24",))
+    section = dataclasses.replace(
+        NetworkSection(), force_snat_range=("203.0.113.0/24",), routing_source_ip="203.0.113.1"
+    )
     with host:
-        part(section).apply(msgspec.structs.replace(state(), networks=(elsewhere,)), {"n1"})
+        FloatingAddresses(section, "192.0.2.7").apply(msgspec.structs.replace(state(), networks=(elsewhere,)), {"n1"})
     server = outside.listen(7000)
     client = guest.connect("203.0.113.9", 7000, wait=5)
     assert client is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A router that is switched off: its network is cut off from others, and serves its own guests all the same."""
+"""A router that is switched off: its network is cut off from others, and is served all the same."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ class Events(msgspec.Struct, frozen=True):
 def create(request: ApiRequest) -> Any:
     """Take events; each gets a code of its own, and 207 says that some were not taken.
 
-    Addresses are read again at events of the network; a volume that has grown is made known to the guest, and
-    one that has a new image to the rebuild that waits for it. The other events tell hosts what nothing here
-    waits for: drivers plug NICs themselves, and there are no accelerators.
+    Addresses are read again at events of the network, and a boot goes on whose ports are plugged; a volume
+    that has grown is made known to the guest, and one that has a new image to the rebuild that waits for it.
+    The other events tell hosts what nothing here waits for; there are no accelerators.
     """
     for event in request.body.events:
         _check(request, event)
@@ -68,6 +68,10 @@ def create(request: ApiRequest) -> Any:
         code = _code(event, servers.get(event.server_uuid))
         if code == 200 and event.name in _NETWORK:
             changed.add(event.server_uuid)
+        elif code == 200 and event.name == "network-vif-plugged" and event.tag is not UNSET:
+            operations.port_plugged(
+                event.server_uuid, str(event.tag), plugged=event.status != "failed"
+            )
         elif code == 200 and event.name == "volume-extended":
             operations.volume_extended(request.caller, servers[event.server_uuid], str(event.tag))
         elif code == 200 and event.name == "volume-reimaged":

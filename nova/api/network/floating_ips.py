@@ -3,24 +3,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nova.api.network import values as read
 from nova.api.network import virtual_ips
 from nova.api.network.error_body import typed
-from nova.api.network.pools import derived_uuid, pools
+from nova.api.network.pools import pools
 from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
+from nova.api.network.router_interfaces import router_uuid
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NetworkNotFound, NotFound
 from nova.network import floating
-from nova.objects.network import FixedIP, FloatingIP, Network
+from nova.objects.network import FixedIP, FloatingIP, Network, ProjectRouter
 
 _FACTS = ("description", "tags")
 
 
-def shown(floating_ip: FloatingIP, network_id: str, port_id: str | None) -> Shown:
-    """A floating address as clients see it."""
+def shown(
+    floating_ip: FloatingIP, network_id: str, port_id: str | None, routers: Mapping[str, ProjectRouter]
+) -> Shown:
+    """A floating address as clients see it; ``routers`` are those that were made, by project."""
     owner = floating_ip.project_id or ""
     return {
         "id": floating_ip.uuid,
@@ -28,7 +32,7 @@ def shown(floating_ip: FloatingIP, network_id: str, port_id: str | None) -> Show
                    floating_ip.updated_at),
         "floating_ip_address": floating_ip.address, "floating_network_id": network_id,
         "fixed_ip_address": floating_ip.fixed_address, "port_id": port_id,
-        "router_id": derived_uuid("router", owner) if port_id else None,
+        "router_id": router_uuid(owner, routers.get(owner)) if port_id else None,
         "status": "ACTIVE" if port_id else "DOWN", "port_details": None, "dns_name": "",
         "dns_domain": "", "qos_policy_id": None, "port_forwardings": [],
     }
@@ -39,8 +43,9 @@ def _shown_many(call: Call, tx: Transaction, found: list[FloatingIP]) -> list[Sh
     ports: dict[int, str] = {}
     if any(each.fixed_ip_id is not None and each.port_uuid is None for each in found):
         ports = _ports_of_virtual_ips(call, tx)
+    routers = {each.project_id: each for each in tx.routers.every()} if found else {}
     return [
-        shown(each, networks[each.pool], each.port_uuid or ports.get(each.fixed_ip_id or 0))
+        shown(each, networks[each.pool], each.port_uuid or ports.get(each.fixed_ip_id or 0), routers)
         for each in found
     ]
 

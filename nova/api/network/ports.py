@@ -65,7 +65,13 @@ def shown(scene: Scene, port: PortRecord) -> Shown:
     facts = card.facts or _EMPTY
     row = scene.networks[card.network_id]
     owner = card.project_id or ""
-    active = server is not None and server.power_state == RUNNING
+    if server is not None:
+        active = server.power_state == RUNNING
+    else:
+        # A server of another cloud on a host: there is nothing left to do before its bridge carries it.
+        active = bool(
+            facts.get("binding:host_id") and facts.get("device_id") and facts.get("admin_state_up", True)
+        )
     view: Shown = {
         "id": card.uuid, "name": facts.get("name", ""), "network_id": row.segment_uuid or row.uuid,
         "tenant_id": owner, "project_id": owner, "description": facts.get("description", ""),

@@ -13,9 +13,13 @@ DEVICE_OWNER = "network:router_interface"
 _NO_MAC = "00:00:00:00:00:00"
 
 
-def router_uuid(project: str) -> str:
-    """The id of a project's router."""
-    return derived_uuid("router", project)
+def router_uuid(project: str, made: ProjectRouter | None) -> str:
+    """The id of a project's router. One that was made has another than the gateways that are there without:
+    once it is deleted, its id has to be gone.
+    """
+    if made is None:
+        return derived_uuid("router", project)
+    return derived_uuid("router", project, str(made.id), str(made.created_at))
 
 
 def gateway_port_uuid(subnet: str) -> str:
@@ -74,7 +78,7 @@ def _shown(router: ProjectRouter, subnet: str, row: Network, gateway: str | None
         "tenant_id": router.project_id, "project_id": router.project_id, "description": "",
         "tags": [], "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
         "revision_number": 0, "mac_address": _NO_MAC, "admin_state_up": True, "status": "ACTIVE",
-        "device_id": router_uuid(router.project_id), "device_owner": DEVICE_OWNER,
+        "device_id": router_uuid(router.project_id, router), "device_owner": DEVICE_OWNER,
         "fixed_ips": fixed, "security_groups": [], "allowed_address_pairs": [],
         "extra_dhcp_opts": [], "port_security_enabled": False, "binding:vnic_type": "normal",
         "ip_allocation": "immediate",

@@ -16,7 +16,7 @@ from nova.api.network import router_interfaces as interfaces
 from nova.api.network import subnets
 from nova.api.network import values as read
 from nova.api.network.error_body import typed
-from nova.api.network.networks import owner_of
+from nova.api.network.networks import owner_of, rows_of
 from nova.api.network.pools import pools
 from nova.api.network.resource import Call, Resource, Shown, keys, merged, standard
 from nova.api.network.router_interfaces import gateway_port_uuid, router_uuid
@@ -42,7 +42,7 @@ def shown(project: str, made: ProjectRouter | None, externals: list[str]) -> Sho
         if external not in externals:
             external = None
     return {
-        "id": router_uuid(project), "name": made.name if made else _NAME,
+        "id": router_uuid(project, made), "name": made.name if made else _NAME,
         **standard(
             facts, project, made.revision if made else 0, made.created_at if made else None,
             made.updated_at if made else None,
@@ -90,17 +90,14 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
                      "the gateways of its networks."),
             "OverQuota",
         )
-    _check_honoured(tx, values)
+    _check_honoured(call, tx, values)
     tx.routers.create(project, values.get("name", ""), merged({}, values, _FACTS))
     if values.get("admin_state_up") is False:
         _tell_hosts(call, tx, project)
-    found = find(call, tx, router_uuid(project))
-    if found is None:
-        found = shown(project, _made(tx, project), [pool.uuid for pool in pools(tx)])
-    return found
+    return shown(project, _made(tx, project), [pool.uuid for pool in pools(tx)])
 
 
-def _check_honoured(tx: Transaction, values: dict[str, Any]) -> None:
+def _check_honoured(call: Call, tx: Transaction, values: dict[str, Any]) -> None:
     """Refuse what the gateways of bridges cannot do."""
     for name, reason in (
         ("ha", "A network's gateway is on each of its hosts."),
@@ -113,7 +110,12 @@ def _check_honoured(tx: Transaction, values: dict[str, Any]) -> None:
     if gateway:
         network = gateway.get("network_id")
         if not any(pool.uuid == network for pool in pools(tx)):
-            raise NetworkNotFound(str(network)[:64])
+            if rows_of(call, tx, str(network)) is None:
+                raise NetworkNotFound(str(network)[:64])
+            raise typed(
+                BadRequest(f"Bad router request: Network {network} is not an external network."),
+                "BadRequest",
+            )
         if gateway.get("enable_snat") is False or gateway.get("external_fixed_ips"):
             raise InvalidInput(
                 "external_gateway_info",
@@ -130,7 +132,7 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
         if all(_is_so(current.get(name), value) for name, value in values.items()):
             return current
         raise _refusal()
-    _check_honoured(tx, values)
+    _check_honoured(call, tx, values)
     columns: dict[str, Any] = {"facts": merged(made.facts, values, _FACTS)}
     if "name" in values:
         columns["name"] = values["name"]

@@ -22,6 +22,8 @@ from nova.compute.flows.host import StepFunction
 
 STEPS: dict[tuple[str, str], StepFunction] = {
     ("create", "spawn"): build.spawn,
+    ("create", "unpause"): power.unpause,
+    ("create", "drop"): build.destroy,
     ("delete", "destroy"): build.destroy,
     ("delete", "clean"): build.destroy,
     ("force_delete", "destroy"): build.destroy,

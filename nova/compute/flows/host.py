@@ -94,6 +94,7 @@ def guest_spec(
         "admin_password": task.payload.get("admin_password"),
         "files": task.payload.get("files") or {},
         "power_on": task.payload.get("power_on", True),
+        "paused": task.payload.get("held", False),
         "images": functools.partial(host.images.source, task),
         "volumes": host.open_volumes(task),
     }

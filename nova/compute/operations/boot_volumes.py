@@ -63,6 +63,11 @@ def _merged(image: Image | None, asked: tuple[BlockDevice, ...]) -> tuple[BlockD
     """What is asked for replaces what the image has under the same name or as the root."""
     if image is None or not is_volume_snapshot(image):
         return asked
+    if any(each.boot_index == 0 for each in disks_of_image(image)):
+        # Clients name the image itself as the root disk, which this one is not.
+        asked = tuple(
+            each for each in asked if not (each.boot_index == 0 and each.source_type == "image")
+        )
     names = {letters_of(each.device_name) for each in asked if each.device_name}
     has_root = any(each.boot_index == 0 for each in asked)
     brought = [

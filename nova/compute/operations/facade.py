@@ -76,5 +76,6 @@ class Operations(OperationsCore):
     remove_fixed_ip = _facts.remove_fixed_ip
     refresh_addresses = _facts.refresh_addresses
     refresh_from_outside = _facts.refresh_from_outside
+    port_plugged = _facts.port_plugged
     add_security_group = _facts.add_security_group
     remove_security_group = _facts.remove_security_group

@@ -273,6 +273,14 @@ def refresh_addresses(
     members_changed(core.networks.refreshes, tx, instance_uuids)
 
 
+def port_plugged(
+    core: OperationsCore, instance_uuid: str, port_id: str, *, plugged: bool
+) -> None:
+    """An external network service has plugged a port, or cannot; nothing where it is the built-in one."""
+    if core.networks.outside is not None:
+        outside_interfaces.port_plugged(core, instance_uuid, port_id, plugged=plugged)
+
+
 def refresh_from_outside(core: OperationsCore, instance_uuids: Sequence[str]) -> None:
     """Read the cards of servers anew from an external network service, where there is one."""
     if core.networks.outside is not None:

@@ -11,16 +11,20 @@ import datetime
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from nova.compute.operations.core import OperationsCore, record
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import InstanceNotFound, NovaError
-from nova.network.external import KEPT, kept_ports
+from nova.network.external import KEPT, PLUGGED_EARLY, kept_ports
 from nova.network.outside import OutsideNetworks
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, RequestedNetwork, Vif
 from nova.objects.network_task import ATTACH, DETACH
+from nova.objects.states import BUILDING
 from nova.rpc.calls import COMPUTE, CONDUCTOR
 
 LOG = logging.getLogger(__name__)
@@ -148,12 +152,43 @@ def _renew(
     known = {vif.id for vif in asked.network_info}
     gone = [vif for vif in fresh.network_info if vif.id in known and vif.id not in cards]
     info = tuple(
-        cards.get(vif.id, vif) for vif in fresh.network_info
-        if vif.id in cards or vif.id not in known
+        msgspec.structs.replace(cards[vif.id], plugged=vif.plugged or cards[vif.id].plugged)
+        if vif.id in cards else vif
+        for vif in fresh.network_info if vif.id in cards or vif.id not in known
     )
     if info != fresh.network_info:
         tx.instances.update(asked.uuid, {"network_info": info})
     return gone
+
+
+def port_plugged(
+    core: OperationsCore, instance_uuid: str, port_id: str, *, plugged: bool
+) -> None:
+    """The network service says that it carries a port's traffic, or that it cannot: a boot waits for it.
+
+    It may say so before the port is known here; then it is remembered with the server.
+    """
+
+    def write(tx: Transaction) -> list[int]:
+        instance = tx.instances.get(instance_uuid, lock=True)
+        if instance is None or (instance.vm_state != BUILDING and not plugged):
+            return []
+        values: dict[str, Any] = {}
+        if plugged and any(vif.id == port_id and not vif.plugged for vif in instance.network_info):
+            values["network_info"] = tuple(
+                msgspec.structs.replace(vif, plugged=True) if vif.id == port_id else vif
+                for vif in instance.network_info
+            )
+        elif instance.vm_state == BUILDING:
+            said = {**(instance.system_metadata.get(PLUGGED_EARLY) or {}), port_id: plugged}
+            values["system_metadata"] = {**instance.system_metadata, PLUGGED_EARLY: said}
+        if values:
+            tx.instances.update(instance_uuid, values)
+        return [each.id for each in tx.operations.open_for(instance_uuid) if each.step == "plugging"]
+
+    waiting = core.db.run(write)
+    if waiting:
+        core.dispatcher.wake_now(waiting, "plugging")
 
 
 def _unplug(core: OperationsCore, instance: Instance, vif: Vif) -> None:

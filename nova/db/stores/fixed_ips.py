@@ -63,6 +63,10 @@ _INTERFACES_OR_MACS = _INTERFACES.where(
         _vif.address.in_(bindparam("macs", expanding=True)),
     )
 )
+# The usual boot; lists of values cost as much again as the statement.
+_INTERFACES_OR_MAC = _INTERFACES.where(
+    or_(_vif.instance_uuid == bindparam("uuid"), _vif.address == bindparam("mac"))
+)
 _NAMED = (
     select(fixed_ips)
     .where(
@@ -134,7 +138,11 @@ class FixedIPStore:
         Interfaces of any instance that carry one of ``macs`` come along, so that one statement also
         tells which of the MACs about to be used are taken.
         """
-        if macs:
+        if len(instance_uuids) == len(macs) == 1:
+            rows = self._connection.execute(
+                _INTERFACES_OR_MAC, {"uuid": instance_uuids[0], "mac": macs[0]}
+            )
+        elif macs:
             rows = self._connection.execute(
                 _INTERFACES_OR_MACS, {"uuids": instance_uuids, "macs": macs}
             )

@@ -36,6 +36,8 @@ _POLL = 0.2
 _ABORT_SECONDS = 60.0
 #: Seconds after which such copies are cancelled in QEMU itself, and cancelled again.
 _PATIENCE = 10.0
+#: Seconds that libvirt takes to forget a migration after the end of its receiver.
+_TIDY = 2.0
 #: Type of a job that still runs, as ``jobStats`` tells it.
 _RUNNING_JOBS = frozenset({libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED})
 
@@ -123,10 +125,10 @@ class GuestMoves(GuestVolumes):
         parts = self._parts
         self._hurried.discard(instance.uuid)
         domain = parts.connection.find(instance.uuid)
-        if domain is not None:
-            _end_earlier(instance.uuid, domain)
         with other_host(parts, destination) as other:
-            if domain is None or not domain.isActive():
+            if domain is not None:
+                _end_earlier(instance.uuid, domain, other)
+            if domain is None or not domain_is_active(domain):
                 if _runs(other, instance.uuid):
                     return
                 raise GuestNotFound(f"Guest {instance.uuid} does not run on host {parts.host}")
@@ -287,21 +289,34 @@ class _Abort:
         cancel_quietly(self._domain)
 
 
-def _end_earlier(uuid: str, domain: Any) -> None:
+def _end_earlier(uuid: str, domain: Any, other: Any) -> None:
     """End a migration that a service which died had begun: it still writes into what is to be made anew."""
     abort = _Abort(uuid, domain)
     while True:
         try:
-            if domain.jobStats().get("type") not in _RUNNING_JOBS:
-                return
-            abort.ask()
+            running = domain.jobStats().get("type") in _RUNNING_JOBS
+            if running:
+                abort.ask()
         except libvirt.libvirtError as error:
-            if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-                # It has arrived, or has just ended.
-                return
-            raise
+            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                raise
+            # It has arrived, or has just ended.
+            running = False
+        if not running and not (abort.asked and domain_is_active(domain) and _runs(other, uuid)):
+            break
         abort.insist()
         time.sleep(_POLL)
+    if abort.asked:
+        # libvirt tidies up a little after the receiver is gone, and takes no other migration until then.
+        time.sleep(_TIDY)
+
+
+def domain_is_active(domain: Any) -> bool:
+    """Whether a domain runs; one that is gone does not."""
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError:
+        return False
 
 
 def progress_of(stats: Mapping[str, Any]) -> MigrationProgress:

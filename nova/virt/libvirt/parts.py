@@ -90,13 +90,14 @@ class DriverParts:
 
     # --- power -----------------------------------------------------------------------------------
 
-    def start(self, domain: Any) -> int:
-        """Start a defined domain; one that runs is left running."""
+    def start(self, domain: Any, *, paused: bool = False) -> int:
+        """Start a defined domain; one that runs is left running. ``paused`` is not for containers."""
         with self.connection.translated():
             if not domain.isActive():
                 if self.section.virt_type == "lxc":
                     mount_root(self.storage.files.guest(domain.UUIDString()))
-                domain.create()
+                    paused = False
+                domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
             return power_state(domain)
 
     def switch_off(self, domain: Any) -> None:

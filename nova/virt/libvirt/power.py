@@ -34,7 +34,7 @@ class GuestPower(GuestVolumes):
         self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.create(spec)
         domain = parts.define(spec.instance)
-        return parts.start(domain) if spec.power_on else SHUTDOWN
+        return parts.start(domain, paused=spec.paused) if spec.power_on else SHUTDOWN
 
     def destroy(self, uuid: str) -> None:
         """Remove the guest, its description and its disks; volumes are merely closed."""

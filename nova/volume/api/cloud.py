@@ -74,6 +74,11 @@ def services(request: Request) -> Any:
 def service_update(request: Request, action: str) -> Any:
     """The service is part of this cloud: it is on as long as it answers."""
     request.check("volume_extension:services:update")
+    given = request.document()
+    found = {(each["binary"], each["host"]) for each in services(request)["services"]}
+    binary, where = str(given.get("binary") or given.get("service")), str(given.get("host"))
+    if (binary, where) not in found:
+        raise NotFound(f"Service {binary[:40]} could not be found on host {where[:80]}.")
     raise BadRequest(
         f"Invalid input received: The built-in service cannot be changed by {action[:40]}; set "
         "[volume] enabled."

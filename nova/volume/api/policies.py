@@ -40,6 +40,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume_extension:volume_actions:upload_image",
         "volume_extension:volume_image_metadata:set",
         "volume_extension:volume_image_metadata:remove",
+        "snapshot_extension:snapshot_actions:update_snapshot_status",
     ),
     _ADMIN: (
         "volume:force_delete", "volume_extension:volume_admin_actions:reset_status",
@@ -49,7 +50,6 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume_extension:volume_actions:upload_public",
         "volume_extension:snapshot_admin_actions:reset_status",
         "volume_extension:snapshot_admin_actions:force_delete",
-        "snapshot_extension:snapshot_actions:update_snapshot_status",
         "volume_extension:type_create", "volume_extension:type_update",
         "volume_extension:type_delete", "volume_extension:types_extra_specs:read_sensitive",
         "volume_extension:types_extra_specs:create", "volume_extension:types_extra_specs:update",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova.errors import BadRequest, InvalidInput, NotFound
+from nova.errors import BadRequest, InvalidInput, NotFound, VolumeNotFound
 from nova.objects.volume_record import SnapshotRecord
 from nova.volume.api import versions, views
 from nova.volume.api.query import snapshot_query, with_next
@@ -55,7 +55,9 @@ def create(request: Request) -> Reply:
     given = request.body("snapshot", _CREATE)
     volume_id = identifier("volume_id", given.get("volume_id"))
     if volume_id is None:
-        raise InvalidInput("snapshot", "'volume_id' is a required property")
+        if "volume_id" not in given:
+            raise InvalidInput("snapshot", "'volume_id' is a required property")
+        raise VolumeNotFound("None")
     volume = request.service.volumes.get(request.caller, volume_id)
     request.check("volume:create_snapshot", volume.project_id)
     force = as_bool("force", given.get("force", False))

@@ -109,7 +109,9 @@ def update(request: Request, type_id: str) -> Any:
     if not changes:
         raise BadRequest("Specify volume type name, description, is_public or a combination thereof.")
     changed = request.service.types.update(request.caller, type_id, changes)
-    return {"volume_type": views.type_view(request, changed)}
+    view = views.type_view(request, changed, created=True)
+    del view["os-volume-type-access:is_public"]
+    return {"volume_type": view}
 
 
 def delete(request: Request, type_id: str) -> Reply:
@@ -201,8 +203,10 @@ def encryption(request: Request, type_id: str) -> Any:
     return {}
 
 
-def encrypt(_request: Request, type_id: str) -> Any:
+def encrypt(request: Request, type_id: str) -> Any:
     """Refuse."""
+    request.check("volume_extension:type_update")
+    request.service.types.get(request.caller, type_id)
     raise InvalidInput(
         "encryption", f"Encrypted volumes are not served; the type {type_id} stays as it is."
     )

@@ -11,7 +11,7 @@ import re
 
 import falcon
 
-from nova.errors import BadRequest, NotAcceptable
+from nova.errors import BadRequest, NotAcceptable, NotFound
 
 NEWEST = 70
 
@@ -101,6 +101,9 @@ class VersionMiddleware:
         parts = req.path.split("/")
         if len(parts) < 3 or parts[1] != "v3":
             return
+        if req.env.get("PATH_INFO", "").endswith("/"):
+            # A path that ends in a slash names nothing, whatever Falcon makes of it.
+            raise NotFound("The resource could not be found.")
         resp.set_header("Vary", HEADER)
         version = parse(req.get_header(HEADER))
         req.context.version = version

@@ -19,7 +19,8 @@ def test_a_router_is_made_connected_taken_apart_and_removed(api: NetworkApi) -> 
     router = api.make(
         "router", name="größe", external_gateway_info={"network_id": external["id"]}, tags=["t"]
     )
-    assert router["id"] == implicit["id"]
+    assert [each["id"] for each in api.ok("GET", "/routers")] == [router["id"]]
+    assert router["id"] != implicit["id"], "what is deleted has to be gone"
     assert (router["name"], router["tags"], router["status"]) == ("größe", ["t"], "ACTIVE")
     assert router["external_gateway_info"]["network_id"] == external["id"]
     api.refused(409, "OverQuota", "POST", "/routers", {"router": {"name": "second"}})
@@ -46,7 +47,14 @@ def test_a_router_is_made_connected_taken_apart_and_removed(api: NetworkApi) -> 
     )
     assert api.ok("GET", "/ports") == []
     api.ok("DELETE", path)
-    assert api.ok("GET", path)["name"] == implicit["name"]
+    api.refused(404, "RouterNotFound", "GET", path)
+    api.refused(404, "RouterNotFound", "DELETE", path)
+    assert api.ok("GET", "/routers") == [implicit]
+    again = api.make("router", name="again")
+    assert again["id"] not in (router["id"], implicit["id"])
+    port = api.make("port", network_id=network["id"])
+    led = api.make("floatingip", floating_network_id=external["id"], port_id=port["id"])
+    assert led["router_id"] == again["id"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nova import wiring
@@ -20,7 +21,7 @@ from nova.network.external import KEPT, ExternalNetworks
 from nova.network.outside import OutsidePlan
 from nova.objects.instance import Address, Instance, RequestedNetwork, Vif
 from nova.objects.network_task import ATTACH
-from nova.objects.states import ACTIVE, ERROR
+from nova.objects.states import ACTIVE, BUILDING, ERROR, POWER_PAUSED, RUNNING
 from nova.rpc.calls import CONDUCTOR
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
@@ -37,6 +38,7 @@ class Service:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
+        self.plugged = True
 
     def _ask(self) -> None:
         if self.broken is not None:
@@ -46,7 +48,7 @@ class Service:
     def _vif(self, port: str) -> Vif:
         address = f"192.0.2.{list(self.ports).index(port) + 1}"
         return Vif(id=port, mac="fa:16:3e:00:00:01", network_id=NETWORK, label="net",
-                   addresses=(Address(address),))
+                   addresses=(Address(address),), plugged=self.plugged)
 
     def check(
         self, project_id: str, requested: Sequence[RequestedNetwork] | None,
@@ -122,8 +124,14 @@ def service() -> Service:
 
 
 @pytest.fixture
+def options() -> dict[str, Any]:
+    """Configuration of the cloud, for tests that have some."""
+    return {}
+
+
+@pytest.fixture
 def cloud(
-    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> Iterator[SmallCloud]:
     def build(config: Any, transport: Any) -> ExternalNetworks:
         return ExternalNetworks(
@@ -134,7 +142,7 @@ def cloud(
     monkeypatch.setattr(networking, "_PAUSE", 0.02)
     monkeypatch.setattr(networking, "_LOOK", 0.05)
     monkeypatch.setattr(networking, "_LONGEST", 0)
-    made = SmallCloud(tmp_path)
+    made = SmallCloud(tmp_path, **options)
     yield made
     service.gate.set()
     made.stop()
@@ -284,3 +292,120 @@ def test_ports_are_where_their_server_is(cloud: SmallCloud, service: Service) ->
     cloud.operations.revert_resize(USER, moved)
     cloud.settle()
     until(lambda: service.ports[vif.id] == (instance.uuid, instance.host))
+
+
+# -- guests that stand still until the service has plugged their ports ------------------------------------------
+
+
+def held(cloud: SmallCloud, service: Service) -> str:
+    """A server whose guest stands still, as its port is not plugged."""
+    service.plugged = False
+    server = cloud.ask()
+    until(lambda: step(cloud, server) == "plugging")
+    return server
+
+
+def step(cloud: SmallCloud, server: str) -> str | None:
+    with cloud.db.read() as tx:
+        found = tx.operations.open_for(server)
+    return found[0].step if found else None
+
+
+def guest_state(cloud: SmallCloud, server: str) -> int:
+    """What the host's driver says of the guest."""
+    instance = cloud.show(server)
+    assert instance.host is not None
+    return cloud.managers[instance.host]._host.driver.guests()[server]
+
+
+def say(cloud: SmallCloud, server: str, port: str, *, plugged: bool = True) -> None:
+    cloud.operations.port_plugged(server, port, plugged=plugged)
+
+
+def test_a_guest_stands_still_until_its_port_is_plugged(cloud: SmallCloud, service: Service) -> None:
+    server = held(cloud, service)
+    (vif,) = cloud.show(server).network_info
+    say(cloud, server, "another port")
+    assert (cloud.show(server).vm_state, vif.plugged) == (BUILDING, False)
+    assert guest_state(cloud, server) == POWER_PAUSED
+    say(cloud, server, vif.id)
+    cloud.settle()
+    instance = cloud.show(server)
+    assert (instance.vm_state, instance.power_state, instance.network_info[0].plugged) == (
+        ACTIVE, RUNNING, True
+    )
+    assert guest_state(cloud, server) == RUNNING
+
+
+def test_ports_that_are_plugged_before_they_are_known_are_not_waited_for(
+    cloud: SmallCloud, service: Service
+) -> None:
+    service.plugged = False
+    service.ports["early"] = ("", None)
+    service.gate.clear()
+    server = cloud.ask(networks=(RequestedNetwork(port_id="early"),))
+    assert service.entered.wait(10)
+    say(cloud, server, "early")
+    service.gate.set()
+    cloud.settle()
+    assert cloud.show(server).vm_state == ACTIVE
+    assert guest_state(cloud, server) == RUNNING
+
+
+def test_a_port_that_cannot_be_plugged_fails_the_boot_and_leaves_nothing(
+    cloud: SmallCloud, service: Service
+) -> None:
+    server = held(cloud, service)
+    (vif,) = cloud.show(server).network_info
+    say(cloud, server, vif.id, plugged=False)
+    cloud.settle()
+    instance = cloud.show(server)
+    assert (instance.vm_state, instance.host) == (ERROR, None)
+    assert instance.fault is not None
+    assert instance.fault.message == "Virtual Interface creation failed"
+    until(lambda: tasks(cloud) == 0)
+    assert service.ports == {}
+    assert cloud.leaks() == []
+
+
+@pytest.mark.parametrize("options", [{"vif_plugging_timeout": 1}])
+def test_a_wait_that_is_too_long_fails_the_boot(cloud: SmallCloud, service: Service) -> None:
+    server = held(cloud, service)
+    cloud.settle(30)
+    instance = cloud.show(server)
+    assert (instance.vm_state, instance.fault is not None) == (ERROR, True)
+    assert cloud.leaks() == []
+
+
+@pytest.mark.parametrize("options", [{"vif_plugging_timeout": 1, "vif_plugging_is_fatal": False}])
+def test_a_wait_that_is_not_fatal_ends_with_a_running_guest(cloud: SmallCloud, service: Service) -> None:
+    server = held(cloud, service)
+    cloud.settle(30)
+    assert cloud.show(server).vm_state == ACTIVE
+    assert guest_state(cloud, server) == RUNNING
+
+
+@pytest.mark.parametrize("options", [{"vif_plugging_timeout": 0}])
+def test_without_a_timeout_nothing_is_waited_for(cloud: SmallCloud, service: Service) -> None:
+    service.plugged = False
+    assert cloud.boot().vm_state == ACTIVE
+
+
+def test_a_server_is_deleted_while_its_port_is_not_plugged(cloud: SmallCloud, service: Service) -> None:
+    server = held(cloud, service)
+    cloud.operations.delete(USER, cloud.show(server))
+    cloud.settle()
+    until(lambda: tasks(cloud) == 0)
+    assert service.ports == {}
+    assert cloud.leaks() == []
+
+
+def test_a_wait_is_taken_up_by_the_next_conductor(cloud: SmallCloud, service: Service) -> None:
+    server = held(cloud, service)
+    (vif,) = cloud.show(server).network_info
+    with cloud.db.write() as tx:
+        # The event was taken, and whoever took it died before it woke anybody.
+        tx.instances.update(server, {"network_info": (msgspec.structs.replace(vif, plugged=True),)})
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    assert cloud.show(server).vm_state == ACTIVE

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real guests on two hosts with daemons of their own, through the API: life, moves, deaths of nova-compute.
+
+The tests share two guests and two hosts, and each leaves both guests running.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.conftest import _refuse
+from tests.host.guest_cluster import PATIENCE, USER, GuestCluster, GuestHost, running
+from tests.host.hypervisor import program_missing
+from tests.services.servers import MissingServer
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def cloud(parts: None, image: Path) -> Iterator[GuestCluster]:
+    """The control side and two hosts."""
+    if missing := program_missing(["dnsmasq", "nft", "setpriv", "nsenter"]):
+        _refuse(f"{', '.join(missing)} not installed (make system-parts)")
+    try:
+        with running(image) as made:
+            yield made
+    except MissingServer as error:
+        _refuse(str(error))
+
+
+@pytest.fixture(scope="module")
+def guests(cloud: GuestCluster) -> Iterator[tuple[str, str]]:
+    """A guest on each host, begun side by side."""
+    first, second = (cloud.boot(f"größe{n}", host) for n, host in enumerate(cloud.hosts, 1))
+    yield first, second
+    cloud.remove(first, second)
+
+
+def _address(cloud: GuestCluster, uuid: str) -> str:
+    (cards,) = cloud.server(uuid)["addresses"].values()
+    return str(cards[0]["addr"])
+
+
+def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
+    """What a guest answers on its serial line, which its present host serves."""
+    host = cloud.host_of(uuid)
+    xml = host.libvirt.virsh("dumpxml", uuid).stdout
+    found = re.search(r"<source mode='bind' host='([\d.]+)' service='(\d+)'", xml)
+    assert found is not None, xml
+    assert found[1] == host.address
+    deadline = time.monotonic() + PATIENCE
+    seen = ""
+    with socket.create_connection((found[1], int(found[2])), 10) as line:
+        line.settimeout(3)
+        while not re.search(pattern, seen):
+            assert time.monotonic() < deadline, seen
+            line.sendall(f"\n{command}\n".encode())
+            try:
+                while not re.search(pattern, seen):
+                    piece = line.recv(4096)
+                    assert piece, seen
+                    seen += piece.decode(errors="replace")
+            except TimeoutError:
+                continue
+    return seen
+
+
+def test_guests_boot_under_daemons_of_a_plain_user(cloud: GuestCluster, guests: tuple[str, str]) -> None:
+    for host, uuid in zip(cloud.hosts, guests, strict=True):
+        cloud.reach(uuid, "ACTIVE", on=host)
+        cloud.says(uuid, "MARK ready")
+        assert f"MARK lease {_address(cloud, uuid)} " in cloud.console(uuid)
+        assert host.compute.process is not None
+        status = Path(f"/proc/{host.compute.process.pid}/status").read_text()
+        assert re.search(rf"^Uid:\t{USER}\t", status, re.MULTILINE)
+        assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE), "nova-compute needs no capability"
+    # Guests of two hosts are on one network.
+    done = subprocess.run(
+        cloud.hosts[0].libvirt.enter("busybox", "ping", "-c", "3", "-W", "3", _address(cloud, guests[1])),
+        capture_output=True, text=True, timeout=30, check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_running_guests_move_with_their_disks_lines_and_screens(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    first, second = guests
+    source = cloud.host_of(first)
+    dest = cloud.other(source)
+    migration = cloud.migrate_live(first)
+    assert (migration["status"], migration["dest_compute"]) == ("running", dest.name)
+    assert migration["memory_total_bytes"] or migration["disk_total_bytes"]
+    cloud.reach(first, "ACTIVE", on=dest)
+    assert cloud.move_of(first)["status"] == "completed"
+    assert (source.files(first), dest.files(first)) == ([], [first])
+    assert first not in source.libvirt.domains()
+    assert cloud.console(first).count("MARK start") == 1, "it must go on, not boot"
+    # What was typed is answered from where it is now, the log goes on, and so does the screen.
+    _typed(cloud, first, "echo moved $((6 * 7))", "moved 42")
+    cloud.says(first, "moved 42")
+    display = dest.libvirt.virsh("domdisplay", "--type", "vnc", first).stdout.strip()
+    port = 5900 + int(display.rpartition(":")[2])
+    with socket.create_connection((dest.address, port), 10) as screen:
+        assert screen.recv(12) == b"RFB 003.008\n"
+
+    # The other one has to end at once.
+    assert cloud.migrate_live(second)["status"] == "running"
+    migration = cloud.ask("GET", f"/servers/{second}/migrations")["migrations"][0]
+    cloud.act_on_migration(second, migration["id"], "force_complete")
+    cloud.reach(second, "ACTIVE", on=source)
+    _typed(cloud, second, "echo hurried $((6 * 7))", "hurried 42")
+    assert cloud.console(second).count("MARK start") == 1
+
+
+def test_an_aborted_move_leaves_the_guest_and_nothing_else(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    uuid = guests[0]
+    source = cloud.host_of(uuid)
+    dest = cloud.other(source)
+    migration = cloud.migrate_live(uuid)
+    status, _ = cloud.api.ask("DELETE", f"/servers/{uuid}/migrations/{migration['id']}")
+    assert status == 202
+    cloud.reach(uuid, "ACTIVE", on=source)
+    assert cloud.move_of(uuid)["status"] == "cancelled"
+    assert dest.files(uuid) == []
+    assert uuid not in dest.libvirt.domains()
+    _typed(cloud, uuid, "echo stayed $((6 * 7))", "stayed 42")
+
+
+def test_guests_are_resized_to_the_other_host_and_taken_back_or_kept(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    homes = {uuid: cloud.host_of(uuid) for uuid in guests}
+    for uuid in guests:
+        cloud.act(uuid, "resize", {"flavorRef": cloud.flavors["large"]})
+    for uuid in guests:
+        cloud.reach(uuid, "VERIFY_RESIZE", on=cloud.other(homes[uuid]))
+        assert homes[uuid].files(uuid) == [f"{uuid}_resize"]
+        cloud.says(uuid, f"MARK block vda {1 << 21}")
+    back, kept = guests
+    cloud.act(back, "revertResize")
+    cloud.act(kept, "confirmResize")
+    cloud.reach(back, "ACTIVE", on=homes[back])
+    cloud.reach(kept, "ACTIVE", on=cloud.other(homes[kept]))
+    for uuid, here in ((back, homes[back]), (kept, cloud.other(homes[kept]))):
+        cloud.until(lambda uuid=uuid, here=here: cloud.other(here).files(uuid) == [], f"{uuid} is on one host")
+        assert here.files(uuid) == [uuid]
+    # A move in the same size.
+    cloud.act(kept, "migrate")
+    cloud.reach(kept, "VERIFY_RESIZE", on=homes[kept])
+    cloud.act(kept, "confirmResize")
+    cloud.reach(kept, "ACTIVE", on=homes[kept])
+
+
+def test_a_shelved_guest_comes_back_on_the_other_host_with_its_disk(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    shelved, rebuilt = guests
+    home = cloud.host_of(shelved)
+    cloud.says(shelved, "MARK ready", times=2)
+    _typed(
+        cloud, shelved, "printf precious | dd of=/dev/vda bs=512 seek=40000 conv=notrunc; sync; echo ok $((6 * 7))",
+        "ok 42",
+    )
+    cloud.act(shelved, "shelve")
+    # Meanwhile the other one is backed up, of which one copy stays, and begins anew.
+    for name in ("monday", "tuesday"):
+        cloud.act(rebuilt, "createBackup", {"name": name, "backup_type": "daily", "rotation": 1})
+        cloud.reach(rebuilt, "ACTIVE")
+    found = cloud.ask("GET", "/images?name=tuesday", base=cloud.api.image_base)["images"]
+    assert [each["status"] for each in found] == ["active"]
+    cloud.until(
+        lambda: not cloud.ask("GET", "/images?name=monday", base=cloud.api.image_base)["images"],
+        "the older backup is gone",
+    )
+    cloud.act(rebuilt, "rebuild", {"imageRef": cloud.image_id})
+    cloud.reach(shelved, "SHELVED_OFFLOADED")
+    assert home.files(shelved) == []
+    service = _service(cloud, home)
+    cloud.ask("PUT", f"/os-services/{service}", {"status": "disabled"})
+    cloud.act(shelved, "unshelve")
+    cloud.reach(shelved, "ACTIVE", on=cloud.other(home))
+    cloud.ask("PUT", f"/os-services/{service}", {"status": "enabled"})
+    cloud.says(shelved, "MARK kept vda precious")
+    cloud.reach(rebuilt, "ACTIVE")
+
+
+def _service(cloud: GuestCluster, host: GuestHost) -> str:
+    (found,) = cloud.ask("GET", f"/os-services?binary=nova-compute&host={host.name}")["services"]
+    return str(found["id"])
+
+
+def _kill_at(cloud: GuestCluster, host: GuestHost, moment: Callable[[], bool], what: str) -> None:
+    """Kill a host's nova-compute at a moment, and start it again."""
+    deadline = time.monotonic() + PATIENCE
+    while not moment():
+        assert time.monotonic() < deadline, (what, cloud.tails())
+        time.sleep(0.01)
+    host.kill_compute()
+    host.compute.start()
+
+
+def test_a_killed_compute_service_ends_what_it_had_begun(
+    cloud: GuestCluster, guests: tuple[str, str], image: Path
+) -> None:
+    """While it fetches an image for a boot, while it takes a guest off for a resize, while it copies one."""
+    moving, resized = guests
+    source = cloud.host_of(moving)
+    fresh = cloud.upload("fresh", image.read_bytes(), "qcow2")
+    booted = cloud.boot("interrupted", source, imageRef=fresh)
+    _kill_at(cloud, source, lambda: source.files(booted) != [], "the boot begins")
+    cloud.reach(booted, "ACTIVE", on=source)
+
+    old = cloud.host_of(resized)
+    cloud.act(resized, "migrate")
+    _kill_at(cloud, old, lambda: cloud.server(resized)["OS-EXT-STS:task_state"] == "resize_migrating",
+             "the move begins")
+    cloud.reach(resized, "VERIFY_RESIZE", on=cloud.other(old))
+    cloud.act(resized, "confirmResize")
+    cloud.reach(resized, "ACTIVE")
+
+    source = cloud.host_of(moving)
+    cloud.migrate_live(moving)
+    source.kill_compute()
+    source.compute.start()
+    cloud.reach(moving, "ACTIVE")
+    cloud.until(lambda: cloud.move_of(moving)["status"] in ("completed", "error"), "the move ends")
+    here = cloud.host_of(moving)
+    cloud.until(lambda: cloud.other(here).files(moving) == [], "nothing of it is left elsewhere")
+    assert moving not in cloud.other(here).libvirt.domains()
+    assert here.files(moving) == [moving]
+    _typed(cloud, moving, "echo whole $((6 * 7))", "whole 42")
+    cloud.says(booted, "MARK ready")
+    cloud.remove(booted)
+
+
+def test_what_happens_behind_the_clouds_back_is_seen(cloud: GuestCluster, guests: tuple[str, str]) -> None:
+    inside, outside = guests
+    _typed(cloud, inside, "poweroff -f; echo off $((6 * 7))", "off 42|poweroff -f")
+    host = cloud.host_of(outside)
+    host.libvirt.virsh("destroy", outside)
+    stranger = _stranger(host)
+    for uuid in guests:
+        cloud.reach(uuid, "SHUTOFF")
+    host.libvirt.kill_libvirtd()
+    host.libvirt.start_libvirtd("--listen")
+    cloud.act(outside, "os-start")
+    cloud.act(inside, "os-start")
+    for uuid in guests:
+        cloud.reach(uuid, "ACTIVE")
+    # What is not ours is said, and left alone.
+    cloud.until(lambda: f"domain {stranger}" in host.log(), "the stranger is reported")
+    assert stranger in host.libvirt.virsh("list", "--uuid").stdout
+    host.libvirt.virsh("destroy", stranger)
+
+
+def _stranger(host: GuestHost) -> str:
+    """A domain that belongs to no server; returns its uuid."""
+    file = host.libvirt.root / "stranger.xml"
+    file.write_text(
+        "<domain type='qemu'><name>stranger</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
+        "<os><type arch='x86_64'>hvm</type></os><devices/></domain>"
+    )
+    host.libvirt.virsh("create", str(file))
+    return host.libvirt.virsh("domuuid", "stranger").stdout.strip()
+
+
+def _die(cloud: GuestCluster, host: GuestHost) -> None:
+    """A host that is cut off: no service, no hypervisor, no guest."""
+    host.kill_compute()
+    host.libvirt.kill_libvirtd()
+    for file in (host.libvirt.root / "run/qemu").glob("*.pid"):
+        os.kill(int(file.read_text()), 9)
+    cloud.until(lambda: not cloud.up(host), "the host counts as down")
+
+
+def test_guests_of_a_dead_host_are_evacuated(cloud: GuestCluster, guests: tuple[str, str]) -> None:
+    first, second = guests
+    if cloud.host_of(first) is cloud.host_of(second):
+        cloud.migrate_live(second)
+        cloud.reach(second, "ACTIVE", on=cloud.other(cloud.host_of(first)))
+    dead = cloud.host_of(first)
+    alive = cloud.other(dead)
+    _die(cloud, dead)
+    cloud.act(first, "evacuate", {})
+    cloud.reach(first, "ACTIVE", on=alive)
+    cloud.says(first, "MARK ready")
+    assert "MARK kept vda precious" not in cloud.console(first), "its disk was lost with its host"
+    # What is left on the dead host goes when it is back.
+    dead.libvirt.start_libvirtd("--listen")
+    dead.compute.start()
+    cloud.until(lambda: cloud.up(dead), "the host is back")
+    cloud.until(lambda: dead.files(first) == [], "its leftovers are gone")
+    cloud.until(lambda: first not in dead.libvirt.domains(), "its description is gone")
+    assert cloud.server(first)["OS-EXT-SRV-ATTR:host"] == alive.name
+
+
+def test_on_shared_disks_guests_move_and_outlive_their_host(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    """A guest of its own: the others' disks are out of sight meanwhile."""
+    owner = cloud.host_of(guests[0])
+    cloud.other(owner).use(owner)
+    try:
+        uuid = cloud.boot("shared", owner)
+        cloud.reach(uuid, "ACTIVE")
+        cloud.says(uuid, "MARK ready")
+        _typed(
+            cloud, uuid, "printf steady | dd of=/dev/vda bs=512 seek=40000 conv=notrunc; sync; echo ok $((6 * 7))",
+            "ok 42",
+        )
+        migration = cloud.migrate_live(uuid)
+        assert cloud.api.ask("DELETE", f"/servers/{uuid}/migrations/{migration['id']}")[0] == 202
+        cloud.reach(uuid, "ACTIVE", on=owner)
+        assert cloud.move_of(uuid)["status"] == "cancelled"
+        cloud.migrate_live(uuid)
+        dest = cloud.other(owner)
+        cloud.reach(uuid, "ACTIVE", on=dest)
+        assert dest.files(uuid) == [uuid]
+        _die(cloud, dest)
+        cloud.act(uuid, "evacuate", {})
+        cloud.reach(uuid, "ACTIVE", on=owner)
+        cloud.says(uuid, "MARK kept vda steady")
+        dest.libvirt.start_libvirtd("--listen")
+        dest.compute.start()
+        cloud.until(lambda: cloud.up(dest), "the host is back")
+        cloud.until(lambda: uuid not in dest.libvirt.domains(), "its description is gone")
+        assert owner.files(uuid) == [uuid], "the disks are the other host's by now"
+        assert "running" in owner.libvirt.virsh("domstate", uuid).stdout
+        cloud.remove(uuid)
+    finally:
+        cloud.other(owner).use(cloud.other(owner))
