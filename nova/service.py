@@ -26,6 +26,7 @@ MANAGERS: dict[str, tuple[str, str]] = {
     "nova-api": ("api", "nova.api.compute.cloud.Cloud"),
     "nova-identity": ("identity", "nova.identity.service.IdentityService"),
     "nova-image": ("image", "nova.image.service.ImageService"),
+    "nova-volume": ("volume", "nova.volume.service.VolumeService"),
     "nova-api-metadata": ("metadata", "nova.api.metadata.service.MetadataService"),
     "nova-novncproxy": ("consoles", "nova.console.proxy.ConsoleProxy"),
     "nova-serialproxy": ("consoles", "nova.console.proxy.ConsoleProxy"),

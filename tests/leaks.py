@@ -63,7 +63,7 @@ class Snapshot:
         engine.dispose()
         self.guests = {path.stem: _read_journal(path) for path in guests.glob("*.guests")}
 
-    def _rows(self, table: str, condition: str = "1") -> list[Row]:
+    def _rows(self, table: str, condition: str = "1 = 1") -> list[Row]:
         rows = self._connection.execute(text(f"SELECT * FROM {table} WHERE {condition}"))
         return [dict(row) for row in rows.mappings()]
 

@@ -7,6 +7,7 @@ import argparse
 
 from nova.cmd.manage_network import named_network
 from nova.cmd.manage_session import Command, Session, argument
+from nova.db.schema.base import now
 from nova.network import floating, vips
 from nova.objects.network import FixedIP
 
@@ -37,7 +38,9 @@ def _state(fixed: FixedIP) -> str:
         return f"vip of {fixed.vip_project_id}"
     if fixed.reserved:
         return f"reserved ({fixed.role})" if fixed.role else "reserved"
-    return "used elsewhere" if fixed.used_elsewhere else "free"
+    if fixed.used_elsewhere:
+        return "used elsewhere"
+    return "free" if fixed.is_free(now()) else "held back"
 
 
 def reserve(arguments: argparse.Namespace, session: Session) -> None:
@@ -97,10 +100,14 @@ def list_vips(arguments: argparse.Namespace, session: Session) -> None:
             network = named_network(tx, arguments.uuid, arguments.fixed_range)
         networks = {each.id: each for each in tx.networks.every()}
         found = vips.list_vips(tx, network, project_id=arguments.project)
+        servers = tx.virtual_ips.servers_of([each.id for each in found])
     session.table(
-        ("network", "address", "project", "name"),
+        ("network", "address", "project", "name", "instances"),
         [
-            (networks[each.network_id].cidr, each.address, each.vip_project_id, each.vip_name)
+            (
+                networks[each.network_id].cidr, each.address, each.vip_project_id, each.vip_name,
+                ", ".join(servers.get(each.id, ())),
+            )
             for each in found
         ],
     )
@@ -111,7 +118,7 @@ def claim_vip(arguments: argparse.Namespace, session: Session) -> None:
     with session.db.write() as tx:
         network = named_network(tx, arguments.uuid, arguments.fixed_range)
         claimed = vips.claim_vip(
-            tx, arguments.project, arguments.name, network, arguments.address
+            tx, arguments.project, arguments.name, network, arguments.address, arguments.instance or ()
         )
     session.say(claimed.address)
 
@@ -137,7 +144,8 @@ GROUPS = {
                 "list", "List fixed addresses and what each is used for.", list_fixed,
                 (argument("--host", help="only those of this host's servers"),),
                 "'used elsewhere' is an address that answered on the wire although nobody here\n"
-                "has it; the MAC that answered and the time are shown. It is looked for again.\n",
+                "has it; the MAC that answered and the time are shown. It is looked for again.\n"
+                "'held back' is that of a deleted server whose DHCP lease may still run.\n",
             ),
             Command("reserve", "Keep an address from being handed out.", reserve, _ONE),
             Command("unreserve", "Let a reserved address be handed out.", unreserve, _ONE),
@@ -180,6 +188,10 @@ GROUPS = {
                     argument("--project", metavar="ID", required=True, help="who claims it"),
                     argument("--name", required=True, help="what it is for"),
                     argument("--address", help="default: the first that nobody has"),
+                    argument(
+                        "--instance", metavar="UUID", action="append",
+                        help="a server that is to hold it; may be given several times",
+                    ),
                 ),
                 "examples:\n"
                 "  nova-manage vip claim --fixed_range 10.20.0.0/24 --project 5f0d2a --name web\n",

@@ -94,11 +94,12 @@ def show_all(_arguments: argparse.Namespace, session: Session) -> None:
             (
                 each.id, each.cidr, each.cidr_v6, each.dhcp_start, each.dns1, each.dns2,
                 each.vlan, each.project_id, each.uuid, each.label, counts.free if counts else 0,
+                f"{counts.vips_claimed}/{counts.vips}" if counts else "-",
             )
         )
     session.table(
         ("id", "IPv4", "IPv6", "start address", "DNS1", "DNS2", "VlanID", "project", "uuid",
-         "label", "free"),
+         "label", "free", "virtual IPs"),
         rows,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nova.errors import ServiceUnavailable
-from nova.objects.host import HostReport
+from nova.objects.host import HostReport, ReportAnswer
 from nova.objects.instance import Instance
 from nova.objects.migration import MigrationProgress
 from nova.objects.operation import StepFailure, StepResult
@@ -69,13 +69,14 @@ class ConductorClient:
         """The guest has the disks of these volumes."""
         self._insist("complete_volumes", operation_id)
 
-    def report(self, reports: Sequence[HostReport], running: Sequence[int]) -> bool:
+    def report(self, reports: Sequence[HostReport], running: Sequence[int]) -> ReportAnswer:
         """The host lives, has this size, and is busy with these operations.
 
-        No reports say that nothing has changed; answers whether the conductor wants them all the same.
+        No reports say that nothing has changed; the answer tells whether the conductor wants them all the
+        same, and how soon it wants to hear of this host again.
         """
-        wanted: bool = self._call("host_report", reports, running)
-        return wanted
+        answer: ReportAnswer = self._call("host_report", reports, running)
+        return answer
 
     def guests(self, seen: dict[str, int]) -> list[str]:
         """All guests with their power states; answers those that are to be removed."""

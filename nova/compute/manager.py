@@ -40,6 +40,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: Sizes and facts that have not changed are told again after so many seconds; signs of life come between.
 _TELL_AGAIN = 50.0
 
+#: By how much a report may be late and still be the one after the last.
+_PUNCTUAL = 1.25
+
 #: Of how many instances the newest operation is remembered.
 _REMEMBERED = 4096
 
@@ -71,6 +74,8 @@ class ComputeManager:
         #: What the conductor was told last of this host's nodes, and when.
         self._told: Sequence[HostReport] | None = None
         self._told_at = 0.0
+        #: When it reported last, and for how long nobody misses it after that.
+        self._reported_at, self._silence, self._kept_silent = 0.0, 0.0, False
         self._build_limit = max_concurrent_builds
         self._building = 0
         self._waiting: collections.deque[StepTask] = collections.deque()
@@ -293,7 +298,11 @@ class ComputeManager:
         return self._host.driver.reports()
 
     def report(self) -> None:
-        """Say that the host lives, its size and what it is busy with."""
+        """Say that the host lives, its size and what it is busy with.
+
+        Comes every ``report_interval``. A host with nothing new and nothing to do leaves out every second
+        report, as far as the conductor can do without them; one that was not heard goes out again each time.
+        """
         with self._lock:
             busy = sorted({operation_id for operation_id, _step, _attempt in self._busy})
         try:
@@ -304,9 +313,15 @@ class ComputeManager:
             return
         told = time.monotonic()
         same = reports == self._told and told - self._told_at < _TELL_AGAIN
-        if self._host.conductor.report([] if same else reports, busy) and same:
-            self._host.conductor.report(reports, busy)
+        since = told - self._reported_at
+        if same and not busy and not self._kept_silent and since <= self._silence / 2 * _PUNCTUAL:
+            self._kept_silent = True
+            return
+        answer = self._host.conductor.report([] if same else reports, busy)
+        if answer.sizes_wanted and same:
             same = False
+            answer = self._host.conductor.report(reports, busy)
+        self._reported_at, self._silence, self._kept_silent = told, answer.silence, False
         if not same:
             self._told, self._told_at = reports, told
 

@@ -84,6 +84,6 @@ class HostReports:
         if told:
             tx.nodes.report_many(told)
         tx.services.report_many([("nova-compute", host, "compute") for host in sorted(waiting)], now())
-        for host, (_reports, running) in waiting.items():
-            if running:
-                tx.operations.renew(host, running, self._core.dispatcher.lease_end())
+        busy = {host: running for host, (_reports, running) in waiting.items() if running}
+        if busy:
+            tx.operations.renew_many(busy, self._core.dispatcher.lease_end())

@@ -79,9 +79,10 @@ class HostServices:
             service = self._services.get(host)
             if service is not None and service.is_up(now(), self._down_after):
                 return True
-            if not self._stale or time.monotonic() - self._rebuilt < JUST_NOW:
+            # Another conductor may have heard of it.
+            if time.monotonic() - self._rebuilt < JUST_NOW:
                 return False
-            self.refresh()
+            self.refresh(force=True)
         return False
 
     def is_up(self, host: str) -> bool:

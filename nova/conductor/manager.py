@@ -31,7 +31,7 @@ from nova.conductor.volume_work import VolumeWork
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import HostRefused, ServiceUnavailable
-from nova.objects.host import HostReport
+from nova.objects.host import HostReport, ReportAnswer
 from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetworkState, LeaseEvent
 from nova.objects.image_ticket import ImageTicket
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from nova.conductor.placing import Placer
 
 LOG = logging.getLogger(__name__)
+
+#: Signs of life that a host gives at least, where all goes well, in the time after which it counts as down.
+_SIGNS = 3
 
 #: How long a row has to be unchanged before a host's view of its guest counts.
 SETTLED = datetime.timedelta(seconds=30)
@@ -263,18 +266,18 @@ class Conductor:
 
     def host_report(
         self, host: str, reports: Sequence[HostReport], running: Sequence[int]
-    ) -> bool:
+    ) -> ReportAnswer:
         """A host lives: its sizes, and the operations it is busy with.
 
-        Without sizes they are as before; answers whether the host is to tell them, as it is not known.
+        Without sizes they are as before, unless the answer asks for them, as the host is not known.
         """
         if any(report.host != host for report in reports):
             raise HostRefused(f"{host} reports for another host")
         metrics.HOST_REPORTS.inc()
         if not reports and not self._core.hosts.is_known_up(host):
-            return True
+            return ReportAnswer(sizes_wanted=True)
         self.reports.take(host, reports, running)
-        return False
+        return ReportAnswer(silence=self._core.config.default.service_down_time / _SIGNS)
 
     def guests_seen(self, host: str, seen: dict[str, int]) -> list[str]:
         """Compare a host's guests with what should be there; answers those to be removed, and no more.

@@ -31,7 +31,6 @@ class VolumeSection:
         None,
         "Directory of the volumes' files; $state_path/volumes where not set. Compute hosts have to see it "
         "under the same path: the same machine, or a shared file system.",
-        old=("DEFAULT.nfs_mount_point_base",),
     )
     volume_format: str = option(
         "raw",
@@ -42,8 +41,7 @@ class VolumeSection:
         "volume-%s", "Name of a volume's file; %s is its id.", old=("DEFAULT.volume_name_template",)
     )
     snapshot_name_template: str = option(
-        "snapshot-%s", "Name of a snapshot's file; %s is its id.",
-        old=("DEFAULT.snapshot_name_template",),
+        "snapshot-%s", "Name of a snapshot's file; %s is its id."
     )
     default_volume_type: str = option(
         "__DEFAULT__", "Type of volumes that are asked for without one; it is made where it is missing.",
@@ -69,8 +67,7 @@ class VolumeSection:
         -1, "GiB of one volume; -1 is no limit.", minimum=-1, old=("DEFAULT.per_volume_size_limit",)
     )
     osapi_max_limit: int = option(
-        1000, "Most volumes or snapshots on a page of a list.", minimum=1,
-        old=("DEFAULT.osapi_max_limit_volume",),
+        1000, "Most volumes or snapshots on a page of a list.", minimum=1
     )
     workers: int = option(
         4, "Volumes that are filled, copied or deleted at the same time by one process.", minimum=1

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from nova.db.stores.subnet_pools import SubnetPoolStore
     from nova.db.stores.usage import UsageStore
     from nova.db.stores.usage_audits import UsageAuditStore
+    from nova.db.stores.virtual_ips import VirtualIPStore
     from nova.db.stores.volumes import VolumeStore
 
 LOG = logging.getLogger(__name__)
@@ -252,6 +253,13 @@ class Transaction:
         from nova.db.stores.fixed_ips import FixedIPStore
 
         return FixedIPStore(self.connection)
+
+    @cached_property
+    def virtual_ips(self) -> VirtualIPStore:
+        """The servers that virtual IPs are meant for."""
+        from nova.db.stores.virtual_ips import VirtualIPStore
+
+        return VirtualIPStore(self.connection)
 
     @cached_property
     def host_networks(self) -> HostNetworkStore:

@@ -33,6 +33,7 @@ DEFAULT_PORTS = {
     "nova-identity": 9188,
     "nova-image": 9189,
     "nova-objectstore": 9190,
+    "nova-volume": 9191,
 }
 _TIMEOUT = 10
 

@@ -46,11 +46,10 @@ def _network(vif: Vif, link: str, address: str, name: str) -> dict[str, Any]:
     cidr = vif.cidr if version == 4 else vif.cidr_v6
     everywhere = "0.0.0.0" if version == 4 else "::"  # noqa: S104
     routes = [{"network": everywhere, "netmask": everywhere, "gateway": gateway}] if gateway else []
-    if version == 4:
-        routes += [
-            {"network": destination.partition("/")[0], "netmask": _mask(destination), "gateway": nexthop}
-            for destination, nexthop in vif.routes
-        ]
+    routes += [
+        {"network": destination.partition("/")[0], "netmask": _mask(destination), "gateway": nexthop}
+        for destination, nexthop in vif.routes if ipaddress.ip_network(destination).version == version
+    ]
     return {
         **common, "type": f"ipv{version}", "ip_address": address,
         "netmask": vif.netmask if version == 4 and vif.netmask else _mask(cidr),

@@ -93,5 +93,5 @@ def vif_of(
         multi_host=network.multi_host,
         cidr_v6=network.cidr_v6,
         gateway_v6=network.gateway_v6,
-        routes=network.routes,
+        routes=(*network.routes, *network.routes_v6),
     )

@@ -126,7 +126,9 @@ def plan_networks(
             port = (request.vpn_start or section.vpn_start) + len(existing) + index
             network = msgspec.structs.replace(network, vpn_public_port=port)
         if ranges6:
-            network = _with_v6(network, ranges6[index], request.gateway_v6)
+            network = _with_v6(
+                network, ranges6[index], request.gateway_v6, routed=not request.no_gateway
+            )
         addresses: tuple[PlannedAddress, ...] = ()
         if ranges4:
             network, addresses = _with_v4(network, ranges4[index], request, manager, section)
@@ -311,9 +313,10 @@ def devices_of(
     )
 
 
-def _with_v6(network: Network, subnet: Range6, gateway: str | None) -> Network:
+def _with_v6(network: Network, subnet: Range6, gateway: str | None, *, routed: bool) -> Network:
+    chosen: str | None
     if gateway is None:
-        chosen = str(subnet[1])
+        chosen = str(subnet[1]) if routed else None
     else:
         try:
             chosen = str(ipaddress.IPv6Address(gateway))

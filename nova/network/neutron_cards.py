@@ -70,7 +70,8 @@ class CardReader:
             dns=tuple((four or six or {}).get("dns_nameservers", ())),
             cidr_v6=six["cidr"] if six else None, gateway_v6=six["gateway_ip"] if six else None,
             routes=tuple(
-                (each["destination"], each["nexthop"]) for each in (four or {}).get("host_routes") or ()
+                (each["destination"], each["nexthop"])
+                for subnet in (four, six) if subnet for each in subnet.get("host_routes") or ()
             ),
         )
 

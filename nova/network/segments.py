@@ -101,7 +101,7 @@ def _planned(
         cidr_v6=wanted.cidr if version == 6 else None,
         network_size=size if version == 4 else None,
         gateway=wanted.gateway if version == 4 and not elsewhere else None,
-        no_gateway=elsewhere or not wanted.routed,
+        no_gateway=(elsewhere and version == 4) or not wanted.routed,
         gateway_v6=wanted.gateway if version == 6 else None,
     )
     if first.vlan is None and manager.vlan:

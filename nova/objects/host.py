@@ -69,6 +69,17 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     topology: HostTopology | None = None
 
 
+class ReportAnswer(msgspec.Struct, frozen=True):
+    """What a host is told when it reported.
+
+    ``sizes_wanted``: the host is not known, and is to tell its sizes at once. ``silence`` is for how many
+    seconds nobody misses the host, if there is nothing new with it.
+    """
+
+    sizes_wanted: bool = False
+    silence: float = 0.0
+
+
 class ComputeNode(msgspec.Struct, frozen=True):
     """A hypervisor node with what is claimed on it. The field order is that of the table's
     columns.

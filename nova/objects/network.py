@@ -60,8 +60,16 @@ class Network(msgspec.Struct, frozen=True):
     @property
     def routes(self) -> tuple[tuple[str, str], ...]:
         """Further routes that guests of the IPv4 range are told: (range, next hop)."""
-        part = (self.facts or {}).get("subnet4") or {}
-        return tuple((each["destination"], each["nexthop"]) for each in part.get("host_routes", ()))
+        return self._routes("subnet4")
+
+    @property
+    def routes_v6(self) -> tuple[tuple[str, str], ...]:
+        """The same of the IPv6 range."""
+        return self._routes("subnet6")
+
+    def _routes(self, part: str) -> tuple[tuple[str, str], ...]:
+        facts = (self.facts or {}).get(part) or {}
+        return tuple((each["destination"], each["nexthop"]) for each in facts.get("host_routes", ()))
 
     @property
     def has_range(self) -> bool:

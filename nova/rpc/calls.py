@@ -16,6 +16,7 @@ from typing import Any
 
 from nova.objects.console import ConsoleEndpoint, ConsoleToken
 from nova.objects.diagnostics import Diagnostics
+from nova.objects.host import ReportAnswer
 from nova.objects.host_filters import HostFilters
 from nova.objects.host_network import HostNetworkState
 from nova.objects.image_ticket import ImageTicket
@@ -58,7 +59,7 @@ _ROWS = (
     Call(CONDUCTOR, "migration_progress", from_host=True),
     Call(CONDUCTOR, "step_done", from_host=True, result=bool),
     Call(CONDUCTOR, "step_failed", from_host=True, result=bool),
-    Call(CONDUCTOR, "host_report", from_host=True, result=bool),
+    Call(CONDUCTOR, "host_report", from_host=True, result=ReportAnswer),
     Call(CONDUCTOR, "guests_seen", from_host=True, result=list[str]),
     Call(CONDUCTOR, "guest_changed", from_host=True),
     Call(CONDUCTOR, "guests_wanted", from_host=True, result=list[Instance]),

@@ -344,8 +344,7 @@ class RabbitTransport:
         self._next_tag += 1
         if message.row is not None:
             metrics.MESSAGES.labels(message.row.topic, message.row.method, "sent").inc()
-        if not message.waits:
-            self._unconfirmed[self._next_tag] = message
+        self._unconfirmed[self._next_tag] = message
 
     def _confirmed(self, frame: Any) -> None:
         """The broker has taken messages (or could not: then they go again)."""
@@ -423,7 +422,8 @@ class RabbitTransport:
             self._publisher = self._consumer = None
             self._consuming.clear()
             self._settlements.clear()
-            again = list(self._unconfirmed.values())
+            # Calls that wait are asked again by themselves.
+            again = [message for message in self._unconfirmed.values() if not message.waits]
             self._unconfirmed.clear()
             self._outbox.extendleft(reversed(again))
             self._flushing = False
@@ -473,6 +473,7 @@ class RabbitTransport:
 
     def _consumer_open(self, channel: Any) -> None:
         channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(self._cancelled)
         channel.basic_qos(prefetch_count=2 * self._settings.threads)
         with self._lock:
             self._consumer = channel
@@ -513,6 +514,13 @@ class RabbitTransport:
             self._topology.declare_every(channel, endpoint.topic, consume)
         else:
             self._topology.declare_queue(channel, endpoint.topic, endpoint.host, consume)
+
+    def _cancelled(self, frame: Any) -> None:
+        """The broker serves a queue no more, as when somebody deleted it: it is made and served anew."""
+        endpoint = self._consuming.pop(frame.method.consumer_tag, None)
+        if endpoint is not None and endpoint in self._endpoints:
+            LOG.warning("the broker ended the queue of %s; it is made anew", endpoint.topic)
+            self._link.later(1.0, lambda: self._consume(endpoint))
 
     def _cancel(self) -> None:
         channel = self._consumer

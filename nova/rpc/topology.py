@@ -53,10 +53,16 @@ class Topology:
         channel.queue_bind(self.dead, self.dead, callback=lambda _frame: done())
 
     def count_dead(self, channel: Any, told: Callable[[int], object]) -> None:
-        """Declare the queue of what nobody wanted, which tells how many messages lie there."""
+        """Declare the queue of what nobody wanted, which tells how many messages lie there.
+
+        It lies on several brokers too: one that is on a dead broker alone cannot be declared, and no process
+        would come to its other queues.
+        """
+        arguments: dict[str, Any] = {"x-message-ttl": _DEAD_MILLISECONDS, "x-max-length": _DEAD_MOST}
+        if self.quorum:
+            arguments["x-queue-type"] = "quorum"
         channel.queue_declare(
-            self.dead, durable=True,
-            arguments={"x-message-ttl": _DEAD_MILLISECONDS, "x-max-length": _DEAD_MOST},
+            self.dead, durable=True, arguments=arguments,
             callback=lambda frame: told(frame.method.message_count),
         )
 

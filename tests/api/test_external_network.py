@@ -179,6 +179,52 @@ def test_what_changes_there_is_shown_here_after_an_event(pair: Pair, net: Any) -
     pair.delete(server["id"])
 
 
+def _waiting(pair: Pair, net: Any) -> tuple[str, str]:
+    """A server that is to wait for its port, which the network service does not carry yet; both ids."""
+    port = pair.make("port", network_id=net["id"], admin_state_up=False)
+    answer = pair.try_boot([{"port": port["id"]}])
+    assert answer.status == 202, answer.body
+    server = answer.json["server"]["id"]
+
+    def events() -> list[str]:
+        actions = f"/servers/{server}/os-instance-actions"
+        (create,) = pair.compute.compute("GET", actions, by="admin").json["instanceActions"]
+        shown = pair.compute.compute("GET", f"{actions}/{create['request_id']}", by="admin").json
+        return [each["event"] for each in shown["instanceAction"]["events"]]
+
+    wait_for(lambda: "compute__do_build_and_run_instance" in events(), lambda: str(events()))
+    found = pair.compute.server(server)
+    assert (found["status"], found["OS-EXT-STS:power_state"]) != ("ACTIVE", 1), "its port is not plugged"
+    assert pair.net("GET", f"/ports/{port['id']}")["status"] == "DOWN"
+    return server, port["id"]
+
+
+def _say(pair: Pair, server: str, port: str, status: str) -> None:
+    event = {"name": "network-vif-plugged", "server_uuid": server, "tag": port, "status": status}
+    answer = pair.compute.compute(
+        "POST", "/os-server-external-events", {"events": [event]}, by="admin"
+    )
+    assert answer.status == 200, answer.body
+
+
+def test_a_server_runs_once_the_service_has_plugged_its_port(pair: Pair, net: Any) -> None:
+    server, port = _waiting(pair, net)
+    _say(pair, server, port, "completed")
+    assert pair.compute.until(server, "ACTIVE")["OS-EXT-STS:power_state"] == 1
+    pair.delete(server)
+    pair.net("DELETE", f"/ports/{port}")
+
+
+def test_a_server_whose_port_cannot_be_plugged_fails(pair: Pair, net: Any) -> None:
+    server, port = _waiting(pair, net)
+    _say(pair, server, port, "failed")
+    found = pair.compute.until(server, "ERROR")
+    assert "Virtual Interface creation failed" in found["fault"]["message"]
+    wait_for(lambda: pair.ports(server) == [], lambda: str(pair.ports(server)))
+    pair.delete(server)
+    pair.net("DELETE", f"/ports/{port}")
+
+
 def test_groups_and_addresses_are_changed_there(pair: Pair, net: Any) -> None:
     group = _group(pair, "late")
     server = pair.boot([{"uuid": net["id"]}])

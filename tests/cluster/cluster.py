@@ -29,7 +29,7 @@ from tests.services.broker import Broker, rabbitmq
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The ports of a cluster, from its first one on.
-IDENTITY, IMAGE, COMPUTE, NETWORK = 5000, 9292, 8774, 9696
+IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME = 5000, 9292, 8774, 9696, 8776
 
 
 @dataclasses.dataclass
@@ -110,8 +110,8 @@ class Cluster:
         self._simulated = simulated
         directory.mkdir(parents=True, exist_ok=True)
         self.hosts = [f"node{number}" for number in range(1, computes + 1)]
-        kinds = [("identity", 1), ("image", 1), ("conductor", conductors), ("scheduler", schedulers),
-                 ("api", apis)]
+        kinds = [("identity", 1), ("image", 1), ("volume", 1), ("conductor", conductors),
+                 ("scheduler", schedulers), ("api", apis)]
         for kind, count in kinds:
             for number in range(1, count + 1):
                 self._add(kind, f"{kind}{number}", number)
@@ -136,6 +136,7 @@ class Cluster:
             f"key_directory = {self.directory}/hosts/keys\n"
             f"[identity]\nlisten_port = {IDENTITY + self.offset}\n"
             f"[image]\nlisten_port = {IMAGE + self.offset}\n"
+            f"[volume]\nlisten_port = {VOLUME + self.offset}\n"
             f"[network_api]\nlisten_port = {NETWORK + shift}\n[metrics]\nlisten_port = 0\n"
             f"[fake]\ndaemon_hosts = {self._simulated}\n"
             + "".join(_section(each) for each in self._options if "." in each.split("=")[0])
@@ -298,7 +299,7 @@ def free_offset() -> int:
     for _ in range(100):
         offset = random.randrange(21000, 22000, 20)
         try:
-            for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, COMPUTE + 10, NETWORK + 10):
+            for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME, COMPUTE + 10, NETWORK + 10):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", base + offset))
             return offset

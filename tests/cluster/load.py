@@ -40,7 +40,7 @@ class Accepted:
 class Load:
     """Clients on threads. An API that is away is asked again; what was accepted is remembered.
 
-    ``accepted`` are the servers, ``requests`` all requests that the API took; ``answers`` counts by kind and
+    ``accepted`` are the servers, ``doubtful`` those whose delete was asked for and not answered, ``requests`` all requests that the API took; ``answers`` counts by kind and
     status, where a connection that was refused or broken counts as ``refused`` or ``broken``.
     """
 
@@ -51,6 +51,7 @@ class Load:
         self._seed = seed
         self.accepted: set[str] = set()
         self.deleted: set[str] = set()
+        self.doubtful: set[str] = set()
         self.requests: list[Accepted] = []
         self.answers: Counter[tuple[str, int | str]] = Counter()
         self.surprises: list[str] = []
@@ -109,7 +110,10 @@ class Load:
             return
         uuid = chance.choice(mine)
         if draw < 0.55 or len(mine) >= _MOST:
+            # Where no answer comes nobody knows whether it was accepted.
+            self.doubtful.add(uuid)
             status, answer = api.ask("DELETE", f"/servers/{uuid}")
+            self.doubtful.discard(uuid)
             if status in (204, 404):
                 mine.remove(uuid)
                 self.deleted.add(uuid)

@@ -48,7 +48,7 @@ def losses(cluster: Cluster, load: Load) -> list[str]:
     seen = _look(cluster)
     lost = [
         f"server {uuid} was accepted and is not there"
-        for uuid in load.accepted - load.deleted - seen.instances.keys()
+        for uuid in load.accepted - load.deleted - load.doubtful - seen.instances.keys()
     ]
     lost += [
         f"server {uuid} was deleted and is {seen.instances[uuid]['vm_state']}"

@@ -140,6 +140,8 @@ def build_initrd(
     _script(tree / "init", (_SCRIPTS / "init").read_text())
     _script(tree / "etc/udhcpc.sh", (_SCRIPTS / "udhcpc.sh").read_text())
     _script(tree / "etc/acpi/PWRF/00000080", _POWER_BUTTON)
+    # What the kernel runs when Xen asks it to end.
+    _script(tree / "sbin/poweroff", _POWER_BUTTON.replace("poweroff -f", "/bin/poweroff -f"))
     names = "\n".join(
         str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))
     )

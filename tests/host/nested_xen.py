@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from nova.objects.states import POWER_PAUSED, POWER_SUSPENDED, RUNNING, SHUTDOWN
 from tests.host import guest_image, nested_machine
 from tests.host.conftest import _refuse
+from tests.unit.virt.guests import UUID
 
 
 @pytest.mark.timeout(1800)
@@ -46,4 +48,11 @@ def test_a_xen_guest_lives(parts: None) -> None:
     assert "MARK lease 10.9.0.3" in said["console"]
     assert "MARK block xvda" in said["console"]
     assert said["ping"] == 0
-    assert said["left"] == []
+    assert said["pause"] == [POWER_PAUSED, RUNNING]
+    assert said["diagnostics"] == "running"
+    assert [said["reboot"], said["second console"]] == [RUNNING, 2]
+    assert [said["power off"], said["power on"], said["third console"]] == [SHUTDOWN, RUNNING, 3]
+    assert [said["suspend"], said["resume"]] == [POWER_SUSPENDED, RUNNING]
+    assert said["guests"] == {UUID: RUNNING}
+    assert said["running"] == 1
+    assert [said["destroy"], said["left"]] == [None, ["Domain-0"]]

@@ -49,7 +49,7 @@ class Broker:
         """Start the node and wait until it takes connections."""
         with (self.home / "out").open("ab") as output:
             self._process = subprocess.Popen(
-                [_program()], cwd=self.home, env=self._environment(), stdin=subprocess.DEVNULL,
+                [rabbitmq_program()], cwd=self.home, env=self._environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, start_new_session=True, **self._owner(),
             )
         deadline = time.monotonic() + _START_SECONDS
@@ -73,7 +73,7 @@ class Broker:
     def control(self, *arguments: str) -> str:
         """What ``rabbitmqctl`` answers."""
         done = subprocess.run(
-            [str(Path(_program()).with_name("rabbitmqctl")), "-n", self.node, "--quiet", *arguments],
+            [str(Path(rabbitmq_program()).with_name("rabbitmqctl")), "-n", self.node, "--quiet", *arguments],
             env=self._environment(), capture_output=True, text=True, timeout=60, check=True,
             **self._owner(),
         )
@@ -116,7 +116,8 @@ class Broker:
         }
 
 
-def _program() -> str:
+def rabbitmq_program() -> str:
+    """The server's program; ``MissingServer`` where it is not installed."""
     for place in _PROGRAMS:
         if os.access(place, os.X_OK):
             return place
@@ -126,7 +127,7 @@ def _program() -> str:
 @contextlib.contextmanager
 def rabbitmq(directory: Path | None = None, *, address: str = "127.0.0.1") -> Iterator[Broker]:
     """A running node; its data lies in ``directory``, or goes with it."""
-    _program()
+    rabbitmq_program()
     user = None
     if os.geteuid() == 0:
         try:

@@ -196,6 +196,14 @@ def test_a_killed_broker_loses_no_call_and_no_cast(make: Maker, rabbit: Broker) 
     _await(lambda: [5] in conductor.seen)
 
 
+def test_a_queue_that_was_deleted_is_made_and_served_anew(make: Maker, rabbit: Broker) -> None:
+    server, client, conductor = make(), make(), Conductor()
+    server.serve(CONDUCTOR, None, conductor)
+    _reachable(lambda: client.call(CONDUCTOR, None, "guests_seen", "node1", {}))
+    rabbit.control("delete_queue", server._topology.queue(CONDUCTOR, None))
+    assert _reachable(lambda: client.call(CONDUCTOR, None, "guests_seen", "node1", {"a": 1})) == ["a-1"]
+
+
 def test_a_process_that_dies_hands_its_calls_to_the_next(make: Maker) -> None:
     first, client, stuck, conductor = make(), make(), Conductor(), Conductor()
     first.serve(CONDUCTOR, None, stuck)

@@ -29,13 +29,20 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{_ROOT}:delete", MEMBER_OR_ADMIN, "Give a virtual IP back."),
 )
 
-#: The scene maps internal ids of networks to their uuids.
+class Scene(msgspec.Struct, frozen=True):
+    """The uuids of networks and the servers of virtual IPs, by the ids of their rows."""
+
+    networks: dict[int, str]
+    servers: dict[int, list[str]]
+
+
 VIEW = View(
     Field("address", attribute("address")),
-    Field("network_id", lambda vip, networks: networks[vip.network_id]),
+    Field("network_id", lambda vip, scene: scene.networks[vip.network_id]),
     Field("project_id", attribute("vip_project_id")),
     Field("name", attribute("vip_name")),
-    Field("status", lambda vip, _networks: "claimed" if vip.vip_project_id else "free"),
+    Field("instances", lambda vip, scene: scene.servers.get(vip.id, [])),
+    Field("status", lambda vip, _scene: "claimed" if vip.vip_project_id else "free"),
 )
 
 
@@ -45,6 +52,9 @@ class VirtualIPClaim(msgspec.Struct):
     network_id: Annotated[str, Meta(max_length=36)]
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     address: Annotated[str, Meta(min_length=1, max_length=39)] | None = None
+    instances: Annotated[
+        list[Annotated[str, Meta(min_length=36, max_length=36)]], Meta(max_length=100)
+    ] = msgspec.field(default_factory=list)
 
 
 def index(request: ApiRequest) -> Any:
@@ -61,11 +71,12 @@ def index(request: ApiRequest) -> Any:
         else:
             networks = [visible_network(request, tx, wanted)]
             found = vips.list_vips(tx, networks[0])
+        servers = tx.virtual_ips.servers_of([vip.id for vip in found if vip.vip_project_id])
     uuids = {network.id: network.uuid for network in networks}
     render = VIEW.at(request.minor)
     return {
         "virtual_ips": [
-            render(vip, uuids)
+            render(vip, Scene(uuids, servers))
             for vip in found
             if vip.network_id in uuids
             and (caller.is_admin or vip.vip_project_id in (None, caller.project_id))
@@ -79,9 +90,13 @@ def create(request: ApiRequest) -> Any:
     address = None if body.address is None else address_of(body.address)
     with request.cloud.db.write() as tx:
         network = visible_network(request, tx, body.network_id)
-        vip = vips.claim_vip(tx, request.caller.project_id, body.name, network, address)
+        vip = vips.claim_vip(
+            tx, request.caller.project_id, body.name, network, address, body.instances,
+            request.cloud.networks.refreshes,
+        )
+        servers = tx.virtual_ips.servers_of([vip.id])
         tx.after_commit(request.cloud.events.networks_changed)
-    return {"virtual_ip": VIEW.at(request.minor)(vip, {network.id: network.uuid})}
+    return {"virtual_ip": VIEW.at(request.minor)(vip, Scene({network.id: network.uuid}, servers))}
 
 
 def delete(request: ApiRequest) -> Any:
@@ -92,7 +107,7 @@ def delete(request: ApiRequest) -> Any:
         network = visible_network(request, tx, request.path["network_id"])
         vips.release_vip(
             tx, address, project_id=None if caller.is_admin else caller.project_id,
-            network=network,
+            network=network, refreshes=request.cloud.networks.refreshes,
         )
         tx.after_commit(request.cloud.events.networks_changed)
 

@@ -89,8 +89,10 @@ def _gaps(first: int, last: int, kept: set[int]) -> list[dict[str, str]]:
 
 
 def _pools6(row: Network) -> list[dict[str, str]]:
+    """Guests form their addresses from the whole prefix, whatever pools were named (as Neutron has it)."""
     whole = ipaddress.IPv6Network(str(row.cidr_v6))
-    return [{"start": str(whole[2]), "end": str(whole[-1])}]
+    named: list[dict[str, str]] | None = facts_of(row, 6).get("allocation_pools")
+    return named or [{"start": str(whole[2]), "end": str(whole[-1])}]
 
 
 def _of_rows(tx: Transaction, groups: Sequence[list[Network]]) -> list[Shown]:
@@ -190,6 +192,8 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
             "InvalidInput",
         ) from None
     part = merged({"name": ""}, values, (*_FACTS, "subnetpool_id"))
+    if version == 6:
+        part |= _pools_to_keep(values, str(range_))
     tx.networks.change(made.id, {"facts": {**(made.facts or {}), f"subnet{version}": part}})
     tx.after_commit(call.cloud.events.networks_changed)
     fresh = tx.networks.get(made.uuid)
@@ -227,19 +231,9 @@ def _check_honoured(values: dict[str, Any], version: int) -> None:
     if len(values.get("dns_nameservers", ())) > _MOST_DNS:
         raise InvalidInput("dns_nameservers", "A network hands out at most two.")
     if version == 6:
-        if "gateway_ip" in values and gateway is None:
-            raise InvalidInput(
-                "gateway_ip", "Guests form their IPv6 addresses from what their router announces."
-            )
-        if values.get("host_routes"):
-            raise InvalidInput("host_routes", "Routes of IPv6 are not announced.")
         for name in ("ipv6_address_mode", "ipv6_ra_mode"):
             if values.get(name) not in (None, "slaac"):
                 raise InvalidInput(name, "Addresses of IPv6 are formed by the guests: slaac alone.")
-        if values.get("allocation_pools"):
-            raise InvalidInput(
-                "allocation_pools", "Addresses of IPv6 are formed by the guests, from the prefix."
-            )
 
 
 def _pools_of(values: dict[str, Any], version: int) -> tuple[tuple[str, str], ...] | None:
@@ -252,6 +246,22 @@ def _pools_of(values: dict[str, Any], version: int) -> tuple[tuple[str, str], ..
         if {ipaddress.ip_address(text).version for text in each.values()} != {version}:
             raise InvalidInput("allocation_pools", f"They have to be of IPv{version}.")
     return tuple((each["start"], each["end"]) for each in given)
+
+
+def _pools_to_keep(values: dict[str, Any], cidr: str) -> dict[str, Any]:
+    """The named pools of an IPv6 subnet, which lie within it and leave its gateway out."""
+    given = _pools_of(values, 6)
+    if given is None:
+        return {}
+    whole = ipaddress.IPv6Network(cidr)
+    gateway = values.get("gateway_ip")
+    for start, end in given:
+        first, last = ipaddress.IPv6Address(start), ipaddress.IPv6Address(end)
+        if first not in whole or last not in whole or first > last:
+            raise InvalidInput("allocation_pools", f"{start}-{end} is not within {whole}.")
+        if gateway is not None and first <= ipaddress.IPv6Address(gateway) <= last:
+            raise Conflict(f"Gateway ip {gateway} conflicts with allocation pool {start}-{end}.")
+    return {"allocation_pools": [{"start": start, "end": end} for start, end in given]}
 
 
 def _create_in_pool(
@@ -314,7 +324,7 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     if "enable_dhcp" in values:
         columns["enable_dhcp"] = values["enable_dhcp"]
     given = _pools_of(values, version)
-    if given is not None:
+    if given is not None and version == 4:
         _move_pools(tx, row, given)
     if values.get("gateway_ip", current["gateway_ip"]) != current["gateway_ip"]:
         _refuse_router_in_use(tx, current)
@@ -323,6 +333,8 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
         else:
             columns["gateway_v6"] = values["gateway_ip"]
     part = merged(facts_of(row, version) or {"name": current["name"]}, values, _FACTS)
+    if version == 6:
+        part |= _pools_to_keep(values, current["cidr"])
     columns["facts"] = {**(row.facts or {}), f"subnet{version}": part}
     tx.networks.change(row.id, columns)
     tx.after_commit(call.cloud.events.networks_changed)

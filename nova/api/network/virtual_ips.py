@@ -122,5 +122,7 @@ def release(call: Call, tx: Transaction, current: Shown) -> None:
     found = located(call, tx, current["id"])
     assert found is not None
     row, vip = found
-    release_vip(tx, vip.address, project_id=vip.vip_project_id, network=row)
+    release_vip(
+        tx, vip.address, project_id=vip.vip_project_id, network=row, refreshes=call.cloud.networks.refreshes
+    )
     tx.after_commit(call.cloud.events.networks_changed)

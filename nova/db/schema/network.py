@@ -152,6 +152,14 @@ floating_ips = Table(
     *_described(),
 )
 
+# Which servers a claimed virtual IP is meant for: what they send from it counts as theirs.
+virtual_ip_servers = Table(
+    "virtual_ip_servers",
+    metadata,
+    Column("fixed_ip_id", Integer, ForeignKey("fixed_ips.id", ondelete="CASCADE"), primary_key=True),
+    Column("instance_uuid", String(36), primary_key=True, index=True),
+)
+
 # External networks that were made through the network API. Other pools have no row: they exist by
 # the addresses in them.
 floating_ip_pools = Table(

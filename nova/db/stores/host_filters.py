@@ -18,6 +18,7 @@ from nova.db.schema.network import (
     security_group_members,
     security_group_rules,
     virtual_interfaces,
+    virtual_ip_servers,
 )
 from nova.db.stores.host_networks import guests_of_host
 from nova.objects.host_filters import (
@@ -81,6 +82,16 @@ _MEMBERS = (
             (fixed_ips.c.instance_uuid == _vif.instance_uuid)
             & (fixed_ips.c.virtual_interface_uuid == _vif.uuid),
         )
+    )
+    .where(_member.group_id.in_(_SOURCES))
+)
+# What a member sends from a virtual IP that is meant for it comes from a member as well.
+_MEMBERS_VIRTUAL = (
+    select(_member.group_id, fixed_ips.c.address)
+    .select_from(
+        security_group_members.join(
+            virtual_ip_servers, virtual_ip_servers.c.instance_uuid == _member.instance_uuid
+        ).join(fixed_ips, fixed_ips.c.id == virtual_ip_servers.c.fixed_ip_id)
     )
     .where(_member.group_id.in_(_SOURCES))
 )
@@ -229,6 +240,8 @@ class HostFilterStore:
             if cidr_v6 is not None:
                 found.add(form_v6(cidr_v6, mac))
             found.update(_allowed_pairs(facts))
+        for group_id, address in self._connection.execute(_MEMBERS_VIRTUAL, values):
+            members.setdefault(group_id, set()).add(address)
         return tuple(GroupMembers(each, tuple(sorted(members[each]))) for each in sorted(members))
 
     def _ports(

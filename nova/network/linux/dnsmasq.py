@@ -108,7 +108,7 @@ def _network_lines(
         ]
         if network.mtu:
             lines.append(f"dhcp-option=tag:{tag},option:mtu,{network.mtu}")
-    if network.cidr_v6 and section.use_ipv6:
+    if network.cidr_v6 and network.gateway_v6 and section.use_ipv6:
         subnet6 = ipaddress.ip_network(network.cidr_v6)
         lines += ["enable-ra", f"dhcp-range=set:{tag},{subnet6.network_address},ra-only,{subnet6.prefixlen}"]
     return lines
@@ -136,7 +136,8 @@ def _routes(network: HostNetwork) -> list[str]:
 def serves_anything(network: HostNetwork, *, ipv6: bool) -> bool:
     """Whether a network needs a dnsmasq on this host."""
     dhcp = bool(network.cidr and network.enable_dhcp and network.host_address)
-    return network.serves and (dhcp or (ipv6 and network.cidr_v6 is not None))
+    announced = ipv6 and network.cidr_v6 is not None and network.gateway_v6 is not None
+    return network.serves and (dhcp or announced)
 
 
 class Dnsmasq:

@@ -154,7 +154,7 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
         disk_free -= -(-self._parts.storage.promised_bytes() >> 30)
         with self._connection.translated():
             name, version = connection.getHostname(), connection.getVersion()
-            running = connection.numOfDomains()
+            running = connection.numOfDomains() - (self._config.libvirt.virt_type == "xen")
         return [
             HostReport(
                 host=default.host, hypervisor_hostname=name, host_ip=default.my_ip,
@@ -181,7 +181,9 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
         with self._connection.translated():
             for domain in self._connection.get().listAllDomains():
                 try:
-                    found[domain.UUIDString()] = power_state(domain)
+                    # Xen counts the system that runs the host among them.
+                    if domain.ID() != 0:
+                        found[domain.UUIDString()] = power_state(domain)
                 except libvirt.libvirtError as error:
                     if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                         raise

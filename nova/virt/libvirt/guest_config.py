@@ -89,6 +89,8 @@ def domain_config(
     """The whole description of a guest; ``VirtError`` names what cannot be given."""
     machine = host.virt_type in ("kvm", "qemu")
     refuse_unsupported(instance, host.arch, with_place=machine and instance.topology is not None)
+    if not machine:
+        _refuse_on(host.virt_type, instance)
     properties = instance.image_properties or {}
     specs = instance.flavor.extra_specs
     return DomainConfig(
@@ -157,6 +159,19 @@ def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = Fals
         refused.append(f"architecture {wanted}")
     if refused:
         raise VirtError(f"The libvirt driver does not give: {', '.join(refused)}.")
+
+
+def _refuse_on(virt_type: str, instance: Instance) -> None:
+    """``VirtError`` for what only guests of QEMU have."""
+    properties = instance.image_properties or {}
+    specs = instance.flavor.extra_specs
+    refused = [f"extra spec {name}" for name in specs if name in DISK_TUNING]
+    if properties.get("hw_firmware_type") == "uefi":
+        refused.append("image property hw_firmware_type=uefi")
+    if _watchdog(properties, specs) is not None:
+        refused.append("a watchdog")
+    if refused:
+        raise VirtError(f"Guests of {virt_type} do not get: {', '.join(refused)}.")
 
 
 def _refused_without_place(

@@ -105,7 +105,8 @@ class DriverParts:
         with self.connection.translated():
             try:
                 domain.destroyFlags(
-                    0 if self.section.virt_type == "lxc" else libvirt.VIR_DOMAIN_DESTROY_GRACEFUL
+                    libvirt.VIR_DOMAIN_DESTROY_GRACEFUL
+                    if self.section.virt_type in ("kvm", "qemu") else 0
                 )
             except libvirt.libvirtError as error:
                 if domain.isActive():
@@ -182,8 +183,10 @@ class DriverParts:
             | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         )
-        if self.section.virt_type in ("lxc", "xen"):
+        if self.section.virt_type == "lxc":
             flags = 0
+        elif self.section.virt_type == "xen":
+            flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
         with self.connection.translated():
             try:
                 domain.undefineFlags(flags) if flags else domain.undefine()

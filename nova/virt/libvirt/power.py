@@ -88,7 +88,13 @@ class GuestPower(GuestVolumes):
         domain = self._parts.connection.domain(instance.uuid)
         with self._parts.connection.translated():
             if domain.isActive():
-                domain.managedSave(0)
+                try:
+                    domain.managedSave(0)
+                except libvirt.libvirtError:
+                    # Half of its memory is nothing to start with.
+                    if domain.isActive() and domain.hasManagedSaveImage():
+                        domain.managedSaveRemove()
+                    raise
         return POWER_SUSPENDED
 
     def resume(self, instance: Instance) -> int:

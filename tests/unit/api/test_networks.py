@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from typing import Any
 
 import pytest
@@ -261,7 +262,7 @@ def test_virtual_ips(api: Api) -> None:
     assert made.status_code == 201
     assert made.json == {"virtual_ip": {
         "address": free[1]["address"], "network_id": network, "project_id": PROJECT,
-        "name": "wëb", "status": "claimed",
+        "name": "wëb", "status": "claimed", "instances": [],
     }}
     assert api.post(root, body, token="other").status_code == 400
     del body["virtual_ip"]["address"]
@@ -289,6 +290,8 @@ def test_refused_virtual_ips(api: Api) -> None:
         ({"network_id": other, "name": "x"}, 404), ({"network_id": "no", "name": "x"}, 404),
         ({"network_id": small, "name": "x"}, 409),
         ({"network_id": network, "name": "x", "colour": 1}, 400),
+        ({"network_id": network, "name": "x", "instances": ["no uuid"]}, 400),
+        ({"network_id": network, "name": "x", "instances": [str(uuid.uuid4())]}, 400),
     ):
         answer = api.post(root, {"virtual_ip": fields}, token="member")
         assert answer.status_code == status, fields

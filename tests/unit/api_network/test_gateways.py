@@ -108,12 +108,33 @@ def test_host_routes_reach_dhcp_and_network_data(api: NetworkApi) -> None:
     assert on_host(api).routes == ()
 
 
-def test_ipv6_routers_move_within_reason(api: NetworkApi) -> None:
+def test_ipv6_subnets_have_routers_and_routes_as_they_are_told(api: NetworkApi) -> None:
     network = api.make("network", name="n")
     six = api.make("subnet", network_id=network["id"], cidr="fd00:1::/64", ip_version=6)
     path = f"/subnets/{six['id']}"
     changed = api.ok("PUT", path, {"subnet": {"gateway_ip": "fd00:1::9"}})
     assert changed["gateway_ip"] == on_host(api).gateway_v6 == "fd00:1::9"
-    api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {"gateway_ip": None}})
-    api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {
-        "host_routes": [{"destination": "fd09::/64", "nexthop": "fd00:1::8"}]}})
+    route = {"destination": "fd09::/64", "nexthop": "fd00:1::8"}
+    changed = api.ok("PUT", path, {"subnet": {"gateway_ip": None, "host_routes": [route]}})
+    assert (changed["gateway_ip"], changed["host_routes"]) == (None, [route])
+    assert on_host(api).gateway_v6 is None
+    vif = card(api, network["id"])
+    assert routes(vif) == [
+        {"network": "fd09::", "netmask": "ffff:ffff:ffff:ffff::", "gateway": "fd00:1::8"}
+    ]
+    api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {"gateway_ip": "10.0.0.1"}})
+
+
+def test_ipv6_pools_are_kept_as_named_and_guests_form_their_addresses(api: NetworkApi) -> None:
+    network = api.make("network", name="n")
+    pools = [{"start": "fd00:1::10", "end": "fd00:1::20"}]
+    wanted = {"network_id": network["id"], "cidr": "fd00:1::/64", "ip_version": 6}
+    for wrong, status in (("fd00:2::20", 400), ("fd00:1::5", 400)):
+        api.refused(status, "HTTPBadRequest", "POST", "/subnets", {"subnet": {
+            **wanted, "allocation_pools": [{"start": "fd00:1::10", "end": wrong}]}})
+    six = api.make("subnet", gateway_ip=None, allocation_pools=pools, **wanted)
+    assert (six["gateway_ip"], six["allocation_pools"]) == (None, pools)
+    path = f"/subnets/{six['id']}"
+    api.refused(409, "Conflict", "PUT", path, {"subnet": {
+        "gateway_ip": "fd00:1::11", "allocation_pools": pools}})
+    assert api.ok("PUT", path, {"subnet": {"name": "x"}})["allocation_pools"] == pools

@@ -66,7 +66,7 @@ def test_a_vlan_network_from_creation_to_deletion(run: Run, db: Database) -> Non
     _, row = table(run("network list"))
     assert row == [
         "1", "10.20.0.0/24", "-", "10.20.0.3", "8.8.4.4", "-", "401", "p", network.uuid, "blue",
-        "242",
+        "242", "0/10",
     ]
     run("network delete --fixed_range 10.20.0.0/24", status=1)
     run("network modify --fixed_range 10.20.0.0/24 --disassociate-project --host net1")

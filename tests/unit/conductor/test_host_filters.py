@@ -12,8 +12,10 @@ import msgspec
 import pytest
 from sqlalchemy import event
 
+from nova.errors import InvalidInput
 from nova.network import floating
 from nova.network.filter_refreshes import group_changed
+from nova.network.vips import claim_vip, release_vip
 from nova.objects.host_filters import FilterRule, HostFilters
 from nova.objects.instance import Instance
 from nova.rpc.calls import NETWORK
@@ -139,6 +141,34 @@ def test_members_of_a_named_group_are_told_wherever_they_are(make: Make) -> None
     assert "10.0.3.99" in members.addresses, "an address that a port may take on is its own"
 
 
+def test_a_virtual_ip_that_is_meant_for_a_member_is_a_members(make: Make) -> None:
+    cloud = make()
+    server, elsewhere = spread(cloud)
+    heard = listen(cloud)
+    add_rule(cloud, group := default_group(cloud), source_group_id=group)
+    refreshes = cloud.control.networks.refreshes
+    assert refreshes is not None
+    refreshes._known = None
+    for each in heard.values():
+        each.kinds.clear()
+    with cloud.db.write() as tx:
+        (network,) = tx.networks.every()
+        vip = claim_vip(tx, "p", "wëb", network, None, [elsewhere.uuid], refreshes)
+        with pytest.raises(InvalidInput, match="instances"):
+            claim_vip(tx, "p", "db", network, None, ["not-there"], refreshes)
+        assert tx.virtual_ips.servers_of([vip.id]) == {vip.id: [elsewhere.uuid]}
+    until(lambda: "filters" in heard[server.host or ""].kinds)
+    (members,) = filters(cloud, server.host).members
+    assert vip.address in members.addresses
+    cloud.operations.delete(USER, elsewhere)
+    cloud.settle()
+    with cloud.db.write() as tx:
+        assert tx.virtual_ips.servers_of([vip.id]) == {}
+        release_vip(tx, vip.address, refreshes=refreshes)
+    (members,) = filters(cloud, server.host).members
+    assert vip.address not in members.addresses
+
+
 def test_members_that_a_rule_lets_traffic_out_to_are_told_as_well(make: Make) -> None:
     cloud = make()
     server, elsewhere = spread(cloud)
@@ -173,7 +203,7 @@ def test_a_fixed_number_of_statements_whatever_the_guests(make: Make) -> None:
     for host in cloud.managers:
         statements.clear()
         assert filters(cloud, host).ports
-        assert len(statements) <= 6
+        assert len(statements) <= 7
 
 
 @pytest.mark.parametrize("multi_host", [True, False])

@@ -294,7 +294,7 @@ def test_ports_are_where_their_server_is(cloud: SmallCloud, service: Service) ->
     until(lambda: service.ports[vif.id] == (instance.uuid, instance.host))
 
 
-# -- guests that stand still until the service has plugged their ports ------------------------------------------
+# -- guests that stand still until their ports are plugged --------------------------------------------
 
 
 def held(cloud: SmallCloud, service: Service) -> str:

@@ -286,6 +286,21 @@ def test_what_is_required_and_not_given_is_refused(guest: Instance, named: str) 
     assert named in refused.value.message
 
 
+@pytest.mark.parametrize("virt_type", ["lxc", "xen"])
+@pytest.mark.parametrize(
+    ("guest", "named"),
+    [
+        (instance(specs={"quota:disk_read_iops_sec": "10"}), "quota:disk_read_iops_sec"),
+        (with_properties(hw_firmware_type="uefi"), "hw_firmware_type=uefi"),
+        (with_properties(hw_watchdog_action="reset"), "a watchdog"),
+    ],
+)
+def test_what_only_qemu_gives_is_refused_elsewhere(guest: Instance, named: str, virt_type: str) -> None:
+    with pytest.raises(VirtError, match=f"Guests of {virt_type} do not get") as refused:
+        describe(guest, dataclasses.replace(KVM, virt_type=virt_type), disks=())
+    assert named in refused.value.message
+
+
 def test_what_may_be_left_out_is_not_refused() -> None:
     for guest in (
         instance(specs={"hw:cpu_policy": "shared", "hw:mem_page_size": "small"}),
@@ -313,7 +328,10 @@ def test_libvirt_accepts_the_description(virt_type: str, tmp_path: Path) -> None
         pytest.skip("virt-xml-validate and xmllint are not installed")
     container = virt_type == "lxc"
     guest = msgspec.structs.replace(
-        instance(swap=64), image_properties={"hw_rng_model": "virtio", "hw_watchdog_action": "reset"},
+        instance(swap=64), image_properties={
+            "hw_rng_model": "virtio",
+            **({"hw_watchdog_action": "reset"} if virt_type in ("kvm", "qemu") else {}),
+        },
     )
     disks = () if container else tuple(
         dataclasses.replace(each, bus="xen", target=f"xvd{'ab'[n]}") if virt_type == "xen" else each

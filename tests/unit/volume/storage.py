@@ -43,29 +43,32 @@ class MemoryImages:
         self.images[image_id], self.data[image_id] = image, data
         return image
 
-    def show(self, _context: RequestContext, image_id: str) -> Image:
+    def show(self, context: RequestContext, image_id: str) -> Image:
         if image_id not in self.images:
             raise ImageNotFound(image_id)
         return self.images[image_id]
 
     def list(
-        self, _context: RequestContext, *, filters: Mapping[str, str], limit: int | None,
+        self, context: RequestContext, *, filters: Mapping[str, str], limit: int | None,
         marker: str | None,
     ) -> list[Image]:
         return [each for each in self.images.values() if each.name == filters.get("name")]
 
-    def create(self, _context: RequestContext, **facts: Any) -> Image:
+    def create(
+        self, context: RequestContext, *, name: str, properties: Mapping[str, Any],
+        disk_format: str | None, container_format: str | None, min_disk: int = 0, min_ram: int = 0,
+        visibility: str = "private", owner: str | None = None, image_id: str | None = None,
+    ) -> Image:
         image = Image(
-            id=f"00000000-0000-4000-8000-{len(self.images):012d}", name=facts["name"],
-            disk_format=facts["disk_format"], container_format=facts["container_format"],
-            properties=dict(facts["properties"]), min_disk=facts["min_disk"],
-            visibility=facts["visibility"],
+            id=image_id or f"00000000-0000-4000-8000-{len(self.images):012d}", name=name,
+            disk_format=disk_format, container_format=container_format, owner=owner,
+            properties=dict(properties), min_disk=min_disk, min_ram=min_ram, visibility=visibility,
         )
         self.images[image.id] = image
         return image
 
     def upload(
-        self, _context: RequestContext, image_id: str, chunks: Iterable[bytes]
+        self, context: RequestContext, image_id: str, chunks: Iterable[bytes]
     ) -> Image:
         head, size = b"", 0
         for chunk in chunks:
@@ -75,7 +78,7 @@ class MemoryImages:
         self.images[image_id] = image
         return image
 
-    def download(self, _context: RequestContext, image_id: str) -> Iterator[bytes]:
+    def download(self, context: RequestContext, image_id: str) -> Iterator[bytes]:
         data = self.data[image_id]
         for start in range(0, len(data), 1 << 20):
             yield data[start:start + (1 << 20)]
@@ -83,7 +86,7 @@ class MemoryImages:
     def update_properties(self, *_arguments: Any, **_options: Any) -> Image:
         raise AssertionError("nobody asks for that")
 
-    def delete(self, _context: RequestContext, image_id: str) -> None:
+    def delete(self, context: RequestContext, image_id: str) -> None:
         if self.images.pop(image_id, None) is None:
             raise ImageNotFound(image_id)
 

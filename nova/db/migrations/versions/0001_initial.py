@@ -1481,6 +1481,21 @@ def upgrade() -> None:
     )
     op.create_index("ix_identity_group_members_user_id", "identity_group_members", ["user_id"], unique=False)
     op.create_table(
+        "virtual_ip_servers",
+        sa.Column("fixed_ip_id", sa.Integer(), nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["fixed_ip_id"],
+            ["fixed_ips.id"],
+            name=op.f("fk_virtual_ip_servers_fixed_ip_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("fixed_ip_id", "instance_uuid", name=op.f("pk_virtual_ip_servers")),
+    )
+    op.create_index(
+        op.f("ix_virtual_ip_servers_instance_uuid"), "virtual_ip_servers", ["instance_uuid"], unique=False
+    )
+    op.create_table(
         "volume_attachments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("volume_id", sa.String(length=36), nullable=False),
@@ -1567,6 +1582,7 @@ def downgrade() -> None:
     op.drop_table("volume_transfers")
     op.drop_table("volume_snapshots")
     op.drop_table("volume_attachments")
+    op.drop_table("virtual_ip_servers")
     op.drop_table("identity_group_members")
     op.drop_table("identity_credentials")
     op.drop_table("identity_application_credentials")
