@@ -15,11 +15,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from oslo_config import cfg
-from oslo_policy import _checks as oslo_checks
-from oslo_policy import policy as oslo
 
 from nova.errors import NovaError, PolicyRefused
+from nova.lazy_import import import_later
 from nova.objects.context import RequestContext
+
+# oslo.policy wants it for the log of refusals at level debug only, and it compiles 400 regular expressions.
+import_later("oslo_utils.strutils")
+
+from oslo_policy import _checks as oslo_checks  # noqa: E402
+from oslo_policy import policy as oslo  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 

@@ -106,6 +106,7 @@ def build_compute(
         host, max_concurrent_builds=config.default.max_concurrent_builds,
         resume_guests=config.compute_host.resume_guests_state_on_host_boot
         or config.compute_host.start_guests_on_host_boot,
+        clock=transport.now,
     )
     if serves:
         transport.serve(COMPUTE, name, manager)

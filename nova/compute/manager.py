@@ -54,18 +54,21 @@ def _key(task: StepTask) -> _Key:
     return task.operation_id, task.step, task.attempt
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-
-
 class ComputeManager:
     """Endpoint of the ``compute`` topic on one host."""
 
     def __init__(
-        self, host: FlowHost, *, max_concurrent_builds: int, resume_guests: bool = False
+        self,
+        host: FlowHost,
+        *,
+        max_concurrent_builds: int,
+        resume_guests: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """``clock`` tells the time by which leases end: the control side's, in seconds since the epoch."""
         self._host = host
         self._resume_guests = resume_guests
+        self._clock = clock
         #: What it is busy with, or will be: (operation, step, attempt) -> the instance.
         self._busy: dict[_Key, str] = {}
         self._newest: dict[str, int] = {}
@@ -140,6 +143,9 @@ class ComputeManager:
             with self._lock:
                 self._busy.pop(_key(task), None)
 
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).replace(tzinfo=None)
+
     def _note_newest(self, task: StepTask) -> None:
         """Remember the newest operation of an instance. The lock is held."""
         uuid = task.instance.uuid
@@ -153,7 +159,7 @@ class ComputeManager:
         Operations of an instance follow each other, so that one behind a newer one was given up, or is
         one of the few that may be under way beside others; messages may change their order.
         """
-        if task.resumed or (task.lease_until is not None and _now() > task.lease_until):
+        if task.resumed or (task.lease_until is not None and self._now() > task.lease_until):
             return True
         return task.operation_id < self._newest.get(task.instance.uuid, 0)
 

@@ -39,7 +39,7 @@ class AttachmentRecord(msgspec.Struct, frozen=True, kw_only=True):
 class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A row of ``volumes``; the field order is that of the table's columns. ``size`` is GiB.
 
-    ``type_name`` and ``attachments`` are read from their own tables.
+    ``growing`` are the GiB by which it is being extended, which count already. ``type_name`` and ``attachments`` are read from their own tables.
     """
 
     id: str
@@ -50,6 +50,7 @@ class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "creating"
     previous_status: str | None = None
     size: int
+    growing: int = 0
     type_id: str
     availability_zone: str
     host: str

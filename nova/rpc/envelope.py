@@ -110,6 +110,10 @@ class Sealer(Protocol):
         """Take the time from an answer of the control side."""
         ...
 
+    def now(self) -> float:
+        """The control side's time as far as it is known."""
+        ...
+
 
 class Clock:
     """The control side's time as far as this process knows it, in seconds since the epoch.
@@ -221,6 +225,10 @@ class Envelope:
         if header.kind != "reply":
             self._freshness.admit(header)
         return header, payload
+
+    def now(self) -> float:
+        """The control side's time."""
+        return self._clock.now()
 
     def learn(self, reply: Header) -> None:
         """Only the control side tells the time."""

@@ -45,5 +45,9 @@ class PlainSealer:
             raise MessageRefused(f"A message could not be read: {error}") from None
         return found.header, found.payload
 
+    def now(self) -> float:
+        """This process's time."""
+        return time.time()
+
     def learn(self, reply: Header) -> None:
         """There is nothing to learn."""

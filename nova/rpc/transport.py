@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -32,6 +33,10 @@ class Transport(Protocol):
 
     def cast(self, topic: str, host: str | None, method: str, /, *args: Any) -> None:
         """Wake somebody up; returns at once."""
+        ...
+
+    def now(self) -> float:
+        """The control side's time as far as it is known here, in seconds since the epoch."""
         ...
 
 
@@ -59,6 +64,10 @@ class InProcessTransport:
             self._pool.submit(self._run, topic, host, method, args)
         except RuntimeError:
             LOG.debug("cast %s.%s dropped: the transport is closing", topic, method)
+
+    def now(self) -> float:
+        """This process's time."""
+        return time.time()
 
     def close(self) -> None:
         """Take no more casts and wait for those running."""

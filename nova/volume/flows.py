@@ -51,7 +51,7 @@ class VolumeFlows:
         if task.snapshot_id is not None and task.flow.endswith("_snapshot"):
             snapshot_id = task.snapshot_id
             return lambda tx: tx.volumes.snapshots.update(snapshot_id, {"status": status})
-        return lambda tx: tx.volumes.update(task.volume_id, {"status": status})
+        return lambda tx: tx.volumes.update(task.volume_id, {"status": status, "growing": 0})
 
     # --- volumes ---------------------------------------------------------------------------------
 
@@ -135,9 +135,9 @@ class VolumeFlows:
 
         def write(tx: Transaction) -> None:
             status = volume.previous_status or "available"
+            tx.volumes.update(volume.id, {"size": size, "growing": 0})
             tx.volumes.transition(
-                volume.id, {"status": status, "previous_status": None, "size": size},
-                statuses=("extending",),
+                volume.id, {"status": status, "previous_status": None}, statuses=("extending",)
             )
             if status == "in-use":
                 tx.after_commit(lambda: self.extended(volume))

@@ -217,7 +217,9 @@ class Volumes:
                 tx, volume.project_id, type_, gigabytes=wanted - volume.size, whole_size=wanted
             )
             tx.volumes.update(
-                volume.id, {"status": "extending", "previous_status": volume.status}
+                volume.id,
+                {"status": "extending", "previous_status": volume.status,
+                 "growing": wanted - volume.size},
             )
             self._core.add_task(tx, context, "extend", volume.id, payload={"size": wanted})
 

@@ -193,6 +193,10 @@ class CloudProcess:
 
     # --- servers ---------------------------------------------------------------------------------
 
+    def forget_tokens(self) -> None:
+        """Log in anew: roles have changed."""
+        self._tokens.clear()
+
     def server(self, uuid: str) -> dict[str, Any]:
         """The server as the administrator sees it."""
         answer = self.compute("GET", f"/servers/{uuid}", by="admin")

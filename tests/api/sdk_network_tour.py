@@ -164,7 +164,7 @@ def all_the_rest(connection: Any) -> None:
     assert net.get_auto_allocated_topology(project).id == net.find_network("private").id
     (router,) = net.routers()
     made = net.create_router(name="r")
-    assert made.id == router.id
+    assert [each.id for each in net.routers()] == [made.id]
     refused(exceptions.ConflictException, net.create_router, name="another")
     net.delete_router(made)
     mine = net.create_network(name="sdk-rbac")

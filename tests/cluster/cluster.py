@@ -236,9 +236,9 @@ class Api:
         }
 
     @property
-    def token(self) -> str:
-        """The session's token."""
-        return self._headers["X-Auth-Token"]
+    def base(self) -> str:
+        """Where it asks first."""
+        return f"http://127.0.0.1:{self._port + 10 * self._turn}/v2.1"
 
     def ask(self, method: str, path: str, body: Any = None, *, base: str | None = None) -> tuple[int, Any]:
         """One request: status and body."""
@@ -246,7 +246,7 @@ class Api:
             return self._ask(method, base + path, body)
         for tried in range(1, self._processes + 1):
             try:
-                return self._ask(method, f"http://127.0.0.1:{self._port + 10 * self._turn}/v2.1{path}", body)
+                return self._ask(method, self.base + path, body)
             except urllib.error.URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError):
                     raise
@@ -308,6 +308,22 @@ def free_offset() -> int:
     raise RuntimeError("no ports are free")
 
 
+def _children(pid: int) -> list[int]:
+    """The processes that one has started."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(each) for each in task.read_text().split()]
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class DatabaseProcess:
     """A database server that can be killed and started again with its data."""
 
@@ -319,17 +335,15 @@ class DatabaseProcess:
         self._again: subprocess.Popen[bytes] | None = None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
-        os.kill(self._pid, signal.SIGKILL)
-        for _ in range(200):
+        """End it and all its processes as a power cut would."""
+        pids = [self._pid, *_children(self._pid)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
             if self._again is not None:
                 self._again.poll()
-            try:
-                state = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                return
-            if state == "Z":
-                return
             time.sleep(0.05)
 
     def start(self) -> None:

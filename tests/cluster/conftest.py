@@ -14,7 +14,7 @@ from tests.cluster.rounds import LONG
 from tests.services.servers import MissingServer
 
 #: Leases and reports short enough for a fault round of a minute; the rest is as in operation.
-_QUICK = (
+QUICK = (
     "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
     "conductor.recovery_interval = 3", "report_interval = 3", "service_down_time = 30",
     "verbose = True", *(() if LONG else ("oslo_messaging_rabbit.heartbeat_timeout_threshold = 4",)),
@@ -28,7 +28,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         with running(
             directory, offset=free_offset(), proxied=True, computes=4, apis=2, conductors=2, schedulers=2,
-            options=_QUICK,
+            options=QUICK,
         ) as made:
             yield made
     except MissingServer as error:

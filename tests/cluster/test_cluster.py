@@ -10,6 +10,8 @@ from tests.cluster.load import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINsrEQ2UJHBsTYQAHFSO9rP5UEu26Wrr0rNhQCAcIMfW someone"
+
 
 def _boot(api: Api, **more: object) -> str:
     body = {"server": {"name": "größe", "imageRef": api.image_id(), "flavorRef": "1",
@@ -92,3 +94,28 @@ def test_what_one_api_process_changes_the_scheduler_knows(cluster: Cluster) -> N
             api.ask("PUT", f"/os-services/{services[host]}", {"status": "enabled"})
     for each in uuids:
         assert api.ask("DELETE", f"/servers/{each}")[0] == 204
+
+
+def test_what_one_api_process_makes_another_one_knows_at_once(cluster: Cluster) -> None:
+    first, second = cluster.api(turn=0), cluster.api(turn=1)
+    assert first.base != second.base
+    for number in range(5):
+        # A token that the first has never seen, of another login, is good at both.
+        newer = cluster.api(turn=number % 2)
+        name = f"at-once-{number}"
+        flavor = {"flavor": {"name": name, "id": name, "ram": 64, "vcpus": 1, "disk": 1}}
+        assert first.ask("POST", "/flavors", flavor)[0] == 200
+        assert second.ask("GET", f"/flavors/{name}")[0] == 200
+        assert name in {each["id"] for each in newer.get("/flavors")["flavors"]}
+        assert second.ask("POST", "/os-keypairs", {"keypair": {"name": name, "type": "ssh", "public_key": _KEY}})[
+            0] == 201
+        assert first.ask("GET", f"/os-keypairs/{name}")[0] == 200
+        body = {"server": {"name": name, "imageRef": first.image_id(), "flavorRef": name, "key_name": name,
+                           "networks": "auto"}}
+        status, answer = second.ask("POST", "/servers", body)
+        assert status == 202, answer
+        assert first.ask("GET", f"/servers/{answer['server']['id']}")[0] == 200
+        assert first.ask("DELETE", f"/servers/{answer['server']['id']}")[0] == 204
+        assert first.ask("DELETE", f"/os-keypairs/{name}")[0] == 204
+        assert second.ask("GET", f"/os-keypairs/{name}")[0] == 404
+        assert second.ask("DELETE", f"/flavors/{name}")[0] == 202

@@ -116,8 +116,11 @@ def _guest(**values: Any) -> Instance:
 
 def test_a_guest_is_resized_to_another_host_and_comes_back(hosts: tuple[Host, Host]) -> None:
     source, dest = hosts
-    guest = _guest()
-    larger = msgspec.structs.replace(guest, root_gb=2, memory_mb=160, flavor=flavor(root_gb=2, vcpus=1))
+    guest = _guest(ephemeral_gb=1, swap=8)
+    larger = msgspec.structs.replace(
+        guest, root_gb=2, memory_mb=160, ephemeral_gb=2,
+        flavor=flavor(root_gb=2, vcpus=1, ephemeral_gb=2, swap=16),
+    )
     source.spawn(guest)
     source.says(guest, "MARK ready")
     source.call("migrate_out", guest, dest.address)
@@ -125,6 +128,8 @@ def test_a_guest_is_resized_to_another_host_and_comes_back(hosts: tuple[Host, Ho
     assert f"{guest.uuid}_resize" in source.files()
     assert dest.call("migrate_in", larger, source.address, with_spec=True) == "1"
     dest.says(guest, f"MARK block vda {2 << 21}")
+    dest.says(guest, f"MARK block vdb {2 << 21}")
+    dest.says(guest, f"MARK block vdc {16 << 11}")
     dest.says(guest, f"MARK config-drive {guest.uuid}")
 
     # Reverted: there it goes, here it is again.

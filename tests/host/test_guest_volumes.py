@@ -51,6 +51,18 @@ def _reach(cloud: GuestCloud, volume: str, status: str) -> None:
     )
 
 
+def _become_service(cloud: GuestCloud) -> None:
+    """The administrator gets the role of services, which alone may exchange volumes."""
+    token, project = cloud.login("admin")
+    role = cloud.call("identity", "GET", "/v3/roles?name=service", by="admin").json["roles"][0]["id"]
+    user = cloud.call(
+        "identity", "GET", "/v3/auth/tokens", by="admin", headers={"X-Subject-Token": token}
+    ).json["token"]["user"]["id"]
+    path = f"/v3/projects/{project}/users/{user}/roles/{role}"
+    assert cloud.call("identity", "PUT", path, by="admin").status == 204
+    cloud.forget_tokens()
+
+
 def _attach(cloud: GuestCloud, server: str, volume: str) -> None:
     answer = cloud.compute(
         "POST", f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}}
@@ -71,6 +83,7 @@ def test_a_volume_goes_from_a_running_guest_to_another_with_what_is_on_it(cloud:
     cloud.says(first, "MARK wrote vdb")
 
     other = _volume(cloud)
+    _become_service(cloud)
     swapped = cloud.compute(
         "PUT", f"/servers/{first}/os-volume_attachments/{volume}",
         {"volumeAttachment": {"volumeId": other}}, by="admin",

@@ -170,7 +170,6 @@ def test_a_shelved_guest_comes_back_on_the_other_host_with_its_disk(
 ) -> None:
     shelved, rebuilt = guests
     home = cloud.host_of(shelved)
-    cloud.says(shelved, "MARK ready", times=2)
     _keep(cloud, shelved, "precious")
     cloud.act(shelved, "shelve")
     # Meanwhile the other one is backed up, of which one copy stays, and begins anew.

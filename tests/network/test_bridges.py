@@ -52,6 +52,13 @@ def outside(plumbed: PlumbedHost) -> Iterator[Namespace]:
     made.ip("addr", "add", f"{OUTSIDE}/24", "dev", "eth0")
     made.ip("addr", "add", "fd77::1/64", "dev", "eth0", "nodad")
     made.ip("link", "set", "eth0", "up")
+    set_up_nic(plumbed)
+    yield made
+    made.close()
+
+
+def set_up_nic(plumbed: PlumbedHost) -> None:
+    """What the host's own configuration gives its NIC at each start."""
     for address in (f"{MANAGEMENT}/24", "fd77::2/64"):
         plumbed.ip("addr", "add", address, "dev", "eth1", *(["nodad"] if ":" in address else []))
     plumbed.ip("link", "set", "eth1", "up")
@@ -59,8 +66,6 @@ def outside(plumbed: PlumbedHost) -> Iterator[Namespace]:
     plumbed.ip("-6", "route", "add", "default", "via", "fd77::1")
     plumbed.ip("route", "add", "10.200.0.0/16", "via", "192.168.77.9", "metric", "50")
     plumbed.ip("route", "add", "10.201.0.0/16", "dev", "eth1", "scope", "link")
-    yield made
-    made.close()
 
 
 def routes(host: Namespace) -> set[str]:
@@ -106,6 +111,30 @@ def test_a_nic_goes_into_the_bridge_with_the_hosts_addresses_and_routes(
     with pytest.raises(NetworkNotReady, match="eth9, which is not on this host"):
         plumbed.manager.prepare([network(2, "br2").uuid])
     plumbed.manager.prepare([flat.uuid])
+
+
+def test_after_a_start_of_the_host_its_addresses_are_on_the_bridge_again(
+    plumbed: PlumbedHost, outside: Namespace
+) -> None:
+    before = routes(plumbed)
+    plumbed.conductor.set(network(1, bridge_interface="eth1"), network(2, bridge_interface="eth1"))
+    plumbed.start()
+    addresses = plumbed.addresses("br100")
+    assert addresses == {"10.1.0.1/24", "10.2.0.1/24", f"{MANAGEMENT}/24", "fd77::2/64"}
+    pids = plumbed.pids()
+    plumbed.stop()
+    # What a new start of the kernel leaves.
+    for pid in pids.values():
+        plumbed.end(pid)
+    plumbed.ip("link", "del", "br100")
+    set_up_nic(plumbed)
+    plumbed.conductor.silent = True
+    plumbed.start()
+    assert plumbed.addresses("br100") == addresses
+    assert plumbed.addresses("eth1") == set()
+    assert routes(plumbed) == before
+    until(lambda: outside.pings(MANAGEMENT))
+    until(lambda: outside.pings("fd77::2"))
 
 
 def test_what_is_there_is_taken_over_and_what_is_something_else_is_left_alone(

@@ -38,6 +38,7 @@ def test_two_networks_of_one_vlan_over_a_bond() -> None:
     assert said["renewals"] == ["ACK", "ACK"]
     assert said["tagged"] == 401
     assert said["untagged"] is None, "what carries no tag is not in the network"
+    assert said["asked from beside"] == {"10.9.9.7": "fa:16:3e:09:09:09", "10.9.9.8": None}
     assert said["second start"] == "nothing changed"
     assert said["after one is gone"] == [["10.2.0.1/24"], "ACK"]
     assert said["wrong vlan"].startswith("vlan402 is there, but it is VLAN 17 of bond1, not VLAN 402")

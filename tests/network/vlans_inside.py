@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 from nova.errors import NetworkNotReady
+from nova.network.linux.host_prober import HostProber
+from nova.objects.network import Segment
 from tests.network.namespaces import Namespace, run
 from tests.network.plumbing import Client, PlumbedHost, lease, network, until, with_leases
 
@@ -70,6 +72,14 @@ def main() -> None:
     said["tagged"] = tag
     stranger = Outside(switch, networks[0].leases[0].mac[:-1] + "f", None)
     said["untagged"] = stranger.lease(directory, tries=2)
+    # A VLAN of which this host has no device is asked on the bond.
+    neighbour = Outside(switch, "fa:16:3e:09:09:09", 409)
+    neighbour.ip("addr", "add", "10.9.9.7/24", "dev", "eth0")
+    with host:
+        found = HostProber(host.config.network).probe_beside(
+            Segment(cidr="10.9.9.0/24", bridge="br409", vlan=409), ["10.9.9.7", "10.9.9.8"]
+        )
+    said["asked from beside"] = found
     before = (host.ip("link"), host.ip("-4", "addr"), host.pids())
     host.restart()
     same = (host.ip("link"), host.ip("-4", "addr"), host.pids()) == before

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from nova.conductor.ending import abandon_all, end_resize, keep_new_size, withou
 from nova.conductor.release import counted
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
-from nova.errors import Conflict, InstanceNotFound, NotFound
+from nova.errors import Conflict, InstanceNotFound, NotFound, NovaError
 from nova.network.card_limits import check_cards
 from nova.network.filter_refreshes import members_changed
 from nova.network.security_groups import group_names
@@ -166,30 +167,54 @@ def attach_interface(
         return outside_interfaces.attach(
             core, core.networks.outside, context, instance, host, wanted
         )
-    with core.db.write() as tx:
-        present = {vif.id for vif in instance.network_info}
-        if wanted.port_id is not None:
-            vifs = core.networks.attach_port(tx, instance, wanted.port_id, wanted.tag)
-            instance = join_groups(tx, instance, wanted.port_id)
-            members_changed(core.networks.refreshes, tx, [instance.uuid])
-        else:
-            network_id = wanted.network_id
-            if network_id is None:
-                network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
-            _check_card(core, tx, instance)
-            vifs = core.networks.add_fixed_ip(
-                tx, instance, network_id, wanted.address, wanted.tag
-            )
-        _write_vifs(tx, instance, vifs)
-        added = next(vif for vif in vifs if vif.id not in present)
-        record(tx, context, instance, "attach_interface")
+    added = core.db.run(lambda tx: _add_card(core, tx, context, instance.uuid, host, wanted))
     try:
         core.transport.call(COMPUTE, host, "plug_interface", instance, added)
     except Exception:
-        with core.db.write() as tx:
-            _write_vifs(tx, instance, core.networks.detach(tx, instance, added.id))
+        # Nobody knows what became of a call that was not answered.
+        with contextlib.suppress(NovaError):
+            core.transport.call(COMPUTE, host, "unplug_interface", instance, added)
+        core.db.run(lambda tx: _drop_card(core, tx, instance.uuid, added.id))
         raise
     return added
+
+
+def _add_card(
+    core: OperationsCore,
+    tx: Transaction,
+    context: RequestContext,
+    uuid: str,
+    host: str,
+    wanted: RequestedNetwork,
+) -> Vif:
+    """Give the server a card in the tables; a delete, a move or another card that came first is seen."""
+    instance = tx.instances.get(uuid, lock=True)
+    if instance is None:
+        raise InstanceNotFound(uuid)
+    prepare(context, instance, "attach_interface")
+    if instance.host != host:
+        raise Conflict(f"Instance {uuid} has moved meanwhile.")
+    present = {vif.id for vif in instance.network_info}
+    if wanted.port_id is not None:
+        vifs = core.networks.attach_port(tx, instance, wanted.port_id, wanted.tag)
+        instance = join_groups(tx, instance, wanted.port_id)
+        members_changed(core.networks.refreshes, tx, [uuid])
+    else:
+        network_id = wanted.network_id
+        if network_id is None:
+            network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
+        _check_card(core, tx, instance)
+        vifs = core.networks.add_fixed_ip(tx, instance, network_id, wanted.address, wanted.tag)
+    _write_vifs(tx, instance, vifs)
+    record(tx, context, instance, "attach_interface")
+    return next(vif for vif in vifs if vif.id not in present)
+
+
+def _drop_card(core: OperationsCore, tx: Transaction, uuid: str, card_id: str) -> None:
+    """Take a card that could not be plugged from the tables again."""
+    instance = tx.instances.get(uuid, lock=True)
+    if instance is not None:
+        _write_vifs(tx, instance, core.networks.detach(tx, instance, card_id))
 
 
 def detach_interface(
@@ -209,9 +234,18 @@ def detach_interface(
     if core.networks.outside is not None:
         outside_interfaces.detach(core, core.networks.outside, context, instance, vif.id, keep=keep)
         return
-    with core.db.write() as tx:
-        _write_vifs(tx, instance, core.networks.detach(tx, instance, vif.id, keep=keep))
-        record(tx, context, instance, "detach_interface")
+    core.db.run(lambda tx: _remove_card(core, tx, context, instance.uuid, vif.id, keep=keep))
+
+
+def _remove_card(
+    core: OperationsCore, tx: Transaction, context: RequestContext, uuid: str, card_id: str, *, keep: bool
+) -> None:
+    instance = tx.instances.get(uuid, lock=True)
+    if instance is None:
+        # A delete was faster and has taken all its cards.
+        return
+    _write_vifs(tx, instance, core.networks.detach(tx, instance, card_id, keep=keep))
+    record(tx, context, instance, "detach_interface")
 
 
 def _check_card(core: OperationsCore, tx: Transaction, instance: Instance) -> None:

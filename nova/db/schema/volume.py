@@ -43,6 +43,7 @@ volumes = Table(
     Column("status", String(32), nullable=False),
     Column("previous_status", String(32)),
     Column("size", Integer, nullable=False),
+    Column("growing", Integer, nullable=False),
     Column("type_id", String(36), ForeignKey("volume_types.id"), nullable=False),
     Column("availability_zone", String(255), nullable=False),
     Column("host", String(255), nullable=False),

@@ -53,9 +53,10 @@ class VolumeQuotaStore:
     def usage(self, project_id: str) -> dict[str, TypeUsage]:
         """What a project has of each type, by the type's id."""
         found: dict[str, list[int]] = {}
-        for first, table in ((0, volumes), (2, volume_snapshots)):
+        sizes = (volumes.c.size + volumes.c.growing, volume_snapshots.c.size)
+        for first, table, size_of in ((0, volumes, sizes[0]), (2, volume_snapshots, sizes[1])):
             rows = self._connection.execute(
-                select(table.c.type_id, func.count(), func.coalesce(func.sum(table.c.size), 0))
+                select(table.c.type_id, func.count(), func.coalesce(func.sum(size_of), 0))
                 .where(table.c.project_id == project_id)
                 .group_by(table.c.type_id)
             )

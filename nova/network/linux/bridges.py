@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import logging
+import secrets
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -144,12 +145,7 @@ class Bridges:
             self._leave(links, name, gone)
             return
         uplink = self._uplink(links, networks[0])
-        made = name not in links.by_name
-        bridge = self._bridge(links, name)
-        if made:
-            # Fixed, or it would be another whenever a guest with a lower one comes or goes, and guests would
-            # not find their gateway until they ask again.
-            bridge = links.set_mac(bridge, uplink.mac if uplink is not None else bridge.mac)
+        bridge = self._bridge(links, name, uplink)
         mtu = max((each.mtu for each in networks if each.mtu), default=None)
         if uplink is not None:
             uplink = self._mtu(links, uplink, mtu) if networks[0].vlan is not None else uplink
@@ -214,10 +210,10 @@ class Bridges:
             )
         return found
 
-    def _bridge(self, links: Links, name: str) -> Link:
+    def _bridge(self, links: Links, name: str, uplink: Link | None) -> Link:
         found = links.by_name.get(name)
         if found is None:
-            return links.add_bridge(name)
+            return links.add_bridge(name, uplink.mac if uplink is not None else random_mac())
         if found.kind != "bridge":
             raise NetworkNotReady(f"{name} is there, but it is no bridge.")
         return found
@@ -290,6 +286,12 @@ def move_into(links: Links, port: Link, bridge: Link) -> Link:
 
 def _described(network: HostNetwork) -> HostNetwork:
     return msgspec.structs.replace(network, leases=(), neighbours=())
+
+
+def random_mac() -> str:
+    """A MAC of nobody's, locally administered (IEEE 802)."""
+    first, *others = secrets.token_bytes(6)
+    return bytes((first & 0xFC | 2, *others)).hex(":")
 
 
 def _nearest_first(routes: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -86,11 +86,15 @@ class Links:
 
     # --- devices ---------------------------------------------------------------------------------
 
-    def add_bridge(self, name: str) -> Link:
-        """Make a bridge without spanning tree and without a forwarding delay."""
+    def add_bridge(self, name: str, mac: str) -> Link:
+        """Make a bridge without spanning tree and without a forwarding delay.
+
+        Its MAC stays: else it were another whenever a guest with a lower one comes or goes, and guests would
+        not find their gateway until they ask again.
+        """
         with _told(f"bridge {name} could not be made"):
             self._ipr.link(
-                "add", ifname=name, kind="bridge", br_stp_state=0, br_forward_delay=0,
+                "add", ifname=name, kind="bridge", address=mac, br_stp_state=0, br_forward_delay=0,
             )
         return self.look(name)
 

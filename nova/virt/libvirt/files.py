@@ -134,11 +134,28 @@ class HostFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def _lock(self, name: str) -> Path:
+        digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
+        return self.instances / "locks" / digest
+
+    def stamp(self, name: str) -> None:
+        """Note that what this lock is for was wanted now; the lock is held.
+
+        Not on the file itself: the hypervisor makes what it reads its own.
+        """
+        os.utime(self._lock(name))
+
+    def stamped(self, name: str) -> float:
+        """When it was noted last, as time.time() has it; 0 where it never was."""
+        try:
+            return self._lock(name).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Hold a lock against every thread and process of this host."""
-        path = self.instances / "locks" / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._lock(name), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

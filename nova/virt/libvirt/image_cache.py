@@ -64,7 +64,7 @@ class ImageCache:
             path = next((each for each in (raw, qcow2) if each.exists()), None)
             if path is None:
                 path = self._fetch(raw, qcow2, source(image_id), limit_gb)
-            os.utime(path)
+            self._files.stamp(f"image-{name}")
         if path == qcow2:
             found = inspect(path)
         else:
@@ -93,7 +93,10 @@ class ImageCache:
             if path in used or path.suffix == ".part" or not path.is_file():
                 continue
             with self._files.locked(f"image-{path.stem}"):
-                if path.exists() and time.time() - path.stat().st_mtime > minimum_age:
+                if not path.exists():
+                    continue
+                wanted = max(path.stat().st_mtime, self._files.stamped(f"image-{path.stem}"))
+                if time.time() - wanted > minimum_age:
                     path.unlink()
                     removed.append(path)
                     LOG.info("removed the cached image %s: no guest uses it", path.name)

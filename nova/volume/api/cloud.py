@@ -76,8 +76,10 @@ def service_update(request: Request, action: str) -> Any:
     request.check("volume_extension:services:update")
     given = request.document()
     found = {(each["binary"], each["host"]) for each in services(request)["services"]}
-    binary, where = str(given.get("binary") or given.get("service")), str(given.get("host"))
-    if (binary, where) not in found:
+    named, where = given.get("binary") or given.get("service"), str(given.get("host"))
+    # Freezing, thawing and failing over name a host alone; an unknown one is 400 there.
+    binary = str(named)
+    if named is not None and (binary, where) not in found:
         raise NotFound(f"Service {binary[:40]} could not be found on host {where[:80]}.")
     raise BadRequest(
         f"Invalid input received: The built-in service cannot be changed by {action[:40]}; set "

@@ -16,6 +16,8 @@ from nova.image.local import LocalImages
 from nova.image.service import ImageService
 from nova.network.creation import NetworkRequest, create_networks
 from nova.objects.context import RequestContext
+from nova.volume.build import build_service
+from nova.volume.local import LocalBlockStorage
 from tests.databases import new_database
 
 #: The image that the samples' requests name.
@@ -59,8 +61,12 @@ class SampleCloud:
             ImageService(self.db, self.config.image, directory / "images")
         )
         self._seed()
+        service = build_service(self.config, self.db, self.images)
+        service.types.ensure_default()
+        service.types.create("lvm-1", None)
+        self.volumes = LocalBlockStorage(service)
         self.control = wiring.build_control_side(
-            self.config, self.db, self.transport, self.images
+            self.config, self.db, self.transport, self.images, volumes=self.volumes
         )
         self.managers = wiring.build_fake_hosts(
             self.config, self.transport, wiring.LocalHostImages(self.images), directory / "guests"

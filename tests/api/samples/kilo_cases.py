@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.samples import host_cases, network_cases, resource_cases, server_cases
+from tests.api.samples import (
+    host_cases,
+    network_cases,
+    resource_cases,
+    server_cases,
+    volume_cases,
+)
 from tests.api.samples.stage import Case, Setup, Stage
 
 _SERVER = "/servers/{server}"
@@ -420,4 +426,4 @@ _CLOUD: tuple[Case, ...] = (
             server_cases.with_volumes),
 )
 
-CASES: tuple[Case, ...] = (*_SERVERS, *_PROJECTS, *_CLOUD)
+CASES: tuple[Case, ...] = (*volume_cases.KILO, *_SERVERS, *_PROJECTS, *_CLOUD)

@@ -49,36 +49,6 @@ REFUSED: dict[str, Case] = {
         "os-baremetal-ext-status/baremetal-node-add-interface-resp",
         "os-baremetal-ext-status/baremetal-node-remove-interface-req",
     ),
-    # The proxies to a volume service, where there is none.
-    **_refused(501, "GET", "/os-volumes/detail", "os-volumes/os-volumes-detail-resp"),
-    **_refused(501, "GET", "/os-volumes/1", "os-volumes/os-volumes-get-resp"),
-    **_refused(501, "GET", "/os-volumes", "os-volumes/os-volumes-index-resp"),
-    **_refused(501, "GET", "/os-snapshots/detail", "os-volumes/snapshots-detail-resp"),
-    **_refused(501, "GET", "/os-snapshots", "os-volumes/snapshots-list-resp"),
-    **_refused(501, "GET", "/os-snapshots/1", "os-volumes/snapshots-show-resp"),
-    **{
-        f"os-volumes/{name}": Case(
-            None, "POST", path, status=501, request=f"os-volumes/{request}", by="member"
-        )
-        for name, path, request in (
-            ("os-volumes-post-req", "/os-volumes", "os-volumes-post-req"),
-            ("os-volumes-post-resp", "/os-volumes", "os-volumes-post-req"),
-            ("snapshot-create-req", "/os-snapshots", "snapshot-create-req"),
-            ("snapshot-create-resp", "/os-snapshots", "snapshot-create-req"),
-        )
-    },
-    # No server has the volume.
-    **{
-        f"os-assisted-volume-snapshots/snapshot-create-assisted-{part}": Case(
-            None, "POST", "/os-assisted-volume-snapshots", status=400, by="service",
-            request="os-assisted-volume-snapshots/snapshot-create-assisted-req",
-        )
-        for part in ("req", "resp")
-    },
-    "os-volumes/attach-volume-to-server-resp": Case(
-        None, "POST", "/servers/{server}/os-volume_attachments", server_cases.with_volumes,
-        request="os-volumes/attach-volume-to-server-req", status=404, by="member",
-    ),
     # Only tokens of RDP consoles could be asked for in v2; the drivers that had them are gone.
     **_refused(
         400, "GET", "/os-console-auth-tokens/1",
@@ -88,11 +58,6 @@ REFUSED: dict[str, Case] = {
     **{
         name: Case(None, method, path, server_cases.with_volumes, request=name, status=404, by=by)
         for name, method, path, by in (
-            ("os-volumes/attach-volume-to-server-req", "POST",
-             "/servers/{server}/os-volume_attachments", "member"),
-            ("os-volume-attachment-update/update-volume-req", "PUT",
-             "/servers/{server}/os-volume_attachments/a07f71dc-8151-4e7d-a0cc-cd24a3f11113",
-             "service"),
             ("os-attach-interfaces/attach-interfaces-create-req", "POST",
              "/servers/{server}/os-interface", "member"),
         )

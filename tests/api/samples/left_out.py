@@ -24,19 +24,6 @@ _GONE = 410
 _VOLUME = "a26887c6-c47b-4654-abb5-dfadf7d3f803"
 
 
-def _volumes(*cases: tuple[str, str, str]) -> dict[str, Case]:
-    """The proxies to a volume service, where there is none."""
-    return {
-        name: Case(
-            None, method, path, status=501, by="member",
-            request=name if name.endswith("-req") else None,
-            body={"volume": {"size": 1}} if path == "/os-volumes"
-            else {"snapshot": {"volume_id": _VOLUME}},
-        )
-        for name, method, path in cases
-    }
-
-
 def _shares(*cases: tuple[str, str, str]) -> dict[str, Case]:
     """Shares, where there is no service of shared file systems: none is found."""
     share = {"share": {"share_id": _VOLUME}}
@@ -114,18 +101,6 @@ REFUSED: dict[str, Case] = {
              {"status": "enable", "maintenance_mode": "disable"}),
         )
     },
-    **_volumes(
-        ("os-volumes/os-volumes-detail-resp", "GET", "/os-volumes/detail"),
-        ("os-volumes/os-volumes-get-resp", "GET", f"/os-volumes/{_VOLUME}"),
-        ("os-volumes/os-volumes-index-resp", "GET", "/os-volumes"),
-        ("os-volumes/os-volumes-post-req", "POST", "/os-volumes"),
-        ("os-volumes/os-volumes-post-resp", "POST", "/os-volumes"),
-        ("os-snapshots/snapshot-create-req", "POST", "/os-snapshots"),
-        ("os-snapshots/snapshot-create-resp", "POST", "/os-snapshots"),
-        ("os-snapshots/snapshots-detail-resp", "GET", "/os-snapshots/detail"),
-        ("os-snapshots/snapshots-list-resp", "GET", "/os-snapshots"),
-        ("os-snapshots/snapshots-show-resp", "GET", f"/os-snapshots/{_VOLUME}"),
-    ),
     **_shares(
         ("admin-create-resp", "POST", ""), ("create-resp", "POST", ""),
         ("admin-show-resp", "GET", f"/{_VOLUME}"), ("show-resp", "GET", f"/{_VOLUME}"),
@@ -133,28 +108,6 @@ REFUSED: dict[str, Case] = {
         # A list without anything in it has no structure to compare.
         ("list-resp", "GET", f"/{_VOLUME}"),
     ),
-    # No server has the volume, and none can be made of one.
-    **{
-        f"os-assisted-volume-snapshots/snapshot-create-assisted-{part}": Case(
-            None, "POST", "/os-assisted-volume-snapshots", by="service", status=400,
-            body={"snapshot": {"volume_id": _VOLUME, "create_info": {
-                "snapshot_id": _VOLUME, "type": "qcow2", "new_file": "new_file_name",
-            }}},
-        )
-        for part in ("req", "resp")
-    },
-    "os-volume_attachments/attach-volume-to-server-resp": Case(
-        None, "POST", "/servers/{server}/os-volume_attachments", server_cases.running, status=404,
-        body={"volumeAttachment": {"volumeId": _VOLUME}}, by="member",
-    ),
-    **{
-        f"servers/server-create-{part}@2.{minor}": Case(
-            None, "POST", "/servers", server_cases.networked, status=400, by="member",
-            request="servers/server-create-req",
-        )
-        for part in ("req", "resp")
-        for minor in (32, 42, 67)
-    },
     # Requests that their own version refuses: a zone or a hint that is the mark of a template which
     # nobody filled in, a personality (gone with 2.57) and no networks, a key pair without its key
     # (2.92). Their answers are compared, after a request that is mended.
@@ -172,11 +125,6 @@ REFUSED: dict[str, Case] = {
     **{
         name: Case(None, method, path, setup, request=name, status=404, by=by)
         for name, method, path, setup, by in (
-            ("os-volume_attachments/attach-volume-to-server-req", "POST",
-             "/servers/{server}/os-volume_attachments", server_cases.running, "member"),
-            ("os-volume_attachments/update-volume-req", "PUT",
-             "/servers/{server}/os-volume_attachments/a07f71dc-8151-4e7d-a0cc-cd24a3f11113",
-             server_cases.with_volumes, "service"),
             ("os-server-shares/server-shares-create-req", "POST", "/servers/{server}/shares",
              server_cases.stopped, "member"),
             ("os-server-shares/server-shares-create-tag-req", "POST", "/servers/{server}/shares",

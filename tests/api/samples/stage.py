@@ -14,7 +14,7 @@ from typing import Any
 from falcon.testing import Result
 
 from nova.objects.instance import BlockDevice
-from tests.api.samples.cloud import IMAGE, SampleCloud
+from tests.api.samples.cloud import IMAGE, SampleCloud, caller
 from tests.api.samples.files import Sample, nearest
 
 WAIT = 3.0
@@ -155,6 +155,24 @@ class Stage:
         """A host of the zone on which the server is not."""
         present = self.show(self.names[name])["OS-EXT-SRV-ATTR:host"]
         return next(m.name for m in self.cloud.managers[:-1] if m.name != present)
+
+    def volume(self, sampled: str, name: str = "volume", **facts: Any) -> str:
+        """A volume that stands for the one that samples name; returns its id."""
+        made = self.cloud.volumes.create(
+            caller("member", self.project, self.user), facts.pop("size", 1), "Volume Name",
+            "Volume Description", **facts,
+        )
+        self.names[name] = self.texts[sampled] = made.uuid
+        return made.uuid
+
+    def attached(self, volume: str, name: str = "server", **facts: Any) -> None:
+        """Attach a volume, and wait until the server has it."""
+        body = {"volumeAttachment": {"volumeId": volume, **facts}}
+        self.must("POST", f"/servers/{self.names[name]}/os-volume_attachments", body, at=85)
+        deadline = time.monotonic() + WAIT
+        while self.cloud.volumes.show(caller("admin", "", ""), volume).status != "in-use":
+            assert time.monotonic() < deadline, volume
+            time.sleep(0.005)
 
     def volumes(self, *ids: str, name: str = "server") -> None:
         """Give a server volumes in the database, as a volume service would have attached them."""

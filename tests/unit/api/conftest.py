@@ -19,13 +19,14 @@ from nova.api.compute.routes import RULES
 from nova.compute.cloud_events import CloudEvents
 from nova.compute.flavor_cache import FlavorCache
 from nova.compute.limit_cache import LimitCache
-from nova.compute.operations import facts
+from nova.compute.operations import facts, volumes
 from nova.conf.load import load
 from nova.db.engine import Database
 from nova.network.allocation import NetworkAllocator
 from nova.objects.context import RequestContext
 from nova.objects.image import Image
 from nova.policy import Policy
+from nova.volume.absent import no_volumes
 from tests.databases import new_database
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "reference" / "api-samples"
@@ -75,10 +76,14 @@ class FixedImages:
 
 @dataclasses.dataclass
 class AddressOperations:
-    """The one operation that network resources need of the cloud."""
+    """The operations that resources beside servers need of the cloud, which has no volume service."""
 
     networks: NetworkAllocator
+    db: Database
     refresh_addresses = facts.refresh_addresses
+    snapshot_volume = volumes.snapshot_volume
+    delete_volume_snapshot = volumes.delete_volume_snapshot
+    volumes = no_volumes()
 
 
 @dataclasses.dataclass
@@ -200,7 +205,7 @@ def cloud(db: Database, told: Told) -> Cloud:
     networks = NetworkAllocator(config.network)
     return Cloud(
         config=config, db=db, policy=Policy(RULES), images=cast(Any, FixedImages()),
-        operations=cast(Any, AddressOperations(networks)), networks=networks,
+        operations=cast(Any, AddressOperations(networks, db)), networks=networks,
         flavors=FlavorCache(db), limits=LimitCache(db, config.quota), events=told.events(),
     )
 

@@ -191,11 +191,25 @@ def test_volumes_are_shown_as_in_the_samples(
     assert one == {"volumeAttachment": found}
 
 
-def test_there_is_no_volume_to_attach(server_api: Api, db: Database, uuid: str) -> None:
+def test_a_volume_that_is_to_be_attached(
+    server_api: Api, operations: OperationsProbe, db: Database, uuid: str
+) -> None:
     path = f"/servers/{uuid}/os-volume_attachments"
     body = {"volumeAttachment": {"volumeId": SHARE, "device": "/dev/vdc"}}
-    answer = server_api.post(path, body)
+    made = BlockDevice(
+        source_type="volume", destination_type="volume", volume_id=SHARE, device_name="/dev/vdc"
+    )
+    operations.answers["attach_volume"] = made
+    assert server_api.post(path, body).json == {"volumeAttachment": {
+        "id": SHARE, "volumeId": SHARE, "serverId": uuid, "device": "/dev/vdc",
+    }}
+    answer = server_api.post(path, body, at=101)
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert operations.calls[-1][2]["multiattach"]
+    operations.answers["attach_volume"] = errors.VolumeNotFound(SHARE)
+    answer = server_api.post(path, body, at=59)
     assert (answer.status_code, message(answer)) == (404, f"Volume {SHARE} could not be found.")
+    assert not operations.calls[-1][2]["multiattach"]
     assert server_api.post(path, {"volumeAttachment": {}}).status_code == 400
     assert server_api.post(path, {"volumeAttachment": {"volumeId": "x"}}).status_code == 400
     bad = {"volumeAttachment": {"volumeId": SHARE, "device": "vdc"}}
@@ -203,22 +217,29 @@ def test_there_is_no_volume_to_attach(server_api: Api, db: Database, uuid: str) 
     building, shelved = add_servers(
         db, server_row(vm_state="building"), server_row(vm_state="shelved")
     )
+    operations.answers["attach_volume"] = errors.InstanceInvalidState(
+        "attach_volume", building, "vm_state", "building"
+    )
     states = f"/servers/{building}/os-volume_attachments"
     assert server_api.post(states, body).status_code == 409
+    operations.answers["attach_volume"] = errors.VolumeNotFound(SHARE)
     kept = f"/servers/{shelved}/os-volume_attachments"
     assert server_api.post(kept, body, at=19).status_code == 409
     assert server_api.post(kept, body, at=20).status_code == 404
     assert server_api.get(f"{path}/{SHARE}").status_code == 404
+    operations.answers["detach_volume"] = errors.VolumeNotFound(SHARE)
     assert server_api.delete(f"{path}/{SHARE}").status_code == 404
 
 
-def test_the_end_of_a_volume_with_its_server(server_api: Api, db: Database, uuid: str) -> None:
+def test_the_end_of_a_volume_with_its_server(
+    server_api: Api, operations: OperationsProbe, uuid: str
+) -> None:
     path = f"/servers/{uuid}/os-volume_attachments/{VOLUME}"
     body = {"volumeAttachment": {"volumeId": VOLUME, "delete_on_termination": True}}
     assert server_api.put(path, body, at=84).status_code == 400
     assert server_api.put(path, body, at=85).status_code == 202
-    shown = server_api.get(path, at=79).json["volumeAttachment"]
-    assert shown["delete_on_termination"] is True
+    name, arguments, _options = operations.calls[-1]
+    assert (name, arguments[1:]) == ("update_volume_attachment", (VOLUME, True))
     moved = {"volumeAttachment": {"volumeId": VOLUME, "device": "/dev/vdz"}}
     assert server_api.put(path, moved, at=85).status_code == 400
     swap = {"volumeAttachment": {"volumeId": SHARE}}

@@ -14,6 +14,7 @@ import pytest
 
 from nova.conf.network import NetworkSection
 from nova.db.engine import Database
+from nova.db.schema.base import now
 from nova.errors import AddressInUse, BadRequest, NoMoreAddresses, NotFound, NovaError
 from nova.network import allocation
 from nova.network.allocation import NetworkAllocator
@@ -318,6 +319,29 @@ def test_addresses_of_networks_on_one_vlan_do_not_mix(
     assert [vif.addresses[0].address for vif in vifs] == ["10.0.0.3", "10.0.1.3"]
     with db.read() as tx:
         assert tx.networks.on_vlan(401) == [first, second]
+
+
+def test_the_address_of_a_deleted_server_waits_for_its_lease_where_none_is_released(
+    db: Database, make_network: MakeNetwork
+) -> None:
+    network = make_network("10.0.0.0/29")
+    kept = dataclasses.replace(FLAT, force_dhcp_release=False)
+    at_once = (
+        NetworkAllocator(FLAT), NetworkAllocator(dataclasses.replace(kept, fixed_ip_disassociate_timeout=0)),
+        NetworkAllocator(dataclasses.replace(kept, network_manager="nova.network.manager.FlatManager")),
+    )
+    for allocator in (*at_once, NetworkAllocator(kept)):
+        wanted = request()
+        (answer,) = allocate(db, allocator, wanted)
+        with db.write() as tx:
+            tx.fixed_ips.set_leased(address_of(answer), True)
+            allocator.release(tx, [wanted.instance_uuid])
+            free = {address for _row, address in tx.fixed_ips.next_free(1, 99)}
+            assert (address_of(answer) in free) == (allocator in at_once)
+            held = tx.fixed_ips.get(address_of(answer))
+    assert held.is_free(now() + datetime.timedelta(seconds=FLAT.fixed_ip_disassociate_timeout + 1))
+    with db.write() as tx, pytest.raises(AddressInUse):
+        at_once[0].check(tx, "p", [on(network, held.address)])
 
 
 def test_an_address_that_answers_on_the_wire_is_passed_over(

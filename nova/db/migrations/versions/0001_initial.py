@@ -1344,6 +1344,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column("previous_status", sa.String(length=32), nullable=True),
         sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("growing", sa.Integer(), nullable=False),
         sa.Column("type_id", sa.String(length=36), nullable=False),
         sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
