@@ -5,7 +5,7 @@ SHELL := /bin/bash
 STATE ?= state
 PORT_OFFSET ?= 0
 COMPUTES ?= 4
-ROUNDS ?= 5
+ROUNDS ?= 2
 LISTEN ?=
 NETWORK_ENDPOINT ?= yes
 VENV := .venv
@@ -19,7 +19,7 @@ SIDE_BY_SIDE := -n auto --dist worksteal
 TWO_CLOUDS := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host test-kvm test-xen test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host bench-host test-kvm test-xen test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,15 +90,19 @@ test-services: system-parts $(VENV)/.test .services/.installed ## Run the tests 
 cluster: system-parts $(VENV)/.test ## Run MariaDB, RabbitMQ and all daemons with COMPUTES=4 hosts on this machine
 	@exec $(BIN)/python tools/cluster.py --state "$(STATE)-cluster" --computes $(COMPUTES) --port-offset "$(PORT_OFFSET)"
 
-cluster-test: system-parts $(VENV)/.test ## Faults of a cluster, in ROUNDS=5 rounds each
-	CLUSTER_ROUNDS=$(ROUNDS) $(PYTEST) tests/cluster tests/services/test_transport.py --timeout 3600
+cluster-test: system-parts $(VENV)/.test ## Faults of a cluster as long as in operation, in ROUNDS=2 rounds each
+	CLUSTER_ROUNDS=$(ROUNDS) $(PYTEST) -s tests/cluster tests/services/test_transport.py \
+		tests/services/test_broker_cluster.py tests/services/test_connections.py tests/services/test_conductor_race.py
 
 bench-cluster: system-parts $(VENV)/.test ## Measure a cluster: boots, memory, and 1,000 idle hosts
 	@$(BIN)/python benchmarks/cluster.py boots 500
 	@$(BIN)/python benchmarks/cluster.py idle 1000 60
 
-test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root)
-	$(PYTEST) tests/host
+test-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Boot real guests with libvirt and QEMU (root); LONG=1: dead hosts too
+	HOST_ROUNDS=$(if $(LONG),long) $(PYTEST) tests/host $(if $(LONG),--timeout 900)
+
+bench-host: system-parts $(VENV)/.test $(VENV)/.libvirt ## Measure the libvirt driver with real guests (root)
+	@$(BIN)/python benchmarks/host.py
 
 test-kvm: system-parts $(VENV)/.test $(VENV)/.libvirt ## Start a real KVM guest with vhost in a nested machine (root)
 	$(PYTEST) tests/host/nested_kvm.py -s --timeout 900

@@ -26,3 +26,7 @@ def import_later(name: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     loader.exec_module(module)
+    package, dot, last = name.rpartition(".")
+    if dot:
+        # Or ``from package import last`` looks for the module, and to look at it is to use it.
+        setattr(sys.modules[package], last, module)

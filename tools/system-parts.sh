@@ -29,6 +29,7 @@ syslinux    | command -v syslinux                                     | syslinux
 mtools      | command -v mcopy                                        | mtools                    | mtools
 iproute     | command -v ip                                           | iproute2                  | iproute
 dnsmasq     | command -v dnsmasq                                      | dnsmasq-base              | dnsmasq
+faketime    | [ -n "$(ls -d /usr/lib*/faketime /usr/lib/*/faketime 2>/dev/null)" ] | libfaketime             | libfaketime
 nftables    | command -v nft                                          | nftables                  | nftables
 setpriv     | command -v setpriv                                      | util-linux                | util-linux
 ebtables    | command -v ebtables                                     | ebtables                  | iptables-nft

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nova import log
+from nova.collecting import keep_what_is_there, uncollected
 
 _EPILOG = """\
 examples:
@@ -66,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     arguments = parser().parse_args(argv)
     try:
-        return _run(arguments, began)
+        with contextlib.ExitStack() as starting:
+            starting.enter_context(uncollected())
+            return _run(arguments, began, starting)
     except _Refusal as error:
         print(f"nova-all-in-one: {error}", file=sys.stderr)
         return 1
@@ -76,7 +80,7 @@ class _Refusal(Exception):
     """Why the cloud does not start."""
 
 
-def _run(arguments: argparse.Namespace, began: float) -> int:
+def _run(arguments: argparse.Namespace, began: float, starting: contextlib.ExitStack) -> int:
     from oslo_config import cfg
 
     from nova.all_in_one import AllInOne
@@ -114,6 +118,8 @@ def _run(arguments: argparse.Namespace, began: float) -> int:
         for line in summary(cloud, files_written):
             print(line)
         print(f"ready after {time.monotonic() - began:.2f} s; Ctrl-C stops it", flush=True)
+        starting.close()
+        keep_what_is_there()
         stop.wait()
         print("stopping", flush=True)
     finally:

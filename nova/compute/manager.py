@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from nova import log, metrics
 from nova.compute.flows import STEPS
 from nova.compute.flows.host import FlowHost
+from nova.compute.report_news import is_news
 from nova.compute.undo import Undo
 from nova.errors import GuestNotFound, NotImplementedByDriver, NovaError, ServiceUnavailable
 from nova.objects.console import ConsoleEndpoint
@@ -318,7 +319,7 @@ class ComputeManager:
             LOG.warning("%s: not reporting: %s", self.name, error.message)
             return
         told = time.monotonic()
-        same = reports == self._told and told - self._told_at < _TELL_AGAIN
+        same = told - self._told_at < _TELL_AGAIN and not is_news(reports, self._told)
         since = told - self._reported_at
         if same and not busy and not self._kept_silent and since <= self._silence / 2 * _PUNCTUAL:
             self._kept_silent = True

@@ -435,9 +435,11 @@ def _swapped(
 def _extended(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    tx.block_devices.change(
-        instance.uuid, op.payload["bdm_uuid"], volume_size=op.payload["size_gb"]
-    )
+    device = device_of(instance, op.payload["bdm_uuid"])
+    if device is not None and (device.volume_size or 0) < op.payload["size_gb"]:
+        tx.block_devices.change(
+            instance.uuid, device.bdm_uuid, volume_size=op.payload["size_gb"]
+        )
     end(tx, op)
 
 

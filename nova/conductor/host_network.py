@@ -161,7 +161,7 @@ def _described(
         gateway=_router(row, section, address), routes=row.routes, host_address=address,
         dhcp_start=row.dhcp_start, enable_dhcp=row.enable_dhcp, cidr_v6=row.cidr_v6,
         gateway_v6=row.gateway_v6,
-        dns=tuple(each for each in (row.dns1, row.dns2) if each is not None),
+        dns=row.dns,
         project_id=row.project_id, multi_host=row.multi_host, share_address=_shared(row, section),
         serves=serves, leases=tuple(leases) if serves else (),
     )

@@ -15,7 +15,7 @@ class ConductorSection:
     """Options of the conductor."""
 
     lease_seconds: int = option(
-        60, "How long a step may go without a sign of life before another takes it.", minimum=5
+        40, "How long a step may go without a sign of life before another takes it.", minimum=5
     )
     recovery_interval: int = option(10, "Seconds between two looks for lost operations.", minimum=1)
     upkeep_interval: int = option(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nova import log
+from nova.collecting import keep_what_is_there, uncollected
 from nova.conf import Config
 from nova.daemons.notify import notify, reloading, watchdog_seconds
 from nova.daemons.unit import Units
@@ -93,7 +94,8 @@ def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = No
     wake = threading.Event()
     _handle_signals(ending, hangup, wake)
     try:
-        built = build(config, ending)
+        with uncollected():
+            built = build(config, ending)
     except Ended:
         return 0
     except (NovaError, OSError) as error:
@@ -143,7 +145,9 @@ def _live(
     admin = open_admin_listener(config.metrics, binary, built.health)
     status = 0
     try:
-        built.units.start()
+        with uncollected():
+            built.units.start()
+        keep_what_is_there()
         logger.info("%s is ready", binary)
         notify("READY=1")
         watchdog = watchdog_seconds()

@@ -3,7 +3,8 @@
 
 A connection that a network has forgotten looks open from both ends. Ours notices by TCP keepalive; the
 server ends a transaction that stands still, so that the rows it has locked come free though its process
-hangs, or is behind a network that drops everything. Whoever waits for a row gives up before that and asks again.
+hangs, or is behind a network that drops everything. Whoever waits for a row gives up before that and asks
+again.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from sqlalchemy import Engine, event
 class Patience:
     """How long what is waited for, in seconds.
 
-    ``silence``: the other end's kernel. ``standstill``: the next statement of a transaction. ``lock``: a row that
-    another has locked. ``answer``: that of a statement, where something between us and a MariaDB keeps the
-    connection up but carries nothing; 0 for ever, as changes of a schema take.
+    ``silence``: the other end's kernel. ``standstill``: the next statement of a transaction. ``lock``: a
+    row that another has locked. ``answer``: that of a statement, where something between us and a MariaDB
+    keeps the connection up but carries nothing; 0 for ever, as changes of a schema take.
     """
 
     silence: int = 25

@@ -88,7 +88,7 @@ def vif_of(
         netmask=network.netmask,
         broadcast=network.broadcast,
         dhcp_server=network.dhcp_server if network.enable_dhcp else None,
-        dns=tuple(each for each in (network.dns1, network.dns2) if each is not None),
+        dns=network.dns,
         mtu=network.mtu,
         multi_host=network.multi_host,
         cidr_v6=network.cidr_v6,

@@ -72,7 +72,9 @@ class AddressProber:
         self._resting: dict[tuple[str, int], float] = {}
         #: When the pool of a network that is on no host was filled; nobody takes from it meanwhile.
         self._filled: dict[int, float] = {}
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="probing")
+        # Boots do not stand behind what is done ahead of demand.
+        self._ahead = ThreadPoolExecutor(_THREADS, thread_name_prefix="probe-ahead")
+        self._at_once = ThreadPoolExecutor(_THREADS, thread_name_prefix="probe-at-once")
         #: One probe of a network at a time; who comes second finds it done.
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -88,11 +90,7 @@ class AddressProber:
             each for each in self._networks(fresh=True).values()
             if each.segment is None or self._clock() - self._filled.get(each.id, -math.inf) >= age
         ]
-        return sum(self._pool.map(self._fill, due))
-
-    def stop(self) -> None:
-        """End; what is asked for just now is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        return sum(self._ahead.map(self._fill, due))
 
     def ready(self, wanted: Mapping[int, int]) -> None:
         """See to it that the next addresses of networks are probed: how many, by the network's row id.
@@ -104,7 +102,7 @@ class AddressProber:
         networks = self._networks()
         deadline = self._clock() + _PATIENCE
         asked = [
-            self._pool.submit(self._prepare, networks[network_id], count, deadline)
+            self._at_once.submit(self._prepare, networks[network_id], count, deadline)
             for network_id, count in sorted(wanted.items()) if network_id in networks
         ]
         # A host that hangs keeps a thread, but no boot.
@@ -153,6 +151,7 @@ class AddressProber:
             # What is passed over makes room for the next, until the pool is full.
             while due := self._stale(network.id, self._section.probe_pool):
                 if not self._ask(network, due):
+                    self._filled[network.id] = self._clock() - self._section.probe_age + _REST
                     return asked
                 asked += len(due)
             with self._db.read() as tx:

@@ -13,7 +13,10 @@ from nova.objects.host_filters import HostFilters
 
 
 class HostLease(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest's card and the IPv4 address that DHCP gives it. ``first`` marks a guest's first card."""
+    """A guest's card and the IPv4 address that DHCP gives it. ``first`` marks a guest's first card.
+
+    ``options`` are DHCP options that its port asks for: (name or number, value).
+    """
 
     mac: str
     address: str
@@ -21,6 +24,7 @@ class HostLease(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: str
     vif_id: str
     first: bool = True
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class HostNetwork(msgspec.Struct, frozen=True, kw_only=True):

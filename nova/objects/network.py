@@ -58,6 +58,12 @@ class Network(msgspec.Struct, frozen=True):
         return self.segment_uuid or self.uuid
 
     @property
+    def dns(self) -> tuple[str, ...]:
+        """The name servers of its ranges."""
+        six = ((self.facts or {}).get("subnet6") or {}).get("dns_nameservers", ())
+        return tuple(dict.fromkeys(each for each in (self.dns1, self.dns2, *six) if each is not None))
+
+    @property
     def routes(self) -> tuple[tuple[str, str], ...]:
         """Further routes that guests of the IPv4 range are told: (range, next hop)."""
         return self._routes("subnet4")

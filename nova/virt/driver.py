@@ -287,7 +287,7 @@ class Volumes(Protocol):
         ...
 
     def extend_volume(self, instance: Instance, volume_id: str, size: int) -> None:
-        """A volume has grown to ``size`` bytes: tell a running guest."""
+        """A volume has grown to ``size`` bytes: tell a running guest. One that is as large is left."""
         ...
 
     def snapshot_volume(

@@ -160,12 +160,14 @@ class Attachments:
 
         return self._core.db.run(write)
 
-    def _end(self, tx: Transaction, attachment: AttachmentRecord) -> list[AttachmentRecord]:
+    def _end(
+        self, tx: Transaction, attachment: AttachmentRecord, statuses: tuple[str, ...] = _FOLLOWING
+    ) -> list[AttachmentRecord]:
         volume = tx.volumes.get(attachment.volume_id, lock=True)
         tx.volumes.attachments.delete(attachment.id)
         left = tx.volumes.attachments.of_volume(attachment.volume_id)
         if volume is not None:
-            tx.volumes.transition(volume.id, {"status": status_of(left)}, statuses=_FOLLOWING)
+            tx.volumes.transition(volume.id, {"status": status_of(left)}, statuses=statuses)
         return left
 
     # --- the older way -----------------------------------------------------------------------------
@@ -234,7 +236,10 @@ class Attachments:
         *,
         trusted: bool = False,
     ) -> None:
-        """End the one attachment of a volume, or the one named (``os-detach``)."""
+        """End the one attachment of a volume, or the one named (``os-detach``).
+
+        A volume in error follows its attachments again, too.
+        """
 
         def write(tx: Transaction) -> None:
             volume = self._core.volume(tx, context, volume_id, lock=True)
@@ -250,7 +255,7 @@ class Attachments:
             for each in attachments:
                 if not trusted:
                     _refuse_used(tx, each)
-                self._end(tx, each)
+                self._end(tx, each, (*_FOLLOWING, "error"))
             if not attachments:
                 tx.volumes.transition(volume.id, {"status": "available"}, statuses=_FOLLOWING)
 

@@ -31,13 +31,13 @@ class ComputeEvents:
         service.flows.extended = self.extended
         service.flows.reimaged = self.reimaged
 
-    def extended(self, volume: VolumeRecord) -> None:
+    def extended(self, volume: VolumeRecord, request_id: str) -> None:
         """A volume in use grew: every server that has it looks at its disk."""
-        operations, context = self._operations(), internal_context()
+        operations, context = self._operations(), internal_context(request_id)
         for instance in self._servers(volume):
             operations.volume_extended(context, instance, volume.id)
 
-    def reimaged(self, volume: VolumeRecord) -> None:
+    def reimaged(self, volume: VolumeRecord, _request_id: str) -> None:
         """A volume has a new image: a rebuild that waits for it goes on."""
         servers = self._servers(volume)
         if servers:

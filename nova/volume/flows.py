@@ -16,6 +16,8 @@ from nova.volume.tasks import Outcome, Postponed
 
 LOG = logging.getLogger(__name__)
 
+Listener = Callable[[VolumeRecord, str], object]
+
 
 class VolumeFlows:
     """One method a flow. A volume that vanished meanwhile leaves nothing to write."""
@@ -29,9 +31,9 @@ class VolumeFlows:
             "reimage": self._reimage, "revert": self._revert, "upload": self._upload,
             "create_snapshot": self._create_snapshot, "delete_snapshot": self._delete_snapshot,
         }
-        #: Called with a volume in use that grew, and with one that has a new image.
-        self.extended: Callable[[VolumeRecord], object] = lambda _volume: None
-        self.reimaged: Callable[[VolumeRecord], object] = lambda _volume: None
+        #: Called with a volume in use that grew, and with one that has a new image, and the request's id.
+        self.extended: Listener = lambda _volume, _request_id: None
+        self.reimaged: Listener = lambda _volume, _request_id: None
 
     def run(self, task: VolumeTask) -> Outcome:
         """Do what a task says."""
@@ -103,7 +105,7 @@ class VolumeFlows:
                  "image_metadata": task.payload["image_metadata"]},
                 statuses=("downloading",),
             )
-            tx.after_commit(lambda: self.reimaged(volume))
+            tx.after_commit(lambda: self.reimaged(volume, task.request_id))
 
         return write
 
@@ -140,7 +142,7 @@ class VolumeFlows:
                 volume.id, {"status": status, "previous_status": None}, statuses=("extending",)
             )
             if status == "in-use":
-                tx.after_commit(lambda: self.extended(volume))
+                tx.after_commit(lambda: self.extended(volume, task.request_id))
 
         return write
 

@@ -144,37 +144,40 @@ class VolumeTasks:
 
     def _work(self, task_id: str) -> None:
         try:
-            with self._lock:
-                if self._ending or task_id in self._running:
-                    return
-                self._running.add(task_id)
-            try:
-                self._do(task_id)
-            finally:
-                with self._lock:
-                    self._running.discard(task_id)
+            while self._do(task_id):
+                LOG.debug("the volume task %s need not wait any longer", task_id)
         except Exception:
             # The row is still there, and is taken up again when its lease is over.
             LOG.exception("the work on the volume task %s was broken off", task_id)
 
-    def _do(self, task_id: str) -> None:
+    def _do(self, task_id: str) -> bool:
+        """Do a task, where nobody else does; whether it was put off for work that is done by now."""
         assert self.flows is not None
+        with self._lock:
+            if self._ending or task_id in self._running:
+                return False
         until = now() + datetime.timedelta(seconds=self._lease)
         task = self._db.run(lambda tx: tx.volumes.tasks.claim(task_id, self._owner, until))
         if task is None:
-            return
+            return False
         log.belongs_to(task.request_id)
+        with self._lock:
+            self._running.add(task_id)
         try:
             if task.attempts > ATTEMPTS:
                 raise RuntimeError(f"it was broken off {ATTEMPTS} times")
             outcome = self.flows.run(task)
-        except (Interrupted, Postponed) as reason:
-            self._db.run(lambda tx: tx.volumes.tasks.give_back(task_id, self._owner))
-            self._postponed = isinstance(reason, Postponed)
-            return
+        except Interrupted:
+            self._give_back(task)
+            return False
+        except Postponed:
+            return self._put_off(task)
         except Exception as error:
             LOG.exception("%s of volume %s failed", task.flow, task.volume_id)
             outcome = self.flows.failed(task, error)
+        finally:
+            with self._lock:
+                self._running.discard(task_id)
 
         def finish(tx: Transaction) -> None:
             if tx.volumes.tasks.finish(task.id, self._owner):
@@ -184,3 +187,19 @@ class VolumeTasks:
         if self._postponed:
             self._postponed = False
             self.resume()
+        return False
+
+    def _put_off(self, task: VolumeTask) -> bool:
+        """Leave a task to whoever finishes what it waits for; whether that is done by now.
+
+        What finishes after the question sees the mark, which was set before it.
+        """
+        self._postponed = True
+        self._give_back(task)
+        with self._db.read() as tx:
+            return not tx.volumes.tasks.waits(task)
+
+    def _give_back(self, task: VolumeTask) -> None:
+        with self._lock:
+            self._running.discard(task.id)
+        self._db.run(lambda tx: tx.volumes.tasks.give_back(task.id, self._owner))

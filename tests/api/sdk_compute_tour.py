@@ -410,10 +410,22 @@ def limits(tour: Tour) -> None:
 
 @part
 def volumes_and_shares(tour: Tour) -> None:
-    """There is no volume and no share service: lists are empty, the rest is refused."""
-    compute = tour.compute
+    """Attachments of volumes; there is no share service: its lists are empty, the rest is refused."""
+    compute, storage = tour.compute, tour.connection.block_storage
     server = tour.boot("volumes")
     assert list(compute.volume_attachments(server)) == []
+    volume = storage.wait_for_status(storage.create_volume(size=1, name="tour"), "available")
+    made = compute.create_volume_attachment(server, volume, tag="data")
+    storage.wait_for_status(volume, "in-use", interval=1)
+    found = compute.get_volume_attachment(server, volume)
+    assert (found.volume_id, found.device, found.tag) == (volume.id, "/dev/vdb", "data")
+    compute.update_volume_attachment(server, volume.id, volume_id=volume.id, delete_on_termination=True)
+    (listed,) = compute.volume_attachments(server)
+    assert listed.delete_on_termination is True
+    assert made.server_id == server.id
+    compute.delete_volume_attachment(server, volume)
+    storage.wait_for_status(volume, "available", interval=1)
+    storage.delete_volume(volume)
     assert list(compute.share_attachments(server)) == []
     plain = exceptions.HttpException
     for error in (

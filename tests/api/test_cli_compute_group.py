@@ -28,12 +28,6 @@ IMPOSSIBLE: dict[str, tuple[str, tuple[str, ...], str]] = {
     "server add share": ("needs Manila", ("{server}", VOLUME), ""),
     "server remove share": ("needs Manila", ("{server}", VOLUME), ""),
     "server share show": ("needs Manila", ("{server}", VOLUME), ""),
-    "server add volume": ("needs Cinder", ("{server}", VOLUME), "block-storage"),
-    "server remove volume": ("needs Cinder", ("{server}", VOLUME), "block-storage"),
-    "server volume set": ("needs Cinder", ("{server}", VOLUME, "--preserve-on-termination"), ""),
-    "server volume update": (
-        "needs Cinder", ("{server}", VOLUME, "--preserve-on-termination"), "",
-    ),
     "server migration show": (
         "this client exchanges the two ids; the SDK's tour shows one", ("{server}", "1"),
         "No ServerMigration found for",
@@ -236,12 +230,28 @@ class Tour:
         demo("server", "event", "list", uuid)
         demo("server", "event", "show", uuid, event)
         demo("server", "dump", "create", uuid)
-        demo("server", "volume", "list", uuid)
+        self.volumes(uuid)
         demo("server", "share", "list", uuid)
         demo("server", "group", "create", "--policy", "affinity", "tour")
         demo("server", "group", "list")
         demo("server", "group", "show", "tour")
         demo("server", "group", "delete", "tour")
+
+    def volumes(self, uuid: str) -> None:
+        demo = self.demo
+
+        def status() -> str:
+            return str(demo.commands.json("volume", "show", "tour")["status"])
+
+        demo.commands("volume", "create", "--size", "1", "tour")
+        demo("server", "add", "volume", "--tag", "data", uuid, "tour")
+        wait_for(lambda: status() == "in-use", status, 30.0)
+        demo("server", "volume", "list", uuid)
+        demo("server", "volume", "set", uuid, "tour", "--delete-on-termination")
+        demo("server", "volume", "update", uuid, "tour", "--preserve-on-termination")
+        demo("server", "remove", "volume", uuid, "tour")
+        wait_for(lambda: status() == "available", status, 30.0)
+        demo.commands("volume", "delete", "tour")
 
     def addresses(self, uuid: str) -> None:
         demo, admin = self.demo, self.admin

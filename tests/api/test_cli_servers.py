@@ -187,14 +187,38 @@ def test_console_and_events(cloud: CloudProcess, demo: Commands, boot: Boot) -> 
     assert demo.json("server", "volume", "list", uuid) == []
 
 
-def test_what_needs_a_volume_service_is_refused(demo: Commands) -> None:
-    complaint = demo.refused(
-        "server", "create", "--flavor", "m1.tiny", "--image", "nova-test", "--nic", "none",
-        "--boot-from-volume", "1", "no-volume",
+def test_servers_boot_from_volumes_images_and_snapshots_of_them(demo: Commands) -> None:
+    new = ("--flavor", "m1.tiny", "--nic", "none", "--wait")
+    demo("server", "create", *new, "--image", "nova-test", "--boot-from-volume", "1", "from-volume")
+    shown = demo.json("server", "show", "from-volume")
+    assert "booted from volume" in shown["image"]
+    (root,) = shown["volumes_attached"]
+    assert demo.json("volume", "show", root["id"])["status"] == "in-use"
+    refused = demo.refused("server", "remove", "volume", "from-volume", root["id"])
+    assert "root device volume" in refused
+
+    demo("server", "image", "create", "--name", "picture", "from-volume")
+    assert demo.json("image", "show", "picture")["size"] == 0
+    demo("server", "create", *new, "--image", "picture", "from-picture")
+    (copied,) = demo.json("server", "show", "from-picture")["volumes_attached"]
+    snapshot = demo.json("volume", "show", copied["id"])["snapshot_id"]
+    demo("server", "create", *new, "--snapshot", snapshot, "from-snapshot")
+    demo(
+        "server", "create", *new, "--image", "nova-test", "--block-device",
+        "source_type=blank,destination_type=volume,volume_size=1,delete_on_termination=true", "scratch",
     )
-    assert "400" in complaint
-    assert "volume service" in complaint
-    assert demo.json("server", "list", "--name", "no-volume") == []
+    (scratch,) = demo.json("server", "show", "scratch")["volumes_attached"]
+    assert scratch["delete_on_termination"] is True
+    (listed,) = demo.json("server", "volume", "list", "scratch")
+    assert (listed["Volume ID"], listed["Device"]) == (scratch["id"], "/dev/vdb")
+    servers = ("from-volume", "from-picture", "from-snapshot", "scratch")
+    demo("server", "delete", "--wait", *servers)
+    left = {each["ID"]: each["Status"] for each in demo.json("volume", "list")}
+    assert scratch["id"] not in left
+    assert left[root["id"]] == left[copied["id"]] == "available"
+    demo("volume", "snapshot", "delete", snapshot)
+    demo("image", "delete", "picture")
+    demo("volume", "delete", *left)
 
 
 def test_key_pairs_are_made_by_the_client_or_brought(demo: Commands, tmp_path: Path) -> None:

@@ -342,9 +342,10 @@ class DatabaseProcess:
                 os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
-            if self._again is not None:
-                self._again.poll()
             time.sleep(0.05)
+        # PostgreSQL takes a process that nobody has waited for as one that runs.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
 
     def start(self) -> None:
         """Start it again; it takes connections a little later."""
@@ -372,8 +373,8 @@ def running(
 
     ``proxied`` daemons reach both through proxies, which tests tell what networks do.
     """
-    server = servers.postgresql() if engine == "postgresql" else servers.mariadb(durable=True)
-    with server as database, rabbitmq() as broker, contextlib.ExitStack() as closing:
+    start = servers.postgresql if engine == "postgresql" else servers.mariadb
+    with start(durable=True) as database, rabbitmq() as broker, contextlib.ExitStack() as closing:
         url = database.url("nova")
         links = None
         if proxied:

@@ -40,8 +40,9 @@ class Accepted:
 class Load:
     """Clients on threads. An API that is away is asked again; what was accepted is remembered.
 
-    ``accepted`` are the servers, ``doubtful`` those whose delete was asked for and not answered, ``requests`` all requests that the API took; ``answers`` counts by kind and
-    status, where a connection that was refused or broken counts as ``refused`` or ``broken``.
+    ``accepted`` are the servers, ``doubtful`` those whose delete was asked for and not answered, ``requests``
+    all requests that the API took; ``answers`` counts by kind and status, where a connection that was refused
+    or broken counts as ``refused`` or ``broken``.
     """
 
     def __init__(self, cluster: Cluster, clients: int = 3, *, seed: int = 1) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be true after a fault: everything accepted came to its end, nothing is lost, twice or left over."""
+"""What has to be true after a fault: all that was accepted came to its end, nothing is lost or left over."""
 
 from __future__ import annotations
 

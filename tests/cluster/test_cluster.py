@@ -107,8 +107,8 @@ def test_what_one_api_process_makes_another_one_knows_at_once(cluster: Cluster) 
         assert first.ask("POST", "/flavors", flavor)[0] == 200
         assert second.ask("GET", f"/flavors/{name}")[0] == 200
         assert name in {each["id"] for each in newer.get("/flavors")["flavors"]}
-        assert second.ask("POST", "/os-keypairs", {"keypair": {"name": name, "type": "ssh", "public_key": _KEY}})[
-            0] == 201
+        pair = {"keypair": {"name": name, "type": "ssh", "public_key": _KEY}}
+        assert second.ask("POST", "/os-keypairs", pair)[0] == 201
         assert first.ask("GET", f"/os-keypairs/{name}")[0] == 200
         body = {"server": {"name": name, "imageRef": first.image_id(), "flavorRef": name, "key_name": name,
                            "networks": "auto"}}

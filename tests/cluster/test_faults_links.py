@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker and the database under load: killed, slow, silent. Nothing that was accepted is lost or leaks."""
+"""The broker and the database under load: killed, slow, silent. Nothing that was accepted is lost."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class GuestHost:
             f"vncserver_listen = 0.0.0.0\nvncserver_proxyclient_address = {self.address}\n"
             + "".join(f"{each}\n" for each in options)
             # Slow enough to be watched.
-            + "[libvirt]\nvirt_type = qemu\nwait_soft_reboot_seconds = 30\nlive_migration_bandwidth = 12\n"
+            + "[libvirt]\nvirt_type = qemu\nwait_soft_reboot_seconds = 30\nlive_migration_bandwidth = 20\n"
             f"[serial_console]\nenabled = True\nproxyclient_address = {self.address}\n"
             f"[host_identity]\nkey_directory = {self.home}/keys\n[metrics]\nlisten_port = 0\n"
         )

@@ -87,11 +87,12 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     cloud: GuestCloud, hypervisor: PrivateLibvirt, rich_image: bytes
 ) -> None:
     image = _image(
-        cloud, rich_image, "uefi", hw_firmware_type="uefi", hw_disk_bus="scsi", hw_vif_model="e1000",
-        hw_video_model="vga", hw_watchdog_action="poweroff",
+        cloud, rich_image, "uefi", hw_firmware_type="uefi", hw_disk_bus="scsi", hw_cdrom_bus="scsi",
+        hw_scsi_model="virtio-scsi", hw_machine_type="q35", hw_vif_model="e1000", hw_video_model="vga",
+        hw_watchdog_action="poweroff",
     )
     script = (
-        'echo "MARK firmware $(ls /sys/firmware | tr "\\n" ,)"\nload virtio_scsi\nload sd_mod\nsleep 1\n'
+        'echo "MARK firmware $(ls /sys/firmware | tr "\\n" ,)"\n'
         'echo "MARK disks $(ls /sys/block | grep ^sd | tr "\\n" ,)"\n' + _WATCHDOG
         + "(sleep 4; watchdog -T 2 -t 60 /dev/watchdog) &\n"
     )
@@ -101,9 +102,8 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     domain = ElementTree.fromstring(hypervisor.virsh("dumpxml", uuid).stdout)
     assert domain.findtext("os/nvram") == str(cloud.files(uuid) / "nvram")
     assert (cloud.files(uuid) / "nvram").exists()
-    controller = domain.find("devices/controller[@type='scsi']")
-    assert controller is not None
-    assert controller.get("model") == "virtio-scsi"
+    controllers = domain.findall("devices/controller[@type='scsi']")
+    assert {each.get("model") for each in controllers} == {"virtio-scsi"}
     video = domain.find("devices/video/model")
     assert video is not None
     assert video.get("type") == "vga"

@@ -108,12 +108,12 @@ def test_a_volume_goes_from_a_running_guest_to_another_with_what_is_on_it(cloud:
         headers={"OpenStack-API-Version": "volume 3.59"},
     )
     assert grown.status == 202, grown.body
+    cloud.says(second, f"MARK size vdb {2 * _GIB_SECTORS}")
     told = cloud.compute(
         "POST", "/os-server-external-events",
         {"events": [{"name": "volume-extended", "server_uuid": second, "tag": other}]}, by="admin",
     )
     assert told.status == 200, told.body
-    cloud.says(second, f"MARK size vdb {2 * _GIB_SECTORS}")
 
     cloud.act(second, "reboot", {"type": "HARD"})
     cloud.reach(second, "ACTIVE")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.network.plumbing import PlumbedHost, lease, needs_parts, network, with_leases
+from tests.network.plumbing import PlumbedHost, lease, needs_parts, network, until, with_leases
 
 pytestmark = [needs_parts, pytest.mark.timeout(120)]
 
@@ -51,3 +51,30 @@ def test_guests_are_told_the_router_that_the_network_has_now(plumbed: PlumbedHos
     assert guest.lease(tmp_path) == "10.1.0.10"
     assert "router=10.1.0.2 " in guest.answer
     assert plumbed.addresses("br100") == {"10.1.0.2/24"}, "the host's address moved with it"
+
+
+def test_options_of_a_port_reach_its_guest_alone_and_change_with_it(
+    plumbed: PlumbedHost, tmp_path: Path
+) -> None:
+    wanted = (("mtu", "1390"), ("nonsense", "x"), ("6", "10.1.0.53"))
+    plain, special = lease(1, 10), lease(1, 11, options=wanted)
+    base = network(1)
+    plumbed.conductor.set(with_leases(base, [plain, special]))
+    plumbed.start()
+    guests = {each.address: plumbed.client("br100", each.mac) for each in (plain, special)}
+    assert guests[special.address].lease(tmp_path) == special.address, "a wrong option spoils no others"
+    assert "mtu=1390 " in guests[special.address].answer
+    assert "dns=10.1.0.53 " in guests[special.address].answer
+    assert guests[plain.address].lease(tmp_path) == plain.address
+    assert "mtu= " in guests[plain.address].answer
+    changed = msgspec.structs.replace(special, options=(("mtu", "1380"),))
+    plumbed.set(with_leases(base, [plain, changed]))
+
+    def told(text: str) -> bool:
+        return guests[special.address].lease(tmp_path) == special.address and (
+            text in guests[special.address].answer
+        )
+
+    until(lambda: told("mtu=1380 "))
+    plumbed.set(with_leases(base, [plain, msgspec.structs.replace(special, options=())]))
+    until(lambda: told("mtu= "))

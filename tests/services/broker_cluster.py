@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several RabbitMQ nodes as one cluster on this machine, which speak TLS alone, with a certificate made anew."""
+"""Several RabbitMQ nodes as one cluster on this machine, which speak TLS alone and have a certificate."""
 
 from __future__ import annotations
 

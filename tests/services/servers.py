@@ -97,8 +97,8 @@ def mariadb(*, durable: bool = False) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[Server]:
-    """A PostgreSQL with UTF-8 text."""
+def postgresql(*, durable: bool = False) -> Iterator[Server]:
+    """A PostgreSQL with UTF-8 text; ``durable`` keeps what was committed when the server is killed."""
     import psycopg
 
     near = "usr/lib/postgresql/*/bin"
@@ -114,7 +114,8 @@ def postgresql() -> Iterator[Server]:
         port = free_port()
         command = [
             daemon, "-D", str(data), "-k", str(home), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
-            "-c", "max_connections=400", "-c", "fsync=off", "-c", "synchronous_commit=off",
+            "-c", "max_connections=400", "-c", "fsync=off",
+            "-c", f"synchronous_commit={'on' if durable else 'off'}",
             "-c", "deadlock_timeout=200ms",
         ]
         address = f"host=127.0.0.1 port={port} user=postgres"

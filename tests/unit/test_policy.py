@@ -85,3 +85,9 @@ def test_a_refusal_is_logged_with_its_credentials_at_level_debug(caplog: pytest.
     caplog.set_level("DEBUG", "oslo_policy")
     assert not Policy(RULES).allows("servers:migrate", MEMBER)
     assert "cannot format data" not in caplog.text
+
+
+def test_what_oslo_policy_hardly_ever_uses_is_loaded_when_it_is_used() -> None:
+    lazy = "import nova.policy; from oslo_utils import strutils; kind = type(strutils).__name__"
+    assert loaded_after(f"{lazy}; assert kind == '_LazyModule', kind", "oslo_utils.strutils")
+    assert loaded_after(f"{lazy}; assert strutils.bool_from_string('yes')", "oslo_utils.strutils")

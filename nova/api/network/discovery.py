@@ -24,7 +24,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "availability_zone": ("Availability Zone", "Zones of the hosts that serve networks."),
     "binding": ("Port Binding", "Which host a port is on."),
     "external-net": ("Neutron external network", "Pools of floating addresses."),
-    "extra_dhcp_opt": ("Neutron Extra DHCP options", "Kept with a port, for its host."),
+    "extra_dhcp_opt": ("Neutron Extra DHCP options", "DHCP options of a port."),
     "filter-validation": ("Filter parameters validation", "Unknown filters are refused."),
     "ip_allocation": ("IP Allocation", "How a port gets its addresses."),
     "ip-substring-filtering": ("IP address substring filtering", "Ports by parts of addresses."),

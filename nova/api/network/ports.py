@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -278,11 +279,15 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
         network = current["network_id"]
         rows = _rows(call, tx, network, port.card.project_id or "")
         change_addresses(tx, rows, port, wanted)
+    if "extra_dhcp_opts" in values:
+        values = {**values, "extra_dhcp_opts": _options(
+            current["extra_dhcp_opts"], values["extra_dhcp_opts"]
+        )}
     columns: dict[str, Any] = {"facts": merged(port.card.facts, values, _FACTS)}
     if "mac_address" in values and not bound:
         columns["address"] = values["mac_address"]
     tx.ports.update(identifier, columns)
-    filtered = {"allowed_address_pairs", "port_security_enabled"} & values.keys()
+    filtered = {"allowed_address_pairs", "port_security_enabled", "extra_dhcp_opts"} & values.keys()
     if (wanted is not None or filtered) and port.card.instance_uuid is not None:
         call.cloud.operations.refresh_addresses(tx, [port.card.instance_uuid])
     found = find(call, tx, identifier)
@@ -373,8 +378,31 @@ def _address_or_range(name: str, value: Any) -> str:
     return read.address(name, value)
 
 
+def _options(present: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A port's options once some are set anew; those with the value null are gone (Neutron's way)."""
+    found = {(each["opt_name"], int(each.get("ip_version", 4))): each for each in present}
+    found |= {(each["opt_name"], int(each.get("ip_version", 4))): each for each in given}
+    return [each for each in found.values() if each.get("opt_value") is not None]
+
+
+def _option_name(name: str, value: Any) -> str:
+    """A name or number of dnsmasq's; nothing that could begin another option."""
+    if not isinstance(value, str) or not _OPTION_NAME.fullmatch(value):
+        raise read.wrong(name, f"{str(value)[:64]!r} is no name or number of a DHCP option.")
+    return value
+
+
+def _option_value(name: str, value: Any) -> str:
+    found: str = read.text()(name, value)
+    if not found.isprintable() or not found.strip():
+        raise read.wrong(name, "The value of a DHCP option is one line of text.")
+    return found
+
+
+_OPTION_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _OPTION = read.structure(
-    opt_name=read.text(64), opt_value=read.nullable(read.text()), ip_version=read.one_of(4, 6, "4", "6")
+    opt_name=_option_name, opt_value=read.nullable(_option_value),
+    ip_version=read.one_of(4, 6, "4", "6"),
 )
 
 ATTRIBUTES = read.table(

@@ -24,6 +24,8 @@ from nova.network.segments import SubnetRequest, add_subnet
 from nova.objects.network import Network
 
 _FACTS = ("name", "description", "tags", "host_routes", "service_types")
+#: What an IPv6 range has among its facts, while an IPv4 range has columns for it.
+_FACTS_6 = ("dns_nameservers",)
 _MOST_DNS = 2
 
 
@@ -46,8 +48,7 @@ def shown(first: Network, row: Network, version: int, given_pools: list[dict[str
         "enable_dhcp": row.enable_dhcp if four else True,
         "allocation_pools": given_pools,
         "dns_nameservers": [
-            each for each in (row.dns1, row.dns2)
-            if each and ipaddress.ip_address(each).version == version
+            each for each in row.dns if ipaddress.ip_address(each).version == version
         ],
         "host_routes": facts.get("host_routes", []),
         "ipv6_address_mode": None if four else "slaac", "ipv6_ra_mode": None if four else "slaac",
@@ -193,7 +194,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
         ) from None
     part = merged({"name": ""}, values, (*_FACTS, "subnetpool_id"))
     if version == 6:
-        part |= _pools_to_keep(values, str(range_))
+        part = merged(part | _pools_to_keep(values, str(range_)), values, _FACTS_6)
     tx.networks.change(made.id, {"facts": {**(made.facts or {}), f"subnet{version}": part}})
     tx.after_commit(call.cloud.events.networks_changed)
     fresh = tx.networks.get(made.uuid)
@@ -318,7 +319,7 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
     _first, row, version = place
     _check_honoured(values, version)
     columns: dict[str, Any] = {}
-    if "dns_nameservers" in values:
+    if "dns_nameservers" in values and version == 4:
         names = [*values["dns_nameservers"], None, None]
         columns |= {"dns1": names[0], "dns2": names[1]}
     if "enable_dhcp" in values:
@@ -334,7 +335,7 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
             columns["gateway_v6"] = values["gateway_ip"]
     part = merged(facts_of(row, version) or {"name": current["name"]}, values, _FACTS)
     if version == 6:
-        part |= _pools_to_keep(values, current["cidr"])
+        part = merged(part | _pools_to_keep(values, current["cidr"]), values, _FACTS_6)
     columns["facts"] = {**(row.facts or {}), f"subnet{version}": part}
     tx.networks.change(row.id, columns)
     tx.after_commit(call.cloud.events.networks_changed)

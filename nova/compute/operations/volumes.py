@@ -273,6 +273,8 @@ def volume_extended(
     except NotFound:
         return False
     size = core.volumes.show(internal_context(context.request_id), volume_id).size_gb
+    if size <= (device.volume_size or 0):
+        return True
 
     def write(tx: Transaction) -> None:
         fresh = tx.instances.get(instance.uuid, lock=True)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Subquery, bindparam, false, or_, select, true, union, update
 
@@ -52,6 +53,7 @@ _LEASES = (
     select(
         fixed_ips.c.network_id, virtual_interfaces.c.address, fixed_ips.c.address,
         instances.c.hostname, instances.c.uuid, virtual_interfaces.c.uuid, virtual_interfaces.c.id,
+        virtual_interfaces.c.facts,
     )
     .select_from(
         fixed_ips.join(
@@ -109,6 +111,14 @@ _NEIGHBOURS = (
 )
 
 
+def _dhcp_options(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The options of IPv4 that a port asks for."""
+    return tuple(
+        (each["opt_name"], each["opt_value"]) for each in facts.get("extra_dhcp_opts") or ()
+        if int(each.get("ip_version", 4)) == 4 and each.get("opt_value") is not None
+    )
+
+
 class HostNetworkStore:
     """A host's networks in one transaction."""
 
@@ -161,11 +171,12 @@ class HostNetworkStore:
         rows = self._connection.execute(statement, values).all()
         first = self._first_cards({row[4] for row in rows})
         found: dict[int, list[HostLease]] = {}
-        for network_id, mac, address, hostname, instance_uuid, vif_uuid, vif_id in rows:
+        for network_id, mac, address, hostname, instance_uuid, vif_uuid, vif_id, facts in rows:
             found.setdefault(network_id, []).append(
                 HostLease(
                     mac=mac, address=address, hostname=hostname, instance_uuid=instance_uuid,
                     vif_id=vif_uuid, first=first.get(instance_uuid) == vif_id,
+                    options=() if facts is None else _dhcp_options(facts),
                 )
             )
         return found

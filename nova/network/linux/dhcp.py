@@ -21,7 +21,14 @@ from pathlib import Path
 
 from nova.conf.network import NetworkSection
 from nova.errors import NetworkNotReady, NovaError
-from nova.network.linux.dnsmasq import NO_GATEWAY, DnsmasqKeeper, configuration, serves_anything
+from nova.network.linux.dnsmasq import (
+    NO_GATEWAY,
+    DnsmasqKeeper,
+    configuration,
+    option_lines,
+    port_tag,
+    serves_anything,
+)
 from nova.network.linux.lease_events import lease_answer
 from nova.network.linux.line_socket import LineSocket
 from nova.network.linux.release import release
@@ -37,6 +44,8 @@ _LONGEST_NAME = 63
 def host_line(lease: HostLease, section: NetworkSection) -> str:
     """A guest's address as dnsmasq reads it (dhcp-host, dnsmasq(8))."""
     tag = f"set:{NO_GATEWAY}," if section.use_single_default_gateway and not lease.first else ""
+    if lease.options:
+        tag += f"set:{port_tag(lease)},"
     return f"{lease.mac},{tag}{host_name(lease, section)},{lease.address}"
 
 
@@ -200,12 +209,21 @@ class Dhcp:
         )
         # Before a new start: what was served before knows these leases.
         self._release(released)
+        options = self._write_options(bridge, networks)
         names = ",".join(each.uuid for each in networks)
         if self._keeper.ensure(bridge, text, names):
             self._forgotten[bridge] = set()
-        elif again or (touched and not watching):
+        elif again or options or (touched and not watching):
             self._keeper.reread(bridge)
             self._forgotten[bridge] = set()
+
+    def _write_options(self, bridge: str, networks: Sequence[HostNetwork]) -> bool:
+        """Bring the file of ports' own options up to date; answers whether it changed."""
+        lines = option_lines(networks)
+        path = self._files.of_bridge(bridge, "options")
+        if not lines and not path.exists():
+            return False
+        return write(path, "".join(f"{each}\n" for each in lines).encode())
 
     def _write_hosts(self, network: HostNetwork) -> tuple[set[str], list[tuple[str, str]]]:
         """Bring a network's files up to date.
@@ -266,7 +284,7 @@ class Dhcp:
         self._watching.pop(bridge, None)
         for network in gone:
             self._remove_files(network)
-        for kind in ("conf", "pid", "leases", "log"):
+        for kind in ("conf", "pid", "leases", "log", "options"):
             with contextlib.suppress(FileNotFoundError):
                 self._files.of_bridge(bridge, kind).unlink()
 

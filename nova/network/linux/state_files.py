@@ -4,6 +4,7 @@
 All names carry the bridge, and what belongs to one network its uuid too:
 
     nova-br401.conf, .pid, .leases, .log          DHCP of the bridge
+    nova-br401.options                            DHCP options of single ports, where there are any
     nova-br401-UUID.network                       the network as it was last applied
     nova-br401-UUID.hosts/ADDRESS                 a guest's address
     nova-br401-UUID.names                         names of guests for DNS

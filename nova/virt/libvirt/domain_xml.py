@@ -391,7 +391,21 @@ def disk_element(disk: DiskConfig) -> Element:
         SubElement(element, "shareable")
     if disk.boot_order is not None:
         SubElement(element, "boot", order=str(disk.boot_order))
+    if disk.bus == "scsi":
+        # By itself libvirt puts every seven on a further controller, of a model that guests may not know.
+        SubElement(
+            element, "address", type="drive", controller="0", bus="0", target="0",
+            unit=str(_place(disk.target)),
+        )
     return element
+
+
+def _place(target: str) -> int:
+    """The place of a disk among its kind: 0 for sda, 26 for sdaa."""
+    place = 0
+    for letter in target.removeprefix("sd"):
+        place = place * 26 + ord(letter) - ord("a") + 1
+    return place - 1
 
 
 def _remote(element: Element, remote: RemoteDisk, name: str) -> None:

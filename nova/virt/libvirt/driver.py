@@ -75,6 +75,8 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
         self._connection = HypervisorConnection(section.connection_uri or _URIS[section.virt_type])
         self._meter = statistics.CpuMeter()
         self._hurried: set[str] = set()
+        #: Domains that are not ours and have been told of.
+        self._strangers: set[str] = set()
         self._next_sweep = 0.0
         self.capabilities = CAPABILITIES[section.virt_type]
         path = config.compute_host.instances_path or f"{config.default.state_path}/instances"
@@ -188,8 +190,11 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
                     if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                         raise
         for uuid in list(found):
-            if found[uuid] == RUNNING and not self._files.guest(uuid).exists():
-                LOG.debug("domain %s runs here and is not ours", uuid)
+            if uuid in self._strangers or found[uuid] != RUNNING or self._files.guest(uuid).exists():
+                continue
+            self._strangers.add(uuid)
+            LOG.warning("domain %s runs here and belongs to no server; it is left alone", uuid)
+        self._strangers.intersection_update(found)
         return found
 
     def uptime(self) -> str:

@@ -386,7 +386,7 @@ class GuestStorage:
             found.append(
                 DiskConfig(
                     path=str(path), format="raw", device="cdrom" if as_cdrom else "disk",
-                    target="hdd" if used == "ide" else f"{_PREFIX[used]}z", bus=used,
+                    target=_last_place(instance, used), bus=used,
                     cache=self._cache_mode(), read_only=True,
                 )
             )
@@ -470,6 +470,15 @@ def _buses(instance: Instance, virt_type: str) -> tuple[str, str]:
         if value not in ("virtio", "scsi", "sata", "usb", "ide"):
             raise VirtError(f"Image property {name}: {value} is no bus of {virt_type}.")
     return bus, cdrom
+
+
+def _last_place(instance: Instance, bus: str) -> str:
+    """Where the config drive goes: out of the way of disks that come later."""
+    if bus == "ide":
+        return "hdd"
+    model = (instance.image_properties or {}).get("hw_scsi_model") or "virtio-scsi"
+    # The older controllers have seven places.
+    return "sdg" if bus == "scsi" and model != "virtio-scsi" else f"{_PREFIX[bus]}z"
 
 
 def _file_system(kind: str, label: str) -> Callable[[Path], object] | None:

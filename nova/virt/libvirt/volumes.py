@@ -146,7 +146,8 @@ class GuestVolumes:
             raise VirtError(f"Guest {instance.uuid} does not have volume {volume_id}.")
         disk = self._disk(instance, volume_id)
         with parts.connection.translated():
-            if domain.isActive():
+            # News may come late and in another order: a disk is never made smaller.
+            if domain.isActive() and domain.blockInfo(disk.target)[0] < size:
                 domain.blockResize(disk.target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
     # --- assisted snapshots ------------------------------------------------------------------------

@@ -157,14 +157,6 @@ def _detach(request: Request, volume: VolumeRecord, given: dict[str, Any]) -> Re
     return Reply(202)
 
 
-def _force_detach(request: Request, volume: VolumeRecord, given: dict[str, Any]) -> Reply:
-    request.service.attachments.detach(
-        request.caller, volume.id, identifier("attachment_id", given.get("attachment_id")),
-        trusted=True,
-    )
-    return Reply(202)
-
-
 def _connector(given: dict[str, Any]) -> dict[str, Any]:
     connector = _needed(given, "connector")
     if not isinstance(connector, dict):
@@ -280,7 +272,7 @@ _ACTIONS: dict[str, tuple[str, Action, int]] = {
     "os-update_readonly_flag": ("volume:update_readonly_flag", _set_readonly, 0),
     "os-reset_status": (f"{_ADMIN}:reset_status", _reset_status, 0),
     "os-force_delete": (f"{_ADMIN}:force_delete", _force_delete, 0),
-    "os-force_detach": (f"{_ADMIN}:force_detach", _force_detach, 0),
+    "os-force_detach": (f"{_ADMIN}:force_detach", _detach, 0),
     "os-migrate_volume": (f"{_ADMIN}:migrate_volume", _migrate, 0),
     "os-reserve": (f"{_OLD}:reserve", _reserve, 0),
     "os-unreserve": (f"{_OLD}:unreserve", _unreserve, 0),

@@ -125,6 +125,20 @@ def test_ipv6_subnets_have_routers_and_routes_as_they_are_told(api: NetworkApi) 
     api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {"gateway_ip": "10.0.0.1"}})
 
 
+def test_name_servers_of_one_family_leave_those_of_the_other_alone(api: NetworkApi) -> None:
+    network = api.make("network", name="n")
+    four = api.make("subnet", network_id=network["id"], cidr="10.1.0.0/24", dns_nameservers=["192.0.2.1"])
+    six = api.make("subnet", network_id=network["id"], cidr="fd00:1::/64", ip_version=6,
+                   dns_nameservers=["fd00::1", "fd00::2"])
+    assert six["dns_nameservers"] == ["fd00::1", "fd00::2"]
+    assert card(api, network["id"]).dns == on_host(api).dns == ("192.0.2.1", "fd00::1", "fd00::2")
+    changed = api.ok("PUT", f"/subnets/{six['id']}", {"subnet": {"dns_nameservers": ["fd00::3"]}})
+    assert changed["dns_nameservers"] == ["fd00::3"]
+    assert api.ok("GET", f"/subnets/{four['id']}")["dns_nameservers"] == ["192.0.2.1"]
+    api.ok("PUT", f"/subnets/{four['id']}", {"subnet": {"dns_nameservers": []}})
+    assert on_host(api).dns == ("fd00::3",)
+
+
 def test_ipv6_pools_are_kept_as_named_and_guests_form_their_addresses(api: NetworkApi) -> None:
     network = api.make("network", name="n")
     pools = [{"start": "fd00:1::10", "end": "fd00:1::20"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from nova.conductor.host_network import network_state
 from nova.objects.instance import RequestedNetwork
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT
 from tests.unit.api_network.conftest import NetworkApi
@@ -266,3 +267,29 @@ def test_a_port_that_is_switched_off_gets_no_server(api: NetworkApi) -> None:
     _server, given = api.boot(RequestedNetwork(port_id=port["id"]))
     assert given[0].id == port["id"]
     api.refused(400, "HTTPBadRequest", "PUT", path, {"port": {"admin_state_up": False}})
+
+
+def test_dhcp_options_of_a_port_reach_its_host_and_change_one_by_one(api: NetworkApi) -> None:
+    network = api.network()
+    wanted = [
+        {"opt_name": "bootfile-name", "opt_value": "pxe.0"},
+        {"opt_name": "150", "opt_value": "10.1.0.9", "ip_version": 4},
+        {"opt_name": "dns-server", "opt_value": "fd00::53", "ip_version": 6},
+    ]
+    port = api.make("port", network_id=network["id"], extra_dhcp_opts=wanted)
+    api.boot(RequestedNetwork(port_id=port["id"]))
+
+    def told() -> tuple[tuple[str, str], ...]:
+        (found,) = network_state(api.cloud.db, api.cloud.config.network, "h1").networks
+        return found.leases[0].options
+
+    assert told() == (("bootfile-name", "pxe.0"), ("150", "10.1.0.9"))
+    path = f"/ports/{port['id']}"
+    changed = api.ok("PUT", path, {"port": {"extra_dhcp_opts": [
+        {"opt_name": "bootfile-name", "opt_value": "new.0"}, {"opt_name": "150", "opt_value": None}]}})
+    assert {each["opt_name"] for each in changed["extra_dhcp_opts"]} == {"bootfile-name", "dns-server"}
+    assert told() == (("bootfile-name", "new.0"),)
+    for name, value in (("mtu,1", "1"), ("tag:x", "1"), ("", "1"), ("mtu", "1\n6,10.0.0.1"), ("mtu", " ")):
+        api.refused(400, "HTTPBadRequest", "PUT", path, {"port": {
+            "extra_dhcp_opts": [{"opt_name": name, "opt_value": value}]}})
+    assert told() == (("bootfile-name", "new.0"),)

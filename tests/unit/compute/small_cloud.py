@@ -134,7 +134,7 @@ class SmallCloud:
         self.images = LocalImages(service)
         self.transport = wiring.in_process_transport()
         self.faults = Faults()
-        storage = build_service(self.config, self.db, self.images)
+        self.storage = storage = build_service(self.config, self.db, self.images)
         storage.types.ensure_default()
         self.volumes = FaultyVolumes(LocalBlockStorage(storage), self.faults)
         self.control = wiring.build_control_side(

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,8 +15,11 @@ import pytest
 
 from nova.compute import manager as manager_module
 from nova.compute.manager import ComputeManager
+from nova.compute.report_news import is_news
+from nova.conf.fake import FakeSection
 from nova.errors import ServiceUnavailable
 from nova.objects.host import HostReport, ReportAnswer
+from nova.virt.fake import FakeDriver
 
 REPORT = HostReport(
     host="h1", hypervisor_hostname="h1", host_ip="10.0.0.1", hypervisor_type="QEMU",
@@ -100,3 +105,35 @@ def test_a_conductor_that_does_not_know_the_host_is_told_its_sizes(monkeypatch: 
     assert reporting.ticks(2) == ["sizes", ""]
     reporting.answer = ReportAnswer(sizes_wanted=True)
     assert reporting.ticks(1) == ["alive sizes"]
+
+
+@pytest.mark.parametrize(
+    "news, facts",
+    [
+        (False, {"uptime": " 10:00:10 up 1 day"}),
+        (False, {"metrics": {"cpu_percent": 24.0, "memory_mb_used": 2080.0}}),
+        (True, {"metrics": {"cpu_percent": 26.0, "memory_mb_used": 2000.0}}),
+        (True, {"metrics": {"cpu_percent": 20.0, "memory_mb_used": 1800.0}}),
+        (True, {"metrics": {"cpu_percent": 20.0}}),
+        (True, {"memory_mb": 8192}),
+        (True, {"running_vms": 1}),
+        (True, {"disk_available_least": 3}),
+    ],
+)
+def test_the_clock_and_small_changes_of_what_is_measured_are_no_news(
+    news: bool, facts: dict[str, Any]
+) -> None:
+    told = msgspec.structs.replace(
+        REPORT, uptime=" 10:00:00 up 1 day", metrics={"cpu_percent": 20.0, "memory_mb_used": 2000.0}
+    )
+    assert is_news([msgspec.structs.replace(told, **facts)], [told]) is news
+
+
+def test_a_simulated_host_has_no_news_after_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver("h1", None, FakeSection(), tmp_path)
+    first = driver.reports()
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    second = driver.reports()
+    assert first[0].uptime != second[0].uptime
+    assert not is_news(second, first)

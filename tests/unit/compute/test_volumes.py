@@ -284,9 +284,15 @@ def test_a_volume_that_has_grown_is_made_known(cloud: SmallCloud) -> None:
     server = cloud.boot()
     data = volume(cloud)
     attach(cloud, server, data)
-    assert cloud.operations.volume_extended(USER, cloud.show(server.uuid), data)
+    cloud.storage.volumes.extend(USER, data, 3, attached=True)
+    for _ in range(2):
+        assert cloud.operations.volume_extended(USER, cloud.show(server.uuid), data)
+        cloud.settle()
     assert not cloud.operations.volume_extended(USER, cloud.show(server.uuid), "other")
-    cloud.settle()
+    with cloud.db.read() as tx:
+        told = [each for each in tx.operations.of_instance(server.uuid) or () if each.flow == "extend_volume"]
+    assert len(told) == 1
+    assert cloud.show(server.uuid).volumes[0].volume_size == 3
 
 
 def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:

@@ -7,7 +7,14 @@ import pytest
 
 from nova.network.linux import rules
 from nova.network.linux.nftables import Chain, ElementSet, Table, changes, whole
-from nova.objects.host_filters import EVERYTHING, FilterGroup, FilterPort, FilterRule, GroupMembers, HostFilters
+from nova.objects.host_filters import (
+    EVERYTHING,
+    FilterGroup,
+    FilterPort,
+    FilterRule,
+    GroupMembers,
+    HostFilters,
+)
 
 
 def group_rules(*given: FilterRule, known: frozenset[int] = frozenset()) -> tuple[str, ...]:

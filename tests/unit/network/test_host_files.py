@@ -14,7 +14,12 @@ from nova.network.linux.announce import announcement
 from nova.network.linux.bridges import HostAddresses, wanted_addresses
 from nova.network.linux.capabilities import missing
 from nova.network.linux.dhcp import host_line, host_name, lease_lines
-from nova.network.linux.dnsmasq import configuration, name_servers, serves_anything
+from nova.network.linux.dnsmasq import (
+    configuration,
+    name_servers,
+    option_lines,
+    serves_anything,
+)
 from nova.network.linux.isolation import rules
 from nova.network.linux.release import release_message
 from nova.network.linux.state_files import StateFiles, write
@@ -90,6 +95,22 @@ def test_routes_come_with_the_router_and_without_one_lead_to_metadata(tmp_path: 
     assert routes(gateway=None, host_address="10.0.0.2")[2] == (
         "dhcp-option=tag:aaa,tag:!no-gateway,option:classless-static-route,169.254.169.254/32,10.0.0.2"
     )
+
+
+def test_options_of_a_port_are_its_own(tmp_path: Path) -> None:
+    lease = msgspec.structs.replace(
+        LEASE, vif_id="0123456789abcdef", options=(("bootfile-name", "pxe.0"), ("150", "10.0.0.9"))
+    )
+    assert host_line(lease, SECTION).startswith("fa:16:3e:00:00:01,set:port-0123456789a,web")
+    network = msgspec.structs.replace(NETWORK, leases=(lease, LEASE))
+    assert option_lines([network]) == [
+        "tag:port-0123456789a,option:bootfile-name,pxe.0", "tag:port-0123456789a,150,10.0.0.9",
+    ]
+    files = StateFiles(tmp_path)
+    assert f"dhcp-optsfile={tmp_path}/nova-br401.options" in configuration(
+        "br401", [network], SECTION, files, "/bin/b"
+    )
+    assert "optsfile" not in configuration("br401", [NETWORK], SECTION, files, "/bin/b")
 
 
 def test_name_servers_of_this_host(tmp_path: Path) -> None:

@@ -260,6 +260,11 @@ def test_the_controller_of_scsi_disks_is_of_the_images_model() -> None:
         controller = found.find("devices/controller")
         assert controller is not None
         assert controller.attrib == {"type": "scsi", "index": "0", "model": model}
+    # libvirt adds a controller of another model for disks that do not say where they are.
+    far = tuple(dataclasses.replace(DISKS[0], bus="scsi", target=name) for name in ("sda", "sdz", "sdaa"))
+    found = ElementTree.fromstring(describe(instance(), disks=far))
+    assert [each.get("unit") for each in found.findall("devices/disk/address")] == ["0", "25", "26"]
+    assert {each.get("controller") for each in found.findall("devices/disk/address")} == {"0"}
     with pytest.raises(VirtError, match="hw_scsi_model: ibmvscsi"):
         describe(with_properties(hw_scsi_model="ibmvscsi"), disks=disks)
 

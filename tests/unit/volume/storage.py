@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -91,6 +93,16 @@ class MemoryImages:
             raise ImageNotFound(image_id)
 
 
+@functools.cache
+def _empty_database() -> bytes:
+    """The file of a database with its tables, made once: that takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as directory:
+        database = Database(f"sqlite:///{directory}/n.sqlite")
+        metadata.create_all(database.engine)
+        database.dispose()
+        return (Path(directory) / "n.sqlite").read_bytes()
+
+
 class Storage:
     """The service, started."""
 
@@ -100,8 +112,8 @@ class Storage:
     ) -> None:
         self.section = VolumeSection(**options)
         if database is None:
+            (directory / "n.sqlite").write_bytes(_empty_database())
             database = Database(f"sqlite:///{directory}/n.sqlite")
-            metadata.create_all(database.engine)
         self.database = database
         self.images = MemoryImages()
         self.backend = backend or SimulatedBackend()

@@ -147,6 +147,12 @@ def test_the_older_way_of_attaching(storage: Storage) -> None:
     attachments.begin_detaching(MEMBER, volume_id)
     attachments.detach(MEMBER, volume_id)
     assert storage.status(volume_id) == "available"
+    attachments.attach(
+        MEMBER, volume_id, instance_uuid=INSTANCE, host=None, mountpoint="/dev/vdc", mode="rw"
+    )
+    storage.service.volumes.reset_status(ADMIN, volume_id, "error")
+    attachments.detach(ADMIN, volume_id)
+    assert storage.status(volume_id) == "available"
 
 
 def test_a_user_cannot_take_a_disk_from_a_server_that_has_it(
@@ -178,7 +184,7 @@ def test_a_volume_in_use_grows_and_its_server_is_told(storage: Storage) -> None:
     attachments.connect(MEMBER, made.id, CONNECTOR)
     attachments.complete(MEMBER, made.id)
     told: list[str] = []
-    storage.service.flows.extended = lambda volume: told.append(volume.id)
+    storage.service.flows.extended = lambda volume, _request: told.append(volume.id)
     with pytest.raises(InvalidVolume, match="currently in-use"):
         storage.service.volumes.extend(MEMBER, volume_id, 2)
     storage.service.volumes.extend(MEMBER, volume_id, 2, attached=True)

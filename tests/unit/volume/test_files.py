@@ -139,7 +139,7 @@ def test_a_new_image_is_written_over_a_reserved_volume(storage: Storage) -> None
     write(path_of(storage, volume_id), b"old", 500 << 20)
     storage.images.add(IMAGE, b"new image")
     told: list[str] = []
-    storage.service.flows.reimaged = lambda volume: told.append(volume.id)
+    storage.service.flows.reimaged = lambda volume, _request: told.append(volume.id)
     storage.service.attachments.reserve(MEMBER, volume_id, None)
     storage.service.volumes.reimage(MEMBER, volume_id, IMAGE, reserved=True)
     storage.wait(volume_id, "reserved")
