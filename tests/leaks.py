@@ -105,7 +105,7 @@ def _volumes(seen: Snapshot) -> Iterator[str]:
                 continue
             held[attachment] = uuid
             found = seen.attachments.get(attachment)
-            wanted = "reserved" if row["vm_state"] == "shelved_offloaded" else "attached"
+            wanted = "reserved" if row["host"] is None else "attached"
             if found is None:
                 yield f"server {uuid} has the attachment {attachment}, which is not there"
             elif row["vm_state"] != "error" and found["status"] != wanted:

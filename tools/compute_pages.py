@@ -17,6 +17,7 @@ from nova.api.network.tables import RULES as NETWORK_RULES
 from nova.compute.lifecycle import ACTIONS, STATUS, Action
 from nova.conductor.steps import FLOWS
 from nova.policy import Rule
+from nova.volume.api.policies import RULES as VOLUME_RULES
 
 _RULE_NAMES = {rule.name for rule in RULES}
 _PREFIX = "os_compute_api:"
@@ -178,7 +179,7 @@ answers 403 and names itself."""
 
 def policy_page() -> Iterator[str]:
     """docs/operators/policy.md."""
-    yield _made_from("the RULES of nova/api/compute and nova/api/network")
+    yield _made_from("the RULES of nova/api/compute, nova/api/network and nova/volume/api")
     yield _POLICY
     yield "\n## Who the defaults mean\n"
     yield "| rule | check | meaning |"
@@ -191,6 +192,16 @@ def policy_page() -> Iterator[str]:
     yield from _rule_table(rule for rule in RULES if rule.name not in base)
     yield "\n## Rules of the network API\n"
     yield from _rule_table(NETWORK_RULES)
+    yield ""
+    yield "## Rules of the block storage API"
+    yield ""
+    yield "They have Cinder's names, which say what they are for."
+    yield ""
+    yield "| default | rules |"
+    yield "| --- | --- |"
+    for check in dict.fromkeys(rule.check for rule in VOLUME_RULES):
+        names = sorted(rule.name for rule in VOLUME_RULES if rule.check == check)
+        yield f"| `{check}` | {', '.join(f'`{name}`' for name in names)} |"
 
 
 def _rule_table(rules: Iterable[Rule]) -> Iterator[str]:

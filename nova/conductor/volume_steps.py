@@ -187,9 +187,13 @@ def reserve_one(
     if attachment is None:
         attachment = core.volumes.reserve(caller or cloud, volume_id, instance.uuid)
 
-    def write(tx: Transaction) -> None:
+    def write(tx: Transaction) -> bool:
         found, fresh = still_open(tx, operation)
         on_host = fresh.host is not None
+        if not on_host and fresh.task_state is not None:
+            # It is on its way to a host or from one, where the volume may have been counted already.
+            tx.block_devices.change(fresh.uuid, device.bdm_uuid, **{column: attachment})
+            return False
         changes = {column: attachment, **({} if on_host else {"state": None})}
         tx.block_devices.change(fresh.uuid, device.bdm_uuid, **changes)
         if not on_host:
@@ -198,13 +202,13 @@ def reserve_one(
             tx, found, tx.instances.get(fresh.uuid) or fresh, "swap" if swap else "attach"
         ):
             raise Overtaken
+        return True
 
     try:
-        core.db.run(write)
+        return core.db.run(write)
     except Overtaken:
         _drop(core, operation, attachment)
         raise
-    return True
 
 
 def release_one(core: VolumeHolder, operation: Operation, instance: Instance) -> bool:

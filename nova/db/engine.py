@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from nova import metrics
 from nova.db.connections import Patience, watch_connections
@@ -407,6 +408,8 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield Transaction(connection)
+        except NoConnection as error:
+            raise DatabaseAway from error
         except DBAPIError as error:
             if not self.single_writer and _is_away(error):
                 raise DatabaseAway from error
@@ -426,6 +429,8 @@ class Database:
                 if message is not None and not message.noted:
                     tx.host_identity.act_on(message.message_id)
                 yield tx
+        except NoConnection as error:
+            raise DatabaseAway from error
         except DBAPIError as error:
             if not self.single_writer and _is_deadlock(error):
                 metrics.DEADLOCKS.inc()

@@ -158,6 +158,23 @@ class VolumeTask(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime.datetime
 
 
+class VolumeMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of ``volume_messages``: why work for a user failed. Fields are in the order of the columns.
+
+    ``resource_type`` is VOLUME or VOLUME_SNAPSHOT.
+    """
+
+    id: str
+    project_id: str
+    resource_type: str
+    resource_id: str
+    event_id: str
+    text: str
+    request_id: str
+    created_at: datetime.datetime
+    expires_at: datetime.datetime
+
+
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which volumes or snapshots, in which order.
 

@@ -20,6 +20,8 @@ class Backend(Protocol):
 
     #: Whether its methods take so little that they run within the request.
     immediate: bool
+    #: How hosts reach the data, as types may ask for it (``storage_protocol``).
+    protocol: str
     #: Format of new volumes.
     format: str
 

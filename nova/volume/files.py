@@ -32,6 +32,7 @@ class VolumeFiles:
     """A directory of volumes. Ids given here are those of records."""
 
     immediate = False
+    protocol = "file"
 
     def __init__(self, directory: Path, section: VolumeSection) -> None:
         self.directory = directory

@@ -12,9 +12,15 @@ from nova.errors import NotFound
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.volume_record import SnapshotRecord, VolumeRecord, VolumeTask
 from nova.volume.backend import Backend
+from nova.volume.messages import NoBackend, tell
 from nova.volume.tasks import Outcome, Postponed
 
 LOG = logging.getLogger(__name__)
+
+#: The status after work that failed for good, where it is not ``error``.
+_FAILED = {
+    "delete": "error_deleting", "extend": "error_extending", "delete_snapshot": "error_deleting",
+}
 
 Listener = Callable[[VolumeRecord, str], object]
 
@@ -40,20 +46,21 @@ class VolumeFlows:
         return self._flows[task.flow](task)
 
     def failed(self, task: VolumeTask, error: Exception) -> Outcome:
-        """The volume or the snapshot is in error; after an upload it is what it was."""
-        statuses = {
-            "delete": "error_deleting", "extend": "error_extending", "revert": "error",
-            "create": "error", "reimage": "error", "delete_snapshot": "error_deleting",
-            "create_snapshot": "error",
-        }
+        """The volume or snapshot is in error; after an upload it is what it was. Its owner is told."""
         if task.flow == "upload":
             self._forget_image(task)
-            return lambda tx: self._after_upload(tx, task)
-        status = statuses[task.flow]
-        if task.snapshot_id is not None and task.flow.endswith("_snapshot"):
-            snapshot_id = task.snapshot_id
-            return lambda tx: tx.volumes.snapshots.update(snapshot_id, {"status": status})
-        return lambda tx: tx.volumes.update(task.volume_id, {"status": status, "growing": 0})
+
+        def write(tx: Transaction) -> None:
+            status = _FAILED.get(task.flow, "error")
+            if task.flow == "upload":
+                self._after_upload(tx, task)
+            elif task.snapshot_id is not None and task.flow.endswith("_snapshot"):
+                tx.volumes.snapshots.update(task.snapshot_id, {"status": status})
+            else:
+                tx.volumes.update(task.volume_id, {"status": status, "growing": 0})
+            tell(tx, task, error)
+
+        return write
 
     # --- volumes ---------------------------------------------------------------------------------
 
@@ -74,13 +81,20 @@ class VolumeFlows:
         )
 
     def _require_backend(self, volume: VolumeRecord) -> None:
-        """A type that asks for another backend by its name finds none."""
+        """A type that asks for another backend finds none."""
         with self._db.read() as tx:
             type_ = tx.volumes.types.get(volume.type_id)
-        wanted = type_.extra_specs.get("volume_backend_name") if type_ is not None else None
-        own = volume.host.partition("@")[2].partition("#")[0]
-        if wanted is not None and wanted != own:
-            raise NotFound(f"No valid backend was found: this one is {own}, not {wanted[:80]}.")
+        own = {
+            "volume_backend_name": volume.host.partition("@")[2].partition("#")[0],
+            "storage_protocol": self._backend.protocol, "vendor_name": "Nova",
+        }
+        for name, wanted in (type_.extra_specs if type_ is not None else {}).items():
+            found = own.get(name.removeprefix("capabilities:"))
+            if found is not None and found != wanted.removeprefix("<in> ").removeprefix("s== "):
+                raise NoBackend(
+                    f"Could not find any available weighted backend: {name} of this one is {found}, not "
+                    f"{wanted[:80]}."
+                )
 
     def _write_image(self, task: VolumeTask, volume: VolumeRecord, image_id: str) -> None:
         context = internal_context(task.request_id)

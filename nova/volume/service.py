@@ -14,6 +14,7 @@ from nova.volume.backend import Backend
 from nova.volume.core import VolumeCore
 from nova.volume.flows import VolumeFlows
 from nova.volume.limits import Limits
+from nova.volume.messages import Messages
 from nova.volume.snapshots import Snapshots
 from nova.volume.tasks import VolumeTasks
 from nova.volume.transfers import Transfers
@@ -56,6 +57,7 @@ class VolumeService:
         self.types = VolumeTypes(core)
         self.transfers = Transfers(core)
         self.limits = Limits(core)
+        self.messages = Messages(db)
 
 
 class VolumeUnit:

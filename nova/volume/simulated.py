@@ -18,6 +18,7 @@ class SimulatedBackend:
     """Holds no data: every change is done at once, and an image of a volume is empty."""
 
     immediate = True
+    protocol = "simulated"
     format = "raw"
 
     def prepare(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from nova import log
 from nova.db.engine import Database, Transaction
 from nova.db.schema.base import now
+from nova.errors import NovaError
 from nova.objects.volume_record import VolumeTask
 from nova.volume.backend import Interrupted
 
@@ -172,6 +173,9 @@ class VolumeTasks:
             return False
         except Postponed:
             return self._put_off(task)
+        except NovaError as error:
+            LOG.warning("%s of volume %s: %s", task.flow, task.volume_id, error.message)
+            outcome = self.flows.failed(task, error)
         except Exception as error:
             LOG.exception("%s of volume %s failed", task.flow, task.volume_id)
             outcome = self.flows.failed(task, error)

@@ -75,6 +75,7 @@ block storage cluster list
 #: Driven by tests of their own below.
 ELSEWHERE = {
     "volume attachment create", "volume attachment show", "volume attachment set",
+    "volume message show", "volume message delete",
     "volume attachment complete", "volume attachment delete", "volume transfer request accept",
 }
 
@@ -89,7 +90,6 @@ IMPOSSIBLE = {
     "block storage volume manageable": "volumes of others are not taken over",
     "consistency group": "there are no groups", "volume group": "there are no groups",
     "volume backup": "there is no backup service; upload a volume as an image",
-    "volume message": "nothing is ever told by messages: the log has it, by request id",
     "volume qos": "files have no quality of service of their own",
 }
 
@@ -158,6 +158,20 @@ def test_an_attachment_by_commands(member: Commands, boot: Callable[..., str]) -
     assert "400" in run.refused("volume", "delete", volume)
     run("volume", "attachment", "delete", made)
     run("volume", "delete", volume)
+
+
+def test_a_message_says_why_a_volume_is_in_error(member: Commands, admin: Commands) -> None:
+    admin("volume", "type", "create", "--property", "storage_protocol=fern", "cli-fern")
+    volume = member.value("volume", "create", "--size", "1", "--type", "cli-fern", "verfehlt")
+    assert member.value("volume", "show", volume, column="status") == "error"
+    found = member.json("volume", "message", "list")
+    (message,) = [each for each in found if each["Resource UUID"] == volume]
+    shown = member.json("volume", "message", "show", message["ID"])
+    assert any("not fern" in str(value) for value in shown.values()), shown
+    member("volume", "message", "delete", message["ID"])
+    assert message["ID"] not in member("volume", "message", "list")
+    member("volume", "delete", volume)
+    admin("volume", "type", "delete", "cli-fern")
 
 
 def test_a_volume_changes_its_project(demo: Commands, admin: Commands) -> None:

@@ -62,6 +62,8 @@ class Promises:
         self.deleted: set[str] = set()
         self.doubtful: set[str] = set()
         self.images: set[str] = set()
+        #: Made before the first round, never deleted.
+        self.volumes: list[str] = []
         self.accepted = 0
 
 
@@ -96,6 +98,8 @@ def _burst(client: Client, image: str, promises: Promises, chance: random.Random
             _boot(client, image, promises, chance)
         elif draw < 0.3 or len(live) >= MOST:
             _delete(client, chance.choice(live), promises)
+        elif draw < 0.45:
+            _volume(client, chance.choice(live), promises, chance)
         else:
             body = dict(chance.choices(ACTIONS, weights)[0][1])
             _act(client, chance.choice(live), body, image, promises)
@@ -103,13 +107,17 @@ def _burst(client: Client, image: str, promises: Promises, chance: random.Random
 
 def _boot(client: Client, image: str, promises: Promises, chance: random.Random) -> None:
     count = chance.choice((1, 1, 1, 3))
-    status, answer = client.ask("POST", "/servers", {
-        "server": {
-            "name": "crash", "imageRef": image, "flavorRef": chance.choice("12"),
-            "networks": "auto", "min_count": count, "max_count": count,
-            "return_reservation_id": False,
-        }
-    })
+    server = {
+        "name": "crash", "imageRef": image, "flavorRef": chance.choice("12"),
+        "networks": "auto", "min_count": count, "max_count": count,
+        "return_reservation_id": False,
+    }
+    if chance.random() < 0.3:
+        server |= {"imageRef": "", "block_device_mapping_v2": [{
+            "source_type": "image", "uuid": image, "destination_type": "volume", "boot_index": 0,
+            "volume_size": 1, "delete_on_termination": chance.random() < 0.7,
+        }]}
+    status, answer = client.ask("POST", "/servers", {"server": server})
     assert status == 202, answer
     with promises.lock:
         promises.servers.add(answer["server"]["id"])
@@ -125,6 +133,23 @@ def _delete(client: Client, uuid: str, promises: Promises) -> None:
         promises.doubtful.discard(uuid)
         promises.deleted.add(uuid)
         promises.accepted += 1
+
+
+def _volume(client: Client, uuid: str, promises: Promises, chance: random.Random) -> None:
+    """Attach one of the volumes, or detach one that the server has."""
+    path = f"/servers/{uuid}/os-volume_attachments"
+    status, answer = client.ask("GET", path)
+    held = [each["volumeId"] for each in answer["volumeAttachments"]] if status == 200 else []
+    if held and chance.random() < 0.5:
+        status, answer = client.ask("DELETE", f"{path}/{chance.choice(held)}")
+    else:
+        body = {"volumeAttachment": {"volumeId": chance.choice(promises.volumes)}}
+        status, answer = client.ask("POST", path, body)
+    # A volume that is elsewhere or on its way (400), a server in another state (409), both gone (404).
+    assert status in (200, 202, 400, 404, 409), (status, answer)
+    if status < 300:
+        with promises.lock:
+            promises.accepted += 1
 
 
 def _act(
@@ -145,6 +170,8 @@ def _act(
 @contextlib.contextmanager
 def _round(state: Path, chance: random.Random) -> Iterator[CloudProcess]:
     arguments = ["--set", "fake.hosts=4", "--set", "conductor.recovery_interval=2"]
+    for limit in ("volumes", "gigabytes", "snapshots"):
+        arguments += ["--set", f"volume.quota_{limit}=-1"]
     if chance.random() < 0.6:
         for name in SLOW:
             latency = chance.choice((0, 0.02, 0.1, 0.3))
@@ -218,6 +245,7 @@ def test_nothing_accepted_is_lost_and_nothing_leaks_when_the_process_is_killed(
             if number == 0:
                 quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
                 assert client.ask("PUT", f"/os-quota-sets/{project}", quota)[0] == 200
+                promises.volumes = _volumes(cloud)
             image = _base_image(cloud)
             threads = [
                 threading.Thread(
@@ -245,6 +273,17 @@ def _until_killed(
         return
     except BaseException as error:
         errors.append(error)
+
+
+def _volumes(cloud: CloudProcess) -> list[str]:
+    project = cloud.login("admin")[1]
+    made = [
+        cloud.call(
+            "volume", "POST", f"/v3/{project}/volumes", {"volume": {"size": 1}}, by="admin"
+        ).json["volume"]["id"]
+        for _ in range(8)
+    ]
+    return [str(each) for each in made]
 
 
 def _base_image(cloud: CloudProcess) -> str:

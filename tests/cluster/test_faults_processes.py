@@ -19,7 +19,7 @@ from tests.cluster.rounds import LONG, ROUNDS
 from tests.cluster.settling import settle
 
 #: How long daemons are killed at random.
-KILL_SECONDS = float(os.environ.get("CLUSTER_KILL_SECONDS", "600" if LONG else "20"))
+KILL_SECONDS = float(os.environ.get("CLUSTER_KILL_SECONDS", "600" if LONG else "12"))
 SEED = int(os.environ.get("CLUSTER_SEED", "7"))
 
 pytestmark = pytest.mark.timeout(1200)

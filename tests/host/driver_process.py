@@ -16,6 +16,7 @@ import msgspec
 from nova.conf import load
 from nova.errors import NovaError
 from nova.objects.instance import Instance
+from nova.objects.migration import Arrival
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt.driver import LibvirtDriver
 
@@ -29,6 +30,7 @@ class Request(msgspec.Struct):
     arguments: list[Any] = []
     image: str = ""
     with_spec: bool = False
+    paused: bool = False
     abort: bool = False
     hard: bool | None = None
 
@@ -49,7 +51,9 @@ def main() -> int:
 
     subject: Any = request.instance
     if request.with_spec:
-        subject = GuestSpec(instance=subject, vifs=subject.network_info, images=source)
+        subject = GuestSpec(
+            instance=subject, vifs=subject.network_info, images=source, paused=request.paused
+        )
     if request.method == "destroy":
         subject = request.instance.uuid
     arguments = list(request.arguments)
@@ -57,6 +61,7 @@ def main() -> int:
         arguments.append(lambda done: not (
             request.abort and done.memory_processed + done.disk_processed > 0
         ))
+        arguments.append(Arrival())
     options = {} if request.hard is None else {"hard": request.hard}
     try:
         driver.start()

@@ -16,13 +16,19 @@ from tests.host.cloud import GuestCloud
 from tests.host.hypervisor import PrivateLibvirt
 
 
+def _has_spice(hypervisor: PrivateLibvirt) -> bool:
+    """Whether QEMU here was built with SPICE; Debian's was, Rocky's was not."""
+    return "<value>spice</value>" in hypervisor.virsh("domcapabilities", "--virttype", "qemu").stdout
+
+
 @pytest.fixture(scope="module")
 def consoles(hypervisor: PrivateLibvirt, image: Path) -> Iterator[GuestCloud]:
-    """A cloud whose guests have serial consoles that can be typed into."""
+    """A cloud whose guests have serial consoles that can be typed into, and two kinds of screens."""
     made = GuestCloud(
         hypervisor, image,
         arguments=["--set", "serial_console.enabled=true",
-                   "--set", "serial_console.port_range=23100:23163"],
+                   "--set", "serial_console.port_range=23100:23163",
+                   "--set", f"spice.enabled={str(_has_spice(hypervisor)).lower()}"],
     )
     # Consoles listen on the hypervisor's loopback: its proxies, and those who ask them, are there.
     with hypervisor.network():
@@ -88,6 +94,27 @@ def test_the_screen_of_a_guest(consoles: GuestCloud, guest: str) -> None:
     assert (kind, count >= 1) == (0, True)
     _x, _y, part, rows, _encoding = struct.unpack("!HHHHi", _exactly(client, 12, left))
     assert len(_exactly(client, part * rows * bits // 8, left)) == part * rows * bits // 8
+    client.close()
+
+
+def test_the_screen_of_a_guest_by_spice(
+    consoles: GuestCloud, guest: str, hypervisor: PrivateLibvirt
+) -> None:
+    """As far as SPICE's answer to a link of its main channel (spice-protocol, ``SpiceLinkMess``)."""
+    if not _has_spice(hypervisor):
+        answer = consoles.compute(
+            "POST", f"/servers/{guest}/remote-consoles",
+            {"remote_console": {"protocol": "spice", "type": "spice-html5"}}, version="2.6",
+        )
+        assert answer.status == 400, answer.body
+        return
+    client, left = _open(_url(consoles, guest, "spice", "spice-html5")), bytearray()
+    message = struct.pack("<IBBIII", 0, 1, 0, 0, 0, 18)
+    client.send_binary(b"REDQ" + struct.pack("<III", 2, 2, len(message)) + message)
+    magic, major, _minor, size = struct.unpack("<4sIII", _exactly(client, 16, left))
+    assert (magic, major) == (b"REDQ", 2)
+    (error,) = struct.unpack_from("<I", _exactly(client, size, left))
+    assert error == 0
     client.close()
 
 

@@ -117,6 +117,17 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     cloud.remove(uuid)
     assert not cloud.files(uuid).exists()
 
+    # Where signatures are required the same image, which has none, is not started.
+    image = _image(
+        cloud, rich_image, "signed", hw_firmware_type="uefi", hw_machine_type="q35",
+        os_secure_boot="required",
+    )
+    uuid = cloud.boot("suspicious", flavor=flavor, image=image)
+    cloud.reach(uuid, "ACTIVE")
+    cloud.says(uuid, "failed to load .*Access Denied")
+    assert "MARK start" not in cloud.console(uuid)
+    cloud.remove(uuid)
+
 
 def test_what_a_guest_has_no_agent_for_is_refused_with_the_reason(cloud: GuestCloud) -> None:
     image = cloud.upload("strict", cloud.image_path.read_bytes(), "qcow2", os_require_quiesce="yes")

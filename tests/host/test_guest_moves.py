@@ -114,6 +114,18 @@ def _guest(**values: Any) -> Instance:
     )
 
 
+def test_a_guest_that_has_to_wait_for_its_network_stands_still(hosts: tuple[Host, Host]) -> None:
+    host, _other = hosts
+    guest = _guest()
+    for _ in range(2):
+        assert host.call("spawn", guest, with_spec=True, paused=True) == "3", "it may be asked for twice"
+    assert "paused" in host.libvirt.virsh("domstate", guest.uuid).stdout
+    assert host.console(guest) == "", "it has not begun"
+    assert host.call("unpause", guest) == "1"
+    host.says(guest, "MARK ready")
+    host.call("destroy", guest)
+
+
 def test_a_guest_is_resized_to_another_host_and_comes_back(hosts: tuple[Host, Host]) -> None:
     source, dest = hosts
     guest = _guest(ephemeral_gb=1, swap=8)

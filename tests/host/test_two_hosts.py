@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real guests on two hosts with daemons of their own, through the API: life, moves, deaths of nova-compute.
 
-The tests share two guests and two hosts, and each leaves both guests running.
+The tests share two guests and two hosts, and each leaves both guests running. Those of hosts that
+die are in ``dead_hosts.py``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import socket
 import time
@@ -22,8 +21,6 @@ from tests.host.hypervisor import program_missing
 from tests.services.servers import MissingServer
 
 pytestmark = pytest.mark.timeout(400)
-#: Rounds of minutes, in which a host has to count as down first: ``make test-host LONG=1``.
-_long = pytest.mark.skipif(os.environ.get("HOST_ROUNDS") != "long", reason="make test-host LONG=1")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +75,7 @@ def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
     return seen
 
 
-def _keep(cloud: GuestCluster, uuid: str, text: str) -> None:
+def keep(cloud: GuestCluster, uuid: str, text: str) -> None:
     """Leave a text on the root disk, where the guest looks at every boot."""
     command = f"printf {text} | dd of=/dev/vda bs=512 seek=40000 conv=notrunc; sync; echo kept $((6 * 7))"
     _typed(cloud, uuid, command, "kept 42")
@@ -174,7 +171,7 @@ def test_a_shelved_guest_comes_back_on_the_other_host_with_its_disk(
 ) -> None:
     shelved, rebuilt = guests
     home = cloud.host_of(shelved)
-    _keep(cloud, shelved, "precious")
+    keep(cloud, shelved, "precious")
     cloud.act(shelved, "shelve")
     # Meanwhile the other one is backed up, of which one copy stays, and begins anew.
     for name in ("monday", "tuesday"):
@@ -277,70 +274,3 @@ def _stranger(host: GuestHost) -> str:
     )
     host.libvirt.virsh("create", str(file))
     return host.libvirt.virsh("domuuid", "stranger").stdout.strip()
-
-
-def _die(cloud: GuestCluster, host: GuestHost) -> None:
-    """A host that is cut off: no service, no hypervisor, no guest."""
-    host.kill_compute()
-    host.libvirt.kill_libvirtd()
-    for file in (host.libvirt.root / "run/qemu").glob("*.pid"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(file.read_text()), 9)
-    cloud.until(lambda: not cloud.up(host), "the host counts as down")
-
-
-@_long
-def test_guests_of_a_dead_host_are_evacuated(cloud: GuestCluster, guests: tuple[str, str]) -> None:
-    first, second = guests
-    if cloud.host_of(first) is cloud.host_of(second):
-        cloud.migrate_live(second)
-        cloud.reach(second, "ACTIVE", on=cloud.other(cloud.host_of(first)))
-    dead = cloud.host_of(first)
-    alive = cloud.other(dead)
-    _die(cloud, dead)
-    cloud.act(first, "evacuate", {})
-    cloud.reach(first, "ACTIVE", on=alive)
-    cloud.says(first, "MARK ready")
-    assert "MARK kept vda precious" not in cloud.console(first), "its disk was lost with its host"
-    # What is left on the dead host goes when it is back.
-    dead.libvirt.start_libvirtd("--listen")
-    dead.compute.start()
-    cloud.until(lambda: cloud.up(dead), "the host is back")
-    cloud.until(lambda: dead.files(first) == [], "its leftovers are gone")
-    cloud.until(lambda: first not in dead.libvirt.domains(), "its description is gone")
-    assert cloud.server(first)["OS-EXT-SRV-ATTR:host"] == alive.name
-
-
-@_long
-def test_on_shared_disks_guests_move_and_outlive_their_host(
-    cloud: GuestCluster, guests: tuple[str, str]
-) -> None:
-    """A guest of its own: the others' disks are out of sight meanwhile."""
-    owner = cloud.host_of(guests[0])
-    cloud.other(owner).use(owner)
-    try:
-        uuid = cloud.boot("shared", owner)
-        cloud.reach(uuid, "ACTIVE")
-        cloud.says(uuid, "MARK ready")
-        _keep(cloud, uuid, "steady")
-        migration = cloud.migrate_live(uuid)
-        assert cloud.api.ask("DELETE", f"/servers/{uuid}/migrations/{migration['id']}")[0] == 202
-        cloud.reach(uuid, "ACTIVE", on=owner)
-        assert cloud.move_of(uuid)["status"] == "cancelled"
-        cloud.migrate_live(uuid)
-        dest = cloud.other(owner)
-        cloud.reach(uuid, "ACTIVE", on=dest)
-        assert dest.files(uuid) == [uuid]
-        _die(cloud, dest)
-        cloud.act(uuid, "evacuate", {})
-        cloud.reach(uuid, "ACTIVE", on=owner)
-        cloud.says(uuid, "MARK kept vda steady")
-        dest.libvirt.start_libvirtd("--listen")
-        dest.compute.start()
-        cloud.until(lambda: cloud.up(dest), "the host is back")
-        cloud.until(lambda: uuid not in dest.libvirt.domains(), "its description is gone")
-        assert owner.files(uuid) == [uuid], "the disks are the other host's by now"
-        assert "running" in owner.libvirt.virsh("domstate", uuid).stdout
-        cloud.remove(uuid)
-    finally:
-        cloud.other(owner).use(cloud.other(owner))

@@ -113,9 +113,9 @@ class Namespace:
         client.settimeout(2)
         return client
 
-    def reaches(self, address: str, port: int) -> bool:
+    def reaches(self, address: str, port: int, *, wait: float = 0.6) -> bool:
         """Whether a TCP connection comes about."""
-        client = self.connect(address, port)
+        client = self.connect(address, port, wait=wait)
         if client is None:
             return False
         client.close()

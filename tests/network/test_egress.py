@@ -43,19 +43,20 @@ def test_a_guest_without_egress_rules_connects_nowhere_until_a_rule_lets_it(filt
         with pytest.raises(TimeoutError):
             dns.recvfrom(99)
         filtered.rules(*ALL_IN, leaving=(SSH, PING, DNS))
-        assert guest.reaches(other.address, 22)
-        assert guest.reaches("10.9.0.1", 22)
-        assert guest.pings(other.address)
-        assert guest.pings("10.9.0.1")
+        assert guest.reaches(other.address, 22, wait=10)
+        assert guest.reaches("10.9.0.1", 22, wait=10)
+        assert guest.pings(other.address, wait=10)
+        assert guest.pings("10.9.0.1", wait=10)
         assert not guest.reaches(other.address, 80)
         assert not guest.reaches(other.address_v6, 22), "a rule of IPv4 says nothing of IPv6"
         assert not guest.pings(other.address_v6)
+        dns.settimeout(10)
         asking.sendto(b"let out", (other.address, 53))
         assert dns.recvfrom(99)[0] == b"let out"
         filtered.rules(*ALL_IN, leaving=(SSH6, PING6))
-        assert guest.reaches(other.address_v6, 22)
-        assert guest.reaches("fd09::1", 22)
-        assert guest.pings(other.address_v6)
+        assert guest.reaches(other.address_v6, 22, wait=10)
+        assert guest.reaches("fd09::1", 22, wait=10)
+        assert guest.pings(other.address_v6, wait=10)
         assert not guest.pings(other.address)
 
 
@@ -64,10 +65,10 @@ def test_a_guest_that_may_send_nothing_still_answers(filtered: Filtered) -> None
     filtered.rules(*ALL_IN, leaving=())
     with guest.listen(22) as server, guest.datagrams(53) as dns, client.datagrams() as asking:
         for address in (guest.address, guest.address_v6):
-            assert client.reaches(address, 22)
-            assert client.pings(address)
-        assert filtered.host.reaches(guest.address, 22)
-        stream = client.connect(guest.address, 22)
+            assert client.reaches(address, 22, wait=10)
+            assert client.pings(address, wait=10)
+        assert filtered.host.reaches(guest.address, 22, wait=10)
+        stream = client.connect(guest.address, 22, wait=10)
         assert stream is not None
         while True:
             inside, sender = server.accept()
@@ -78,6 +79,8 @@ def test_a_guest_that_may_send_nothing_still_answers(filtered: Filtered) -> None
         assert stream.recv(99) == b"welcome"
         inside.close()
         stream.close()
+        for each in (dns, asking):
+            each.settimeout(10)
         asking.sendto(b"question", (guest.address, 53))
         _data, sender = dns.recvfrom(99)
         dns.sendto(b"answer", sender)
@@ -94,7 +97,7 @@ def test_a_rule_taken_away_ends_the_connection_that_it_let_out(filtered: Filtere
     web = FilterRule(protocol="tcp", first=80, last=80, cidr="0.0.0.0/0")
     filtered.rules(leaving=(SSH, web))
     with other.listen(22) as ssh, other.listen(80) as http:
-        doomed, kept = guest.connect(other.address, 22), guest.connect(other.address, 80)
+        doomed, kept = (guest.connect(other.address, port, wait=10) for port in (22, 80))
         assert doomed is not None
         assert kept is not None
         far, far_kept = ssh.accept()[0], http.accept()[0]
@@ -118,21 +121,21 @@ def test_ranges_ports_and_members_say_where_to(filtered: Filtered) -> None:
     filtered.members = (GroupMembers(7, (member.address, member.address_v6)),)
     filtered.rules(leaving=(to_member,))
     with member.listen(22), member.listen(23), stranger.listen(22):
-        assert guest.reaches(member.address, 22)
-        assert guest.reaches(member.address_v6, 22)
+        assert guest.reaches(member.address, 22, wait=10)
+        assert guest.reaches(member.address_v6, 22, wait=10)
         assert not guest.reaches(member.address, 23)
         assert not guest.reaches(stranger.address, 22)
         assert not guest.reaches(stranger.address_v6, 22)
         filtered.members = (GroupMembers(7, (stranger.address,)),)
         assert filtered.rules(leaving=(to_member,)) <= 6, "the members changed, and nothing else"
-        assert guest.reaches(stranger.address, 22)
+        assert guest.reaches(stranger.address, 22, wait=10)
         assert not guest.reaches(member.address, 22)
         filtered.rules(leaving=(
             FilterRule(protocol="tcp", first=20, last=22, cidr="10.9.0.4/32"),
             FilterRule(protocol="tcp", first=23, last=30, cidr="fd09::3/128"),
         ))
-        assert guest.reaches(stranger.address, 22)
-        assert guest.reaches(member.address_v6, 23)
+        assert guest.reaches(stranger.address, 22, wait=10)
+        assert guest.reaches(member.address_v6, 23, wait=10)
         assert not guest.reaches(member.address, 22)
         assert not guest.reaches(member.address_v6, 22)
 
@@ -145,7 +148,7 @@ def test_both_ends_have_to_agree(filtered: Filtered) -> None:
         assert not guest.reaches(other.address, 22), "what one may send the other need not take"
         del filtered.ports[other.device]
         filtered.rules(leaving=(SSH,))
-        assert guest.reaches(other.address, 22)
+        assert guest.reaches(other.address, 22, wait=10)
 
 
 def test_addresses_neighbours_and_metadata_are_there_without_any_rule(filtered: Filtered) -> None:
@@ -155,10 +158,11 @@ def test_addresses_neighbours_and_metadata_are_there_without_any_rule(filtered: 
     guest.ip("route", "add", "default", "via", "10.9.0.1")
     with filtered.host, _datagrams6(547) as dhcp6, filtered.host.datagrams(67) as dhcp:
         with filtered.host.listen(80), filtered.host.listen(81):
-            assert guest.reaches("169.254.169.254", 80)
+            assert guest.reaches("169.254.169.254", 80, wait=10)
             assert not guest.reaches("169.254.169.254", 81)
             assert not guest.reaches("10.9.0.1", 80)
         with guest.datagrams(68) as client:
+            dhcp.settimeout(10)
             client.sendto(b"discover", ("10.9.0.1", 67))
             assert dhcp.recvfrom(99)[0] == b"discover"
         with guest:
@@ -182,11 +186,11 @@ def test_metadata_that_is_led_elsewhere_is_still_metadata(filtered: Filtered) ->
     only_floating = FilterRule(protocol="tcp", cidr="203.0.113.0/24")
     filtered.rules(leaving=())
     with filtered.host.listen(8775), filtered.host.listen(22), other.listen(22):
-        assert guest.reaches("169.254.169.254", 80)
+        assert guest.reaches("169.254.169.254", 80, wait=10)
         assert not guest.reaches("10.9.0.1", 8775)
         assert not guest.reaches("203.0.113.9", 22)
         filtered.rules(leaving=(only_floating,))
-        assert guest.reaches("203.0.113.9", 22)
+        assert guest.reaches("203.0.113.9", 22, wait=10)
         assert not guest.reaches("10.9.0.1", 22)
 
 
@@ -194,6 +198,7 @@ def test_of_fragments_the_first_decides(filtered: Filtered) -> None:
     guest, other = held(filtered), filtered.host.guest(3)
     filtered.rules(leaving=(DNS,))
     with other.datagrams(53) as dns, other.datagrams(54) as closed, guest.datagrams() as asking:
+        dns.settimeout(10)
         asking.sendto(bytes(6000), (other.address, 53))
         assert len(dns.recvfrom(9999)[0]) == 6000
         asking.sendto(bytes(6000), (other.address, 54))
@@ -207,13 +212,13 @@ def test_what_may_send_everything_is_not_looked_at(filtered: Filtered) -> None:
     assert guest.device not in _senders(filtered)
     filtered.rules(*ALL_IN, leaving=(FilterRule(ethertype="IPv4"),))
     assert guest.device in _senders(filtered)
-    assert guest.pings(other.address)
+    assert guest.pings(other.address, wait=10)
     assert not guest.pings(other.address_v6)
     filtered.rules(*ALL_IN)
-    assert guest.pings(other.address_v6)
+    assert guest.pings(other.address_v6, wait=10)
     del filtered.ports[guest.device]
     filtered.rules(*ALL_IN, leaving=())
-    assert guest.pings(other.address), "a port without security is not held back either"
+    assert guest.pings(other.address, wait=10), "a port without security is not held back either"
 
 
 def _senders(filtered: Filtered) -> str:
@@ -224,5 +229,5 @@ def _senders(filtered: Filtered) -> str:
 def _datagrams6(port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     made.bind(("::", port))
-    made.settimeout(2)
+    made.settimeout(10)
     return made

@@ -180,7 +180,8 @@ def test_a_forced_range_leaves_by_this_host_though_the_router_is_elsewhere(
         NetworkSection(), force_snat_range=("203.0.113.0/24",), routing_source_ip="203.0.113.1"
     )
     with host:
-        FloatingAddresses(section, "192.0.2.7").apply(msgspec.structs.replace(state(), networks=(elsewhere,)), {"n1"})
+        carrying = FloatingAddresses(section, "192.0.2.7")
+        carrying.apply(msgspec.structs.replace(state(), networks=(elsewhere,)), {"n1"})
     server = outside.listen(7000)
     client = guest.connect("203.0.113.9", 7000, wait=5)
     assert client is not None

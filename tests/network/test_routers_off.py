@@ -63,12 +63,12 @@ def test_nothing_is_passed_on_for_a_router_that_is_off(host: Host, outside: Name
 
     with outside.listen(80) as web, guest.listen(22), neighbour.listen(22), host.listen(80):
         apply(routed=True)
-        stream = guest.connect("203.0.113.9", 80)
+        stream = guest.connect("203.0.113.9", 80, wait=10)
         assert stream is not None
         far = web.accept()[0]
         # A new interface takes a second or two until it sends neighbour discovery.
         until(lambda: guest.reaches("fd0a::9", 80))
-        assert outside.reaches("203.0.113.50", 22)
+        assert outside.reaches("203.0.113.50", 22, wait=10)
         apply(routed=False)
         far.settimeout(1)
         stream.sendall(b"still there?")
@@ -78,13 +78,13 @@ def test_nothing_is_passed_on_for_a_router_that_is_off(host: Host, outside: Name
         assert not guest.reaches("fd0a::9", 80)
         assert not outside.reaches("203.0.113.50", 22), "nor does its floating address lead there"
         assert not outside.reaches(guest.address_v6, 22)
-        assert guest.reaches("10.9.0.1", 80), "the host itself serves"
-        assert guest.reaches(neighbour.address, 22), "the network itself is as it was"
-        assert neighbour.reaches(guest.address_v6, 22)
+        assert guest.reaches("10.9.0.1", 80, wait=10), "the host itself serves"
+        assert guest.reaches(neighbour.address, 22, wait=10), "the network itself is as it was"
+        assert neighbour.reaches(guest.address_v6, 22, wait=10)
         apply(routed=True)
         far.settimeout(20)
         assert far.recv(99) == b"still there?"
-        assert outside.reaches("203.0.113.50", 22)
+        assert outside.reaches("203.0.113.50", 22, wait=10)
         stream.close()
         far.close()
 
@@ -100,7 +100,7 @@ def test_metadata_that_another_machine_answers_is_passed_on(host: Host, outside:
             host="h", whole=True, networks=(msgspec.structs.replace(NETWORK, routed=False),),
         ), {"n1"})
     with outside.listen(8775):
-        assert guest.reaches("169.254.169.254", 80)
+        assert guest.reaches("169.254.169.254", 80, wait=10)
         assert not guest.reaches("203.0.113.9", 8775)
 
 

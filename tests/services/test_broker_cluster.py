@@ -20,6 +20,7 @@ from nova.rpc.link import Retry
 from nova.rpc.plain import PlainSealer
 from nova.rpc.rabbit import RabbitSettings, RabbitTransport
 from nova.rpc.topology import Topology
+from tests.cluster.rounds import LONG
 from tests.services.broker_cluster import BrokerCluster, rabbitmq_cluster
 from tests.services.servers import MissingServer, free_port
 
@@ -100,7 +101,7 @@ def test_any_of_several_brokers_may_die_and_nothing_is_lost(make: Maker, brokers
         queues = brokers.nodes[0].control("list_queues", "name", "type", "members").splitlines()
         members = next(line for line in queues if line.startswith("cluster.rpc.conductor\t"))
         assert members.count("nova") == 3, members
-        for node in brokers.nodes:
+        for node in brokers.nodes if LONG else brokers.nodes[:1]:
             node.kill()
             so_far = len(answered)
             _await(lambda n=so_far: len(answered) > n + 10)

@@ -13,6 +13,7 @@ import msgspec
 from nova.compute.conductor_client import ConductorClient
 from nova.compute.host_network import HostNetworking
 from nova.compute.undo import Undo
+from nova.errors import VirtError
 from nova.objects.instance import Instance
 from nova.objects.operation import StepResult, StepTask
 from nova.objects.topology import GuestTopology
@@ -62,6 +63,8 @@ class FlowHost:
         """
         if not task.instance.volumes:
             return ()
+        if not self.driver.capabilities.volumes:
+            raise VirtError(f"Guests of host {self.name} cannot have volumes.")
         return tuple(
             self.conductor.connect_volumes(task.operation_id, self.driver.connector())
         )

@@ -139,7 +139,8 @@ def _reserve(core: OperationsCore, context: RequestContext, operation_id: int) -
     if operation is None or instance is None:
         return
     try:
-        reserve_one(core, operation, instance, context)
+        if not reserve_one(core, operation, instance, context):
+            core.dispatcher.wake_now([operation_id], "volumes")
     except Overtaken:
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.") from None
     except Exception:

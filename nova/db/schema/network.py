@@ -209,8 +209,8 @@ security_groups = Table(
     UniqueConstraint("project_id", "name"),
 )
 
-# Each group begins with two rules of direction "egress" that let everything out; the compute API shows those of
-# direction "ingress" alone.
+# Each group begins with two rules of direction "egress" that let everything out; the compute API shows
+# those of direction "ingress" alone.
 security_group_rules = Table(
     "security_group_rules",
     metadata,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table
 
-from nova.db.schema.base import Document, Timestamp, metadata
+from nova.db.schema.base import Document, LongText, Timestamp, metadata
 
 volume_types = Table(
     "volume_types",
@@ -136,6 +136,22 @@ volume_tasks = Table(
     Index("ix_volume_tasks_volume", "volume_id"),
     Index("ix_volume_tasks_source", "source_id"),
     Index("ix_volume_tasks_lease", "leased_until"),
+)
+
+volume_messages = Table(
+    "volume_messages",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", String(36), nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("text", LongText, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Index("ix_volume_messages_project", "project_id", "created_at"),
+    Index("ix_volume_messages_expiry", "expires_at"),
 )
 
 # ``project_id`` is '' for the default class.

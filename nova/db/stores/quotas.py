@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Insert,
     Update,
     and_,
     bindparam,
@@ -29,8 +28,8 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from nova.db.insert_new import insert_new
 from nova.db.schema.compute import (
     instances,
     project_usages,
@@ -63,17 +62,6 @@ _LIMITS = union_all(
         or_(quotas.c.user_id == "", quotas.c.user_id == bindparam("the_user")),
     ),
 )
-# A project's row, where another transaction has not made it in between. MariaDB's INSERT IGNORE would
-# leave a shared lock on the other's row, and two of those that then update it are a deadlock.
-_KEEP_USAGE = mysql.insert(project_usages).on_duplicate_key_update(
-    project_id=project_usages.c.project_id
-)
-_NEW_USAGE: dict[str, Insert] = {
-    "sqlite": sqlite.insert(project_usages).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(project_usages).on_conflict_do_nothing(),
-    "mysql": _KEEP_USAGE,
-    "mariadb": _KEEP_USAGE,
-}
 # One that waits for its deletion is not counted, but again from the moment it is restored.
 _COUNTED_INSTANCES = and_(
     instances.c.deleted == 0,
@@ -372,7 +360,8 @@ class QuotaStore:
         if self._connection.execute(_USAGE, {"the_project": project_id}).first() is not None:
             return
         self._connection.execute(
-            _NEW_USAGE[self._connection.dialect.name],
+            # Where another transaction has not made it in between.
+            insert_new(project_usages, self._connection.dialect.name, "project_id"),
             {"project_id": project_id, **dict.fromkeys(COUNTED, 0)},
         )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Table,
     bindparam,
     delete,
     func,
@@ -16,9 +15,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from nova.db.insert_new import insert_new
 from nova.db.schema.base import now
 from nova.db.schema.network import (
     security_group_default_rules,
@@ -57,21 +56,6 @@ _NAMES = (
     .where(_member.instance_uuid.in_(bindparam("uuids", expanding=True)))
     .order_by(_group.name)
 )
-
-
-def _inserting_new(table: Table, dialect: str) -> Any:
-    """An INSERT that passes over rows that are there already."""
-    if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return mysql.insert(table).prefix_with("IGNORE")
-
-
-_ADD_MEMBERS = {
-    dialect: _inserting_new(security_group_members, dialect)
-    for dialect in ("sqlite", "postgresql", "mysql", "mariadb")
-}
 
 
 class SecurityGroupStore:
@@ -277,7 +261,7 @@ class SecurityGroupStore:
         """Put instances into groups: (group id, instance uuid); those in it already stay."""
         if memberships:
             self._connection.execute(
-                _ADD_MEMBERS[self._connection.dialect.name],
+                insert_new(security_group_members, self._connection.dialect.name),
                 [{"group_id": group, "instance_uuid": uuid} for group, uuid in memberships],
             )
 

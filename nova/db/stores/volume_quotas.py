@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, Insert, delete, func, insert, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from nova.db.insert_new import insert_new
 from nova.db.schema.volume import volume_limits, volume_projects, volume_snapshots, volumes
 from nova.objects.volume_record import TypeUsage
 
@@ -19,15 +19,6 @@ from nova.objects.volume_record import TypeUsage
 DEFAULT_CLASS = ""
 
 _limit = volume_limits.c
-_KEEP = mysql.insert(volume_projects).on_duplicate_key_update(
-    project_id=volume_projects.c.project_id
-)
-_NEW: dict[str, Insert] = {
-    "sqlite": sqlite.insert(volume_projects).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(volume_projects).on_conflict_do_nothing(),
-    "mysql": _KEEP,
-    "mariadb": _KEEP,
-}
 
 
 class VolumeQuotaStore:
@@ -46,7 +37,8 @@ class VolumeQuotaStore:
         if self._connection.execute(statement).rowcount:
             return
         self._connection.execute(
-            _NEW[self._connection.dialect.name], {"project_id": project_id, "counted": 0}
+            insert_new(volume_projects, self._connection.dialect.name, "project_id"),
+            {"project_id": project_id, "counted": 0},
         )
         self._connection.execute(statement)
 

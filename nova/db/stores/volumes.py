@@ -13,6 +13,7 @@ from nova.db.schema.base import now
 from nova.db.schema.volume import volume_attachments, volume_types, volumes
 from nova.db.stores.volume_attachments import VolumeAttachmentStore, attachment_of
 from nova.db.stores.volume_listing import page
+from nova.db.stores.volume_messages import VolumeMessageStore
 from nova.db.stores.volume_quotas import VolumeQuotaStore
 from nova.db.stores.volume_snapshots import VolumeSnapshotStore
 from nova.db.stores.volume_tasks import VolumeTaskStore
@@ -60,6 +61,11 @@ class VolumeStore:
     def tasks(self) -> VolumeTaskStore:
         """Work under way."""
         return VolumeTaskStore(self._connection)
+
+    @cached_property
+    def messages(self) -> VolumeMessageStore:
+        """Why work failed."""
+        return VolumeMessageStore(self._connection)
 
     @cached_property
     def quotas(self) -> VolumeQuotaStore:

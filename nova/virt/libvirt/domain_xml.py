@@ -93,6 +93,7 @@ class BootConfig:
     arch: str | None = None
     machine: str | None = None
     firmware: str | None = None
+    secure: bool = False
     nvram: str | None = None
     kernel: str | None = None
     initrd: str | None = None
@@ -262,6 +263,11 @@ def _boot(domain: Element, guest: DomainConfig) -> None:
         kind.set("arch", boot.arch)
     if boot.machine:
         kind.set("machine", boot.machine)
+    if boot.firmware:
+        # Unsaid, libvirt takes the host's first firmware, which on some refuses all that is not signed.
+        features = SubElement(os, "firmware")
+        for name in ("secure-boot", "enrolled-keys") if boot.secure else ("secure-boot",):
+            SubElement(features, "feature", enabled="yes" if boot.secure else "no", name=name)
     for name, value in (
         ("nvram", boot.nvram), ("kernel", boot.kernel), ("initrd", boot.initrd),
         ("cmdline", boot.command_line), ("init", boot.init),

@@ -15,6 +15,14 @@ LABEL = "config-2"
 _DISK_KIB = 64 * 1024
 
 
+def is_disk(path: Path) -> bool:
+    """Whether a drive was made as a disk, by its size: what a running guest has may be unreadable to us."""
+    try:
+        return path.stat().st_size == _DISK_KIB * 1024
+    except FileNotFoundError:
+        return False
+
+
 def make_drive(path: Path, files: Mapping[str, bytes], kind: str, mkisofs: str) -> None:
     """Make the drive of ``kind`` (``iso9660`` or ``vfat``) at ``path`` from paths and their contents."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="config-drive-") as tree:

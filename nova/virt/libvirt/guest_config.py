@@ -149,8 +149,8 @@ def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = Fals
             refused.append(f"image property hw_{wish}")
         if _true(specs.get(f"hw:{wish}")):
             refused.append(f"extra spec hw:{wish}")
-    if "required" in (properties.get("os_secure_boot"), specs.get("os:secure_boot")):
-        refused.append("secure boot")
+    if _secure_boot(properties, specs) and properties.get("hw_firmware_type") != "uefi":
+        refused.append("secure boot without image property hw_firmware_type=uefi")
     wanted = (
         properties.get("hw_emulation_architecture") or properties.get("hw_architecture")
         or properties.get("architecture")
@@ -248,13 +248,20 @@ def _boot(
     line = properties.get("os_command_line")
     if kernel and not line:
         line = f"root={instance.root_device_name or '/dev/vda'} console=tty0 console=ttyS0"
-    menu = instance.flavor.extra_specs.get("hw:boot_menu", properties.get("hw_boot_menu"))
+    specs = instance.flavor.extra_specs
+    menu = specs.get("hw:boot_menu", properties.get("hw_boot_menu"))
     return BootConfig(
         arch=host.arch, machine=properties.get("hw_machine_type") or host.machine,
-        firmware="efi" if firmware == "uefi" else None, nvram=nvram if firmware == "uefi" else None,
+        firmware="efi" if firmware == "uefi" else None, secure=_secure_boot(properties, specs),
+        nvram=nvram if firmware == "uefi" else None,
         kernel=kernel, initrd=ramdisk,
         command_line=line if kernel else None, menu=_true(menu),
     )
+
+
+def _secure_boot(properties: Mapping[str, Any], specs: Mapping[str, str]) -> bool:
+    """Whether the guest may start signed programs only. Where it is optional it may start any."""
+    return "required" in (properties.get("os_secure_boot"), specs.get("os:secure_boot"))
 
 
 def _cpu(instance: Instance, host: GuestHost) -> CpuConfig:

@@ -26,11 +26,10 @@ from nova.virt.config_drive import drive_files
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt import qemu_img
 from nova.virt.libvirt.domain_xml import DiskConfig
-from nova.virt.libvirt.drive_image import make_drive
+from nova.virt.libvirt.drive_image import is_disk, make_drive
 from nova.virt.libvirt.files import GuestDirectory, HostFiles, supports_direct_io
 from nova.virt.libvirt.guest_config import disk_tuning, needs_config_drive
 from nova.virt.libvirt.image_cache import CachedImage, ImageCache
-from nova.virt.libvirt.image_inspection import is_iso
 from nova.virt.libvirt.volume_disks import source_of, volume_disk
 from nova.virt.libvirt.volume_records import RecordedVolume, VolumeRecords
 
@@ -381,7 +380,7 @@ class GuestStorage:
         if "disk.config" in formats:
             # By what was made, not by what the option says now.
             path = directory.file("disk.config")
-            as_cdrom = is_iso(path)
+            as_cdrom = not is_disk(path)
             used = cdrom_bus if as_cdrom else bus
             found.append(
                 DiskConfig(

@@ -16,6 +16,7 @@ from nova.volume.api import (
     attachments,
     cloud,
     limits,
+    messages,
     snapshots,
     types,
     volume_actions,
@@ -24,7 +25,7 @@ from nova.volume.api import (
 from nova.volume.api.discovery import Versions
 from nova.volume.api.request import Endpoint, Handler
 from nova.volume.api.transfers import Transfers
-from nova.volume.api.versions import GROUPS, MESSAGES, VersionMiddleware
+from nova.volume.api.versions import GROUPS, VersionMiddleware
 from nova.volume.service import VolumeService
 
 PUBLIC = frozenset({"", "/v3"})
@@ -115,6 +116,8 @@ def _transfers() -> dict[str, dict[str, Handler]]:
 def _cloud() -> dict[str, dict[str, Handler]]:
     """Limits, and what the service tells of itself."""
     return {
+        "/messages": {"get": messages.lines},
+        "/messages/{message_id}": {"get": messages.show, "delete": messages.delete},
         "/limits": {"get": limits.show},
         "/os-quota-sets/{project_id}": {
             "get": limits.quota_show, "put": limits.quota_update, "delete": limits.quota_delete,
@@ -138,8 +141,6 @@ def _cloud() -> dict[str, dict[str, Handler]]:
 def _absent() -> dict[str, dict[str, Handler]]:
     """What this service has none of: empty lists, for clients that look."""
     found: dict[str, dict[str, Handler]] = {
-        "/messages": {"get": cloud.nothing("messages", MESSAGES)},
-        "/messages/{absent_id}": {"get": cloud.missing("Message")},
         "/clusters": {"get": cloud.nothing("clusters", 7, "clusters:get_all")},
         "/clusters/detail": {"get": cloud.nothing("clusters", 7, "clusters:get_all")},
         "/qos-specs": {

@@ -128,7 +128,8 @@ def _capabilities(request: Request) -> dict[str, Any]:
     return {
         "total_capacity_gb": total, "free_capacity_gb": free, "allocated_capacity_gb": allocated,
         "volume_backend_name": _backend_name(request), "reserved_percentage": 0,
-        "driver_version": "1.0", "storage_protocol": "file", "vendor_name": "Nova",
+        "driver_version": "1.0", "storage_protocol": request.service.backend.protocol,
+        "vendor_name": "Nova",
         "QoS_support": False, "multiattach": True, "thin_provisioning_support": True,
         "timestamp": views.moment(_now()),
     }
@@ -156,7 +157,8 @@ def capabilities(request: Request, host_name: str) -> Any:
     return {
         "namespace": f"OS::Storage::Capabilities::{host_name}", "vendor_name": "Nova",
         "volume_backend_name": _backend_name(request), "pool_name": None, "driver_version": "1.0",
-        "storage_protocol": "file", "display_name": None, "description": None, "visibility": None,
+        "storage_protocol": request.service.backend.protocol, "display_name": None,
+        "description": None, "visibility": None,
         "replication_targets": [], "properties": {},
     }
 

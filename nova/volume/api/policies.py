@@ -19,7 +19,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume:get", "volume:get_all", "volume:get_volume_metadata", "volume:get_snapshot",
         "volume:get_all_snapshots", "volume:get_snapshot_metadata", "volume:get_transfer",
         "volume:get_all_transfers", "volume_extension:quotas:show",
-        "limits_extension:used_limits", "volume_extension:volume_image_metadata:show",
+        "message:get", "message:get_all", "limits_extension:used_limits",
+        "volume_extension:volume_image_metadata:show",
     ),
     _MEMBER: (
         "volume:create", "volume:update", "volume:delete", "volume:extend",
@@ -30,7 +31,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume:delete_snapshot", "volume:update_snapshot_metadata",
         "volume:delete_snapshot_metadata", "volume:attachment_create", "volume:attachment_update",
         "volume:attachment_delete", "volume:attachment_complete", "volume:create_transfer",
-        "volume:accept_transfer", "volume:delete_transfer",
+        "message:delete", "volume:accept_transfer", "volume:delete_transfer",
         "volume_extension:volume_actions:reserve", "volume_extension:volume_actions:unreserve",
         "volume_extension:volume_actions:begin_detaching",
         "volume_extension:volume_actions:roll_detaching", "volume_extension:volume_actions:attach",
@@ -67,7 +68,5 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
 }
 
 RULES: tuple[Rule, ...] = tuple(
-    Rule(name, check, f"Block storage: {name}.")
-    for check, names in _BY_CHECK.items()
-    for name in names
+    Rule(name, check) for check, names in _BY_CHECK.items() for name in names
 )

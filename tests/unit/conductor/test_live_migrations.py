@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,3 +150,45 @@ def test_only_the_source_tells_the_progress_of_a_live_migration(
     cloud.operations.live_migrate(USER, instance, host=None)
     cloud.settle()
     assert told == [512 << 20]
+
+
+def test_the_destination_is_prepared_before_a_guest_comes(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not: a host without the server's network refused the guest."""
+    instance = cloud.boot()
+    dest = next(name for name in cloud.managers if name != instance.host)
+    events: list[object] = []
+    told = Arrival(serial_listen="10.0.0.2", serial_port=10007)
+
+    class Networking:
+        def prepare(self, vifs: object) -> None:
+            events.append("network")
+
+    target = cloud.managers[dest]
+    monkeypatch.setattr(target, "_host", dataclasses.replace(target._host, network=Networking()))
+    monkeypatch.setattr(target._host.driver, "arrival", lambda _guest: told)
+    source = cloud.managers[instance.host or ""]._host.driver
+    works = source.live_migrate
+
+    def watched(guest: Instance, destination: str, progress: Any, arrival: Arrival) -> None:
+        with cloud.db.read() as tx:
+            events.append((arrival, tx.migrations.by_instance(guest.uuid)[0].status))
+        works(guest, destination, progress, arrival)
+
+    monkeypatch.setattr(source, "live_migrate", watched)
+    cloud.operations.live_migrate(USER, instance, host=dest)
+    cloud.settle()
+    assert events[:2] == ["network", (told, "running")]
+    assert cloud.show(instance.uuid).host == dest
+
+
+def test_what_was_prepared_for_a_guest_that_did_not_come_is_removed(cloud: SmallCloud) -> None:
+    instance = cloud.boot()
+    calls = _moved_calls(cloud, "arrival", "destroy", "revert_outgoing")
+    cloud.faults.set("live_migrate", times=1)
+    cloud.operations.live_migrate(USER, instance, host=None)
+    cloud.settle()
+    dest = calls[0][0]
+    assert calls == [(dest, "arrival"), (instance.host, "revert_outgoing"), (dest, "destroy")]
+    assert cloud.show(instance.uuid).host == instance.host

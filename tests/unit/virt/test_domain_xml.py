@@ -253,6 +253,20 @@ def test_firmware_keeps_its_variables_beside_the_disks() -> None:
     assert ElementTree.fromstring(describe(instance(), nvram="/i/u/nvram")).find("os/nvram") is None
 
 
+def test_firmware_demands_signatures_only_where_they_are_required() -> None:
+    """libvirt's own choice for a q35 was firmware that refuses what is not signed."""
+
+    def features(**properties: str) -> dict[str, str]:
+        domain = ElementTree.fromstring(describe(with_properties(hw_firmware_type="uefi", **properties)))
+        return {
+            str(each.get("name")): str(each.get("enabled")) for each in domain.findall("os/firmware/feature")
+        }
+
+    assert features() == {"secure-boot": "no"}
+    assert features(os_secure_boot="optional") == {"secure-boot": "no"}
+    assert features(os_secure_boot="required") == {"secure-boot": "yes", "enrolled-keys": "yes"}
+
+
 def test_the_controller_of_scsi_disks_is_of_the_images_model() -> None:
     disks = (dataclasses.replace(DISKS[0], bus="scsi", target="sda"),)
     for model in ("virtio-scsi", "lsilogic", "vmpvscsi"):

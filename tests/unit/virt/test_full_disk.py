@@ -74,7 +74,7 @@ def test_an_image_that_does_not_fit_is_not_in_the_cache(
     cache = _cache(tmp_path)
     with pytest.raises(OSError, match="No space left"):
         cache.fetch("i", lambda _id: _image(b"x" * 4096), 1)
-    assert [path for path in (tmp_path / "instances" / "_base").iterdir()] == []
+    assert list((tmp_path / "instances" / "_base").iterdir()) == []
 
 
 def test_a_journal_keeps_nothing_of_a_line_that_does_not_fit(

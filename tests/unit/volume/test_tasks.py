@@ -13,7 +13,7 @@ from nova.db.schema.base import now
 from nova.objects.volume_record import SnapshotRecord, VolumeRecord
 from nova.volume.backend import Interrupted
 from nova.volume.simulated import SimulatedBackend
-from tests.unit.volume.storage import ADMIN, MEMBER, Storage, gone
+from tests.unit.volume.storage import ADMIN, MEMBER, OTHER, Storage, gone
 
 
 class SlowBackend(SimulatedBackend):
@@ -88,6 +88,11 @@ def test_what_fails_ends_in_error_and_can_be_deleted(tmp_path: Path) -> None:
     backend.failures = [lambda: OSError("no")]
     made = storage.service.volumes.create(MEMBER, 1)
     assert storage.wait(made.id, "error") == "error"
+    (message,) = storage.service.messages.page(MEMBER)
+    assert (message.resource_id, message.text) == (
+        made.id, "create volume from backend storage: An unknown error occurred.",
+    )
+    assert storage.service.messages.page(OTHER) == []
     backend.failures = [lambda: OSError("no")]
     storage.service.volumes.delete(MEMBER, made.id)
     assert storage.wait(made.id, "error_deleting") == "error_deleting"

@@ -833,6 +833,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_volume_limits")),
     )
     op.create_table(
+        "volume_messages",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("resource_type", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=36), nullable=False),
+        sa.Column("event_id", sa.String(length=64), nullable=False),
+        sa.Column("text", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.Column(
+            "expires_at",
+            sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_messages")),
+    )
+    op.create_index("ix_volume_messages_expiry", "volume_messages", ["expires_at"], unique=False)
+    op.create_index(
+        "ix_volume_messages_project", "volume_messages", ["project_id", "created_at"], unique=False
+    )
+    op.create_table(
         "volume_projects",
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("counted", sa.Integer(), nullable=False),
@@ -1614,6 +1639,7 @@ def downgrade() -> None:
     op.drop_table("volume_types")
     op.drop_table("volume_tasks")
     op.drop_table("volume_projects")
+    op.drop_table("volume_messages")
     op.drop_table("volume_limits")
     op.drop_table("usage_audits")
     op.drop_table("subnet_pools")
