@@ -30,7 +30,7 @@ from nova.conductor.failing import (
     failed_move_status,
 )
 from nova.conductor.release import release_claims
-from nova.conductor.volume_rows import GivenUp, device_of
+from nova.conductor.volume_rows import GivenUp, device_of, settle_attachments
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
@@ -405,8 +405,10 @@ def _live_connected(
 def _attached(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    """The disk is in the guest, where that is now: it may have moved since an earlier try."""
     tx.block_devices.change(instance.uuid, op.payload["bdm_uuid"], state=None)
-    end(tx, op)
+    given_up = settle_attachments(tx, instance, instance.host, op.payload["bdm_uuid"])
+    end_and_discard(core, tx, op, instance, None, given_up=given_up)
 
 
 def _detached(

@@ -187,6 +187,13 @@ class Networking:
                 self._later(_PAUSE, lambda: self.allocate([operation_id]))
                 return None
             tx.network_tasks.remove(task.id)
+        if PLUGGED_EARLY in instance.system_metadata:
+            # It was said of ports on the host of an earlier try.
+            rest = {
+                name: value for name, value in instance.system_metadata.items() if name != PLUGGED_EARLY
+            }
+            tx.instances.update(instance.uuid, {"system_metadata": rest})
+            instance = msgspec.structs.replace(instance, system_metadata=rest)
         return operation, instance
 
     def _give(

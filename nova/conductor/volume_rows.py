@@ -46,17 +46,25 @@ def device_of(instance: Instance, bdm_uuid: str) -> BlockDevice | None:
     return next((each for each in instance.block_devices if each.bdm_uuid == bdm_uuid), None)
 
 
-def settle_attachments(tx: Transaction, instance: Instance, host: str | None) -> GivenUp:
+def settle_attachments(
+    tx: Transaction, instance: Instance, host: str | None, only: str | None = None
+) -> GivenUp:
     """The server is on ``host`` for good: attachments open to it count, those of another side are given up.
 
-    ``instance`` is the row as the transaction has it. Nothing is read or written where nothing moved.
+    ``instance`` is the row as the transaction has it; ``only`` names the one disk that is meant. Nothing is
+    read or written where nothing moved. A disk that is being attached is left to the operation that does so.
     """
     given_up = GivenUp()
     if not any(each.next_attachment_id for each in instance.block_devices):
         return given_up
 
     def edit(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
-        return tuple(_settled(each, host, given_up) for each in devices)
+        return tuple(
+            _settled(each, host, given_up)
+            if each.bdm_uuid == only or (only is None and each.state not in (ATTACHING, SWAPPING))
+            else each
+            for each in devices
+        )
 
     tx.block_devices.edit(instance.uuid, edit)
     return given_up
@@ -64,7 +72,7 @@ def settle_attachments(tx: Transaction, instance: Instance, host: str | None) ->
 
 def _settled(device: BlockDevice, host: str | None, given_up: GivenUp) -> BlockDevice:
     other = device.next_attachment_id
-    if other is None or device.state == SWAPPING:
+    if other is None:
         return device
     arrived = device.next_host is not None and device.next_host == host
     if other == ASKED_FOR:

@@ -37,7 +37,11 @@ class DefaultSection:
     service_down_time: int = option(
         60, "Seconds without a report after which a service counts as down.", minimum=1
     )
-    report_interval: int = option(10, "Seconds between two reports of a service.", minimum=1)
+    report_interval: int = option(
+        10, "Seconds between two reports of a service. A host with nothing new and nothing to do leaves out "
+        "every second one where it gives three signs of life within service_down_time all the same.",
+        minimum=1,
+    )
     default_availability_zone: str = option(
         "nova", "Zone of compute hosts that are in no aggregate with a zone."
     )

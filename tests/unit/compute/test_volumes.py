@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nova.compute.lifecycle import ACTIONS
 from nova.errors import BadRequest, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.boot import RebuildRequest
 from nova.objects.instance import BlockDevice, Instance
@@ -357,3 +358,28 @@ def _recovered(cloud: SmallCloud, seconds: float = 20.0) -> None:
         assert time.monotonic() < deadline
         cloud.control.conductor.recovery.run(everything=True)
         time.sleep(0.01)
+
+
+def test_an_attach_that_is_resumed_after_a_move_leaves_one_attachment(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    first = cloud.volumes.reserve(USER, data, server.uuid)
+    cloud.volumes.connect(USER, first, {"host": "fake-elsewhere"})
+    # As a process leaves it that died on the first host, before it could tell of the disk.
+    device = BlockDevice(
+        source_type="volume", destination_type="volume", uuid=data, volume_id=data, bdm_uuid="b",
+        device_name="/dev/vdb", volume_size=1, state="attaching", host="fake-elsewhere",
+        attachment_id=first,
+    )
+    with cloud.db.write() as tx:
+        tx.block_devices.edit(server.uuid, lambda devices: (*devices, device))
+    with cloud.db.write() as tx:
+        fresh = tx.instances.get(server.uuid)
+        assert fresh is not None
+        cloud.control.dispatcher.start(
+            tx, USER, fresh, ACTIONS["attach_volume"], "attach", {"bdm_uuid": "b"}
+        )
+    cloud.settle()
+    (found,) = cloud.show(server.uuid).volumes
+    assert (found.host, found.next_attachment_id, found.state) == (server.host, None, None)
+    assert len(cloud.volumes.show(USER, data).attachments) == 1

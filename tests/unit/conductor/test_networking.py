@@ -352,6 +352,23 @@ def test_ports_that_are_plugged_before_they_are_known_are_not_waited_for(
     assert guest_state(cloud, server) == RUNNING
 
 
+def test_what_was_said_of_a_port_on_another_host_counts_for_nothing(
+    cloud: SmallCloud, service: Service
+) -> None:
+    service.plugged = False
+    service.ports["moves"] = ("", None)
+    service.gate.clear()
+    cloud.faults.set("spawn", times=1)
+    server = cloud.ask(networks=(RequestedNetwork(port_id="moves"),))
+    assert service.entered.wait(10)
+    say(cloud, server, "moves")
+    service.gate.set()
+    until(lambda: step(cloud, server) == "plugging")
+    say(cloud, server, "moves")
+    cloud.settle()
+    assert cloud.show(server).vm_state == ACTIVE
+
+
 def test_a_port_that_cannot_be_plugged_fails_the_boot_and_leaves_nothing(
     cloud: SmallCloud, service: Service
 ) -> None:
