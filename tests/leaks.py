@@ -285,18 +285,18 @@ def _guests(seen: Snapshot) -> Iterator[str]:
     for uuid, row in seen.instances.items():
         if row["host"] is None or row["vm_state"] in _WITHOUT_GUEST:
             continue
-        guest = seen.guests.get(row["host"], {}).get(uuid)
-        if guest is None:
+        present = seen.guests.get(row["host"], {}).get(uuid)
+        if present is None:
             if row["vm_state"] != "error":
                 yield f"server {uuid} ({row['vm_state']}) has no guest on {row['host']}"
-        elif guest["power_state"] != _POWER.get(row["vm_state"], guest["power_state"]):
-            yield f"guest {uuid} has power state {guest['power_state']}, it is {row['vm_state']}"
-        elif (guest["vcpus"], guest["memory_mb"]) != (row["vcpus"], row["memory_mb"]):
+        elif present["power_state"] != _POWER.get(row["vm_state"], present["power_state"]):
+            yield f"guest {uuid} has power state {present['power_state']}, it is {row['vm_state']}"
+        elif (present["vcpus"], present["memory_mb"]) != (row["vcpus"], row["memory_mb"]):
             yield f"guest {uuid} has not the size of its server"
         elif row["vm_state"] != "error":
             macs = sorted(vif["mac"] for vif in json.loads(row["network_info"]))
-            if sorted(guest["macs"]) != macs:
-                yield f"guest {uuid} has the cards {sorted(guest['macs'])}, its server has {macs}"
+            if sorted(present["macs"]) != macs:
+                yield f"guest {uuid} has the cards {sorted(present['macs'])}, its server has {macs}"
 
 
 def _images(seen: Snapshot) -> Iterator[str]:

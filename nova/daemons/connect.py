@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 
 _PAUSE = 2.0
 #: No statement of a daemon takes so long, in seconds, unless its answer is lost.
-_ANSWER = 30
+_ANSWER = 20
 #: How often daemons of the control side look how many messages nobody could take, seconds.
 _COUNT_DEAD = 15.0
 

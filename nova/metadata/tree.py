@@ -205,10 +205,10 @@ class GuestTree:
                 )
         for device in self.instance.block_devices:
             if device.tag:
-                facts = {"serial": device.volume_id, "path": device.device_name}
+                serial = {"serial": device.volume_id} if device.volume_id else {}
                 found.append(
-                    {"type": "disk", **{key: text for key, text in facts.items() if text},
-                     "bus": "none", "address": "none", "tags": [device.tag]}
+                    {"type": "disk", **serial, "bus": "none", "address": "none",
+                     "tags": [device.tag]}
                 )
         return found
 

@@ -138,6 +138,9 @@ def _reserve(core: OperationsCore, context: RequestContext, operation_id: int) -
         instance = None if operation is None else tx.instances.get(operation.instance_uuid)
     if operation is None or instance is None:
         return
+    if operation.step != "volumes" or operation.finished_at is not None:
+        # A delete, for example, was faster.
+        raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
     try:
         if not reserve_one(core, operation, instance, context):
             core.dispatcher.wake_now([operation_id], "volumes")
@@ -344,7 +347,7 @@ def begin_boot(
         with core.db.read() as tx:
             operation = tx.operations.get(operation_id)
             instance = None if operation is None else tx.instances.get(operation.instance_uuid)
-        if operation is None or instance is None:
+        if operation is None or instance is None or operation.step != "volumes":
             continue
         try:
             if not prepare_boot(core, operation, instance, context):

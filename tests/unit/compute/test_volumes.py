@@ -119,8 +119,8 @@ def test_a_detach_that_the_guest_refuses_leaves_the_volume_attached(cloud: Small
     cloud.operations.detach_volume(USER, cloud.show(server.uuid), data)
     cloud.settle()
     assert status(cloud, data) == "in-use"
+    root = boot_from_volume(cloud)
     with pytest.raises(BadRequest, match="root device"):
-        root = boot_from_volume(cloud)
         cloud.operations.detach_volume(USER, root, root.volumes[0].volume_id or "")
 
 
@@ -128,10 +128,9 @@ def test_a_volume_is_exchanged_for_another(cloud: SmallCloud) -> None:
     server = cloud.boot()
     old, new = volume(cloud), volume(cloud, 2)
     attach(cloud, server, old)
+    small, big = cloud.boot(), volume(cloud, 3)
+    attach(cloud, small, big)
     with pytest.raises(InvalidVolume, match="same size or larger"):
-        small = cloud.boot()
-        big = volume(cloud, 3)
-        attach(cloud, small, big)
         cloud.operations.swap_volume(USER, cloud.show(small.uuid), big, new)
     cloud.faults.set("swap_volume", times=1)
     cloud.operations.swap_volume(USER, cloud.show(server.uuid), old, new)
@@ -148,7 +147,8 @@ def test_a_server_boots_from_a_volume_made_of_an_image(cloud: SmallCloud) -> Non
     server = boot_from_volume(cloud, delete_on_termination=True)
     root = server.root_volume
     assert (server.vm_state, server.image_ref) == ("active", "")
-    assert root is not None and root.volume_id is not None
+    assert root is not None
+    assert root.volume_id is not None
     assert root.device_name == "/dev/vda"
     assert (status(cloud, root.volume_id), disks(cloud, server)) == ("in-use", 1)
     extra = volume(cloud)
@@ -305,10 +305,6 @@ def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:
     cloud.operations.reset_state(USER, cloud.show(server.uuid), "active")
     cloud.settle()
     assert status(cloud, data) == "available"
-
-
-class Crash(BaseException):
-    """The process is gone here."""
 
 
 CALLS = ["show", "create", "reserve", "begin_detaching", "connect", "complete", "detach", "delete"]

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("keystonemiddleware", reason="the extra external is not installed")
 
-from nova.conf.load import load  # noqa: E402
-from nova.external.build import ExternalServiceMisconfigured, external_volumes  # noqa: E402
-from nova.external.cinder import connection_of, snapshot_of, volume_of  # noqa: E402
+from nova.conf.load import load
+from nova.external.build import ExternalServiceMisconfigured, external_volumes
+from nova.external.cinder import connection_of, snapshot_of, volume_of
 
 VOLUME: dict[str, Any] = {
     "id": "v1", "name": None, "status": "in-use", "size": 2, "bootable": "true", "multiattach": False,
