@@ -119,6 +119,10 @@ class AllInOne:
         self.listen = listen
         self.config = in_one_process(config, public_host(config, listen), port_offset)
         self.ports = Ports.of(config, port_offset)
+        if config.network.metadata_port == config.metadata_service.metadata_listen_port:
+            # Guests are led to the metadata service of this very process.
+            near = dataclasses.replace(config.network, metadata_port=self.ports.metadata)
+            self.config = dataclasses.replace(self.config, network=near)
         self.port_offset = port_offset
         self._lock: IO[str] | None = None
         self._servers: list[HttpServer] = []

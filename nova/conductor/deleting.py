@@ -94,7 +94,9 @@ def start_soft_delete(
     action = ACTIONS["soft_delete"]
     if instance.task_state is not None or instance.vm_state == RESIZED:
         # A server on its way back from its image gives its new host up: the image is all it has.
-        abandon_all(core, tx, instance, keep_claims=instance.vm_state != SHELVED_OFFLOADED)
+        abandon_all(
+            core, tx, instance, keep_claims=instance.vm_state != SHELVED_OFFLOADED, volumes=False
+        )
         instance = tx.instances.get(instance.uuid) or instance
     end_resize(tx, instance)
     leaving = instance.task_state == SHELVING_OFFLOADING

@@ -20,7 +20,7 @@ from nova.conductor.volume_rows import OF_ONE_VOLUME, GivenUp, settle_attachment
 from nova.db.engine import Transaction
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation
-from nova.objects.states import DELETING, RESIZED, SOFT_DELETING
+from nova.objects.states import DELETING, RESIZED
 
 _MOVES = {"resize": "error", "migrate": "error", "live_migrate": "cancelled", "evacuate": "error"}
 #: What of an instance's system metadata a revert would need.
@@ -38,7 +38,7 @@ def stands(operation: Operation, instance: Instance) -> bool:
     """Whether the instance is in a task state of the operation, as the lifecycle table has it."""
     action = ACTIONS[operation.flow or ""]
     if action.beside:
-        return instance.task_state not in (DELETING, SOFT_DELETING)
+        return instance.task_state != DELETING
     return instance.task_state == action.running or instance.task_state in action.passes
 
 
@@ -148,7 +148,10 @@ def abandon(
     flow = operation.flow
     filling = flow in _IMAGE_FLOWS and operation.step != "offload"
     image_id = operation.payload.get("image_id") if filling else None
-    given_up = undo_of_one(tx, operation, instance) if flow in OF_ONE_VOLUME else None
+    given_up = None
+    if flow in OF_ONE_VOLUME and not keep_claims and instance.task_state != DELETING:
+        # A delete gives volumes up itself, once no guest has them.
+        given_up = undo_of_one(tx, operation, instance)
     try:
         end_and_discard(
             core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve",
@@ -189,9 +192,16 @@ def abandon_all(
     *,
     keep_claims: bool = True,
     deletes: bool = True,
+    volumes: bool = True,
 ) -> None:
-    """Abandon the open operations of an instance; deletes in the true sense only with ``deletes``."""
+    """Abandon the open operations of an instance; deletes in the true sense only with ``deletes``.
+
+    Without ``volumes`` those about a volume are left to themselves: the guest stays, and its host may have
+    done what they ask for already.
+    """
     for operation in tx.operations.open_for(instance.uuid):
+        if operation.flow in OF_ONE_VOLUME and not volumes:
+            continue
         if deletes or operation.flow not in ("delete", "force_delete"):
             abandon(core, tx, operation, instance, keep_claims=keep_claims)
 

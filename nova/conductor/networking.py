@@ -56,6 +56,7 @@ class Networking:
         self._strikes = strikes
         self._lock = threading.Lock()
         self._busy: set[tuple[str, int]] = set()
+        self._once_more: set[tuple[str, int]] = set()
         self._timers: set[threading.Timer] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._ended = threading.Event()
@@ -91,7 +92,7 @@ class Networking:
     def plugging(self, operation_ids: Sequence[int]) -> None:
         """These operations are at their step ``plugging``: look whether they need not wait any more."""
         for operation_id in operation_ids:
-            self._submit("operation", operation_id, self._plug)
+            self._submit("operation", operation_id, self._plug, again=True)
 
     def tell(self, task_ids: Sequence[int]) -> None:
         """These tasks are due."""
@@ -105,10 +106,20 @@ class Networking:
         self.tell([task.id for task in due])
         return len(due)
 
-    def _submit(self, kind: str, identifier: int, work: Callable[[int], None]) -> None:
+    def _submit(
+        self, kind: str, identifier: int, work: Callable[[int], None], *, again: bool = False
+    ) -> None:
+        """Do it on a thread, unless it is being done; ``again`` says that then it is to be done once more.
+
+        What is being done may have read before what it is asked to look at now was written.
+        """
         pool = self._pool
         with self._lock:
-            if pool is None or (kind, identifier) in self._busy:
+            if pool is None:
+                return
+            if (kind, identifier) in self._busy:
+                if again:
+                    self._once_more.add((kind, identifier))
                 return
             self._busy.add((kind, identifier))
 
@@ -124,6 +135,10 @@ class Networking:
             finally:
                 with self._lock:
                     self._busy.discard((kind, identifier))
+                    once_more = (kind, identifier) in self._once_more
+                    self._once_more.discard((kind, identifier))
+                if once_more:
+                    self._submit(kind, identifier, self._plug, again=True)
 
         try:
             pool.submit(run)

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 
 from nova import metrics
+from nova.compute.lifecycle import ACTIONS
 from nova.conductor.core import ConductorCore
 from nova.conductor.ended import about_operation_id, note_end
 from nova.conductor.ending import Overtaken, abandon
@@ -61,7 +62,10 @@ class Strikes:
             if tx.operations.finish(operation_id, failed=True, message="Error"):
                 note_end(tx, operation, failed=True)
             return
-        abandon(self._core, tx, operation, instance, keep_claims=True)
+        beside = ACTIONS[operation.flow or ""].beside
+        abandon(self._core, tx, operation, instance, keep_claims=not beside)
+        if beside:
+            return
         tx.instances.transition(
             instance.uuid,
             {"vm_state": ERROR, "task_state": None, "fault": Fault(500, text, now())},

@@ -39,7 +39,8 @@ class AttachmentRecord(msgspec.Struct, frozen=True, kw_only=True):
 class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A row of ``volumes``; the field order is that of the table's columns. ``size`` is GiB.
 
-    ``growing`` are the GiB by which it is being extended, which count already. ``type_name`` and ``attachments`` are read from their own tables.
+    ``growing`` are the GiB by which it is being extended, which count already. ``type_name`` and
+    ``attachments`` are read from their own tables.
     """
 
     id: str

@@ -31,7 +31,7 @@ from tests.services import servers
 from tests.services.broker import rabbitmq
 
 #: Where every host keeps its guests: a directory of its own, bound to the same name.
-PLACE = Path("/var/tmp/nova-cluster-instances")
+PLACE = Path(f"/var/tmp/nova-guests-{os.getpid()}")
 CONTROL = "172.30.8.1"
 #: The user that the hosts' daemons run as, and by what groups it may use libvirt and read what QEMU writes.
 USER = 162

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.cloud_process import BASE_PORTS, ROOT
+from tests.api.cloud_process import ROOT
 from tests.host.cloud import GuestCloud
 from tests.host.conftest import _refuse
 from tests.host.guest_image import container_image
@@ -58,7 +58,6 @@ def cloud_of_boxes(hypervisor: PrivateLibvirt, box: Path) -> Iterator[GuestCloud
                 "--set", "network_driver=nova.network.linux_net", "--set", "fake_network=false",
             ],
         )
-        cloud.arguments += ["--set", f"metadata_port={BASE_PORTS['metadata'] + cloud.offset}"]
         try:
             cloud.begin()
             yield cloud

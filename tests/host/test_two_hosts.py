@@ -252,8 +252,10 @@ def test_what_happens_behind_the_clouds_back_is_seen(cloud: GuestCluster, guests
     stranger = _stranger(host)
     for uuid in guests:
         cloud.reach(uuid, "SHUTOFF")
+    times = host.log().count("qemu:///system is back")
     host.libvirt.kill_libvirtd()
     host.libvirt.start_libvirtd("--listen")
+    cloud.until(lambda: host.log().count("qemu:///system is back") > times, "libvirtd is found again")
     cloud.act(outside, "os-start")
     cloud.act(inside, "os-start")
     for uuid in guests:

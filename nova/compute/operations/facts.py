@@ -111,7 +111,7 @@ def reset_state(
         fresh = tx.instances.get(instance.uuid, lock=True)
         if fresh is None:
             raise InstanceNotFound(instance.uuid)
-        abandon_all(core, tx, fresh, keep_claims=False)
+        abandon_all(core, tx, fresh, keep_claims=False, volumes=False)
         if fresh.vm_state == RESIZED:
             end_resize(tx, fresh)
             keep_new_size(core, tx, fresh)

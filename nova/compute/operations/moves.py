@@ -312,4 +312,4 @@ def _give_up_others(
     if fresh is not None and fresh.task_state in (DELETING, SOFT_DELETING):
         raise InstanceInvalidState(action.shown, fresh.uuid, "task_state", fresh.task_state)
     if fresh is not None and fresh.task_state is not None:
-        abandon_all(core, tx, fresh, keep_claims=False)
+        abandon_all(core, tx, fresh, keep_claims=False, volumes=False)

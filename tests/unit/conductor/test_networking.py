@@ -337,6 +337,28 @@ def test_a_guest_stands_still_until_its_port_is_plugged(cloud: SmallCloud, servi
     assert guest_state(cloud, server) == RUNNING
 
 
+def test_what_is_said_while_a_look_at_the_ports_is_ending_is_not_missed(
+    cloud: SmallCloud, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = held(cloud, service)
+    (vif,) = cloud.show(server).network_info
+    room = cloud.control.conductor.networking
+    look, looked, go_on = room._plug, threading.Event(), threading.Event()
+
+    def slow_look(operation_id: int) -> None:
+        look(operation_id)
+        looked.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(room, "_plug", slow_look)
+    say(cloud, server, "another port")
+    assert looked.wait(20)
+    say(cloud, server, vif.id)
+    go_on.set()
+    cloud.settle()
+    assert cloud.show(server).vm_state == ACTIVE
+
+
 def test_ports_that_are_plugged_before_they_are_known_are_not_waited_for(
     cloud: SmallCloud, service: Service
 ) -> None:
