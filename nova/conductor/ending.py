@@ -16,7 +16,13 @@ from nova.compute.lifecycle import ACTIONS
 from nova.conductor.ended import note_end
 from nova.conductor.release import Holder, release_claims
 from nova.conductor.steps import BUILDING_STEPS
-from nova.conductor.volume_rows import OF_ONE_VOLUME, GivenUp, settle_attachments, undo_of_one
+from nova.conductor.volume_rows import (
+    OF_ONE_VOLUME,
+    GivenUp,
+    let_go_of_boot,
+    settle_attachments,
+    undo_of_one,
+)
 from nova.db.engine import Transaction
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation
@@ -152,6 +158,8 @@ def abandon(
     if flow in OF_ONE_VOLUME and not keep_claims and instance.task_state != DELETING:
         # A delete gives volumes up itself, once no guest has them.
         given_up = undo_of_one(tx, operation, instance)
+    elif flow == "create" and not keep_claims and instance.task_state != DELETING:
+        given_up = let_go_of_boot(tx, instance, began=operation.step == "spawn")
     try:
         end_and_discard(
             core, tx, operation, instance, image_id, failed=True, keep_active=flow != "shelve",
