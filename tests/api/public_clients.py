@@ -109,7 +109,10 @@ class Commands:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the session."""
+        self.end()
+
+    def end(self) -> None:
+        """End the session; the next command begins another."""
         if self._session is not None:
             assert self._session.stdin is not None
             self._session.stdin.close()

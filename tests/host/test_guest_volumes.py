@@ -19,7 +19,8 @@ _WATCH = """
     [ "$known" = "${size:+$n=$size}" ] && continue
     if [ -z "$size" ]; then echo "MARK unplugged $n"
     elif [ -z "$known" ]; then
-      echo "MARK plugged $n $(cat /sys/block/$n/serial) $size [$(dd if=/dev/$n bs=512 skip=2048 count=1 2>/dev/null | tr -d '\\0')]"
+      mark=$(dd if=/dev/$n bs=512 skip=2048 count=1 2>/dev/null | tr -d '\\0')
+      echo "MARK plugged $n $(cat /sys/block/$n/serial) $size [$mark]"
       echo "written by NAME" | dd of=/dev/$n bs=512 seek=2048 conv=notrunc 2>/dev/null; sync
       echo "MARK wrote $n"
     else echo "MARK size $n $size"; fi

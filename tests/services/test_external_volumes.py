@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compute with the block storage service of another cloud: attachments over its API, from a second process."""
+"""Compute with the block storage service of another cloud, over its API, from a second process."""
 
 from __future__ import annotations
 
