@@ -125,6 +125,11 @@ class CinderVolumes:
             context, volume_id, {"os-reimage": {"image_id": image_id, "reimage_reserved": True}}, _REIMAGE
         )
 
+    def has_type(self, context: RequestContext, volume_type: str) -> bool:
+        """Whether the caller may use a volume type of that name or id."""
+        types = self._pages(context, "/types", "volume_types")
+        return any(volume_type in (each["id"], each["name"]) for each in types)
+
     # --- snapshots -------------------------------------------------------------------------------
 
     def show_snapshot(self, context: RequestContext, snapshot_id: str) -> VolumeSnapshot:

@@ -74,6 +74,10 @@ class BlockStorage(Protocol):
         """
         ...
 
+    def has_type(self, context: RequestContext, volume_type: str) -> bool:
+        """Whether the caller may use a volume type of that name or id."""
+        ...
+
     # --- snapshots -------------------------------------------------------------------------------
 
     def show_snapshot(self, context: RequestContext, snapshot_id: str) -> VolumeSnapshot:

@@ -60,6 +60,14 @@ class LocalBlockStorage:
         """Start writing an image over a volume."""
         self._service.volumes.reimage(context, volume_id, image_id, reserved=True)
 
+    def has_type(self, context: RequestContext, volume_type: str) -> bool:
+        """Whether the caller may use a volume type of that name or id."""
+        try:
+            self._service.types.get(context, volume_type, by_id=False)
+        except NotFound:
+            return False
+        return True
+
     # --- snapshots -------------------------------------------------------------------------------
 
     def show_snapshot(self, context: RequestContext, snapshot_id: str) -> VolumeSnapshot:

@@ -127,6 +127,8 @@ def _checked(
     if device.boot_index == 0:
         checked.on_volume = True
     size = device.volume_size
+    if device.volume_type is not None and not core.volumes.has_type(context, device.volume_type):
+        raise BadRequest(f"Volume type {device.volume_type} could not be found.")
     if device.source_type == "volume":
         volume = _volume(core, context, device)
         check_attachable(volume, None, multiattach=request.multiattach)

@@ -179,6 +179,45 @@ def test_an_image_of_a_volume_backed_server_boots_as_one(cloud: SmallCloud) -> N
     assert len(cloud.volumes.list_snapshots(USER)) == before
 
 
+def test_a_volume_type_that_is_not_there_is_refused_at_once(cloud: SmallCloud) -> None:
+    before = len(cloud.volumes.list_volumes(USER))
+    with pytest.raises(BadRequest, match="Volume type nothing could not be found"):
+        boot_from_volume(cloud, volume_type="nothing")
+    assert len(cloud.volumes.list_volumes(USER)) == before
+    assert boot_from_volume(cloud, volume_type="__DEFAULT__").vm_state == "active"
+
+
+def test_a_server_on_a_volume_is_rescued_with_an_image_that_says_how(cloud: SmallCloud) -> None:
+    server = boot_from_volume(cloud)
+    assert server.root_volume is not None
+    root = server.root_volume.volume_id or ""
+
+    def rescue(image: str | None, *, volume_backed: bool = True) -> None:
+        cloud.operations.rescue(
+            USER, cloud.show(server.uuid), password=None, image_ref=image, volume_backed=volume_backed
+        )
+        cloud.settle()
+
+    plain, telling = (
+        cloud.images.create(
+            USER, name="rescue", properties=facts, disk_format="raw", container_format="bare"
+        ).id
+        for facts in ({}, {"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"})
+    )
+    for each in (plain, telling):
+        cloud.images.upload(USER, each, iter([b"x" * 512]))
+    with pytest.raises(BadRequest, match="hw_rescue_bus or hw_rescue_device"):
+        rescue(plain)
+    with pytest.raises(BadRequest, match="Cannot rescue a volume-backed instance"):
+        rescue(telling, volume_backed=False)
+    assert cloud.show(server.uuid).vm_state == "active"
+    rescue(telling)
+    assert (cloud.show(server.uuid).vm_state, status(cloud, root)) == ("rescued", "in-use")
+    cloud.operations.unrescue(USER, cloud.show(server.uuid))
+    cloud.settle()
+    assert (cloud.show(server.uuid).vm_state, status(cloud, root)) == ("active", "in-use")
+
+
 def test_a_boot_that_finds_no_host_leaves_no_volume(cloud: SmallCloud) -> None:
     kept = volume(cloud, image_id=cloud.image)
     before = len(cloud.volumes.list_volumes(USER))
