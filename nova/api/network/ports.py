@@ -175,6 +175,8 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     _check_honoured(values)
     if "mac_address" in values and not call.owns(owner_of(rows[0])):
         raise Forbidden("The MAC of a port is chosen by the owner of its network.")
+    if "extra_dhcp_opts" in values:
+        values = {**values, "extra_dhcp_opts": _options([], values["extra_dhcp_opts"])}
     secure = values.get("port_security_enabled", True)
     groups = groups_for(call, tx, project, values.get("security_groups"), secure=secure)
     identifier = create_port(
@@ -405,6 +407,14 @@ _OPTION = read.structure(
     ip_version=read.one_of(4, 6, "4", "6"),
 )
 
+
+def _option(name: str, value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = _OPTION(name, value)
+    if "opt_name" not in found:
+        raise InvalidInput(name, "A DHCP option has an opt_name.")
+    return {"opt_value": None, **found}
+
+
 ATTRIBUTES = read.table(
     read.NAME, read.DESCRIPTION, read.PROJECT, read.TAGS,
     Attribute("network_id", read.uuid, put=False, required=True),
@@ -415,7 +425,7 @@ ATTRIBUTES = read.table(
     Attribute("device_owner", read.text()),
     Attribute("security_groups", read.list_of(read.uuid)),
     Attribute("allowed_address_pairs", read.list_of(_pair)),
-    Attribute("extra_dhcp_opts", read.list_of(_OPTION)),
+    Attribute("extra_dhcp_opts", read.list_of(_option)),
     Attribute("port_security_enabled", read.boolean),
     Attribute("dns_name", read.text()),
     Attribute("binding:host_id", read.text(), rule=True),

@@ -292,4 +292,7 @@ def test_dhcp_options_of_a_port_reach_its_host_and_change_one_by_one(api: Networ
     for name, value in (("mtu,1", "1"), ("tag:x", "1"), ("", "1"), ("mtu", "1\n6,10.0.0.1"), ("mtu", " ")):
         api.refused(400, "HTTPBadRequest", "PUT", path, {"port": {
             "extra_dhcp_opts": [{"opt_name": name, "opt_value": value}]}})
+    api.refused(400, "HTTPBadRequest", "PUT", path, {"port": {"extra_dhcp_opts": [{}]}})
     assert told() == (("bootfile-name", "new.0"),)
+    bare = api.make("port", network_id=network["id"], extra_dhcp_opts=[{"opt_name": "mtu"}])
+    assert bare["extra_dhcp_opts"] == []
