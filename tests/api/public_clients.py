@@ -52,10 +52,11 @@ class Commands:
     def run(self, *arguments: str) -> Result:
         """``openstack ARGUMENTS``, whatever comes of it.
 
-        The client keeps ``--os-compute-api-version`` for the commands after it; a command with that
-        option needs a process of its own (``program``).
+        The client keeps a login and a version for the commands after it; a command with options of
+        such has a process of its own.
         """
-        assert "--os-compute-api-version" not in arguments
+        if any(each.startswith("--os-") for each in arguments):
+            return self.program("openstack", *arguments)
         session = self._open()
         assert session.stdin is not None
         assert session.stdout is not None
@@ -109,10 +110,7 @@ class Commands:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """End the session; the next command begins another."""
+        """End the session."""
         if self._session is not None:
             assert self._session.stdin is not None
             self._session.stdin.close()

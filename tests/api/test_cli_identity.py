@@ -33,8 +33,6 @@ def test_a_new_user_of_a_new_project_logs_in_and_works(
              "--password", "neu")
         assert "401" in demo.refused(*login, "server", "list")
         login = (*login[:3], "neu", *login[4:])
-        # A client process keeps the login that its compute calls began with.
-        demo.end()
         assert demo.json(*login, "server", "list") == []
         admin("user", "set", "--disable", "小明")
         assert "401" in demo.refused(*login, "server", "list")

@@ -8,6 +8,7 @@ die are in ``dead_hosts.py``.
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -51,16 +52,22 @@ def _address(cloud: GuestCluster, uuid: str) -> str:
     return str(cards[0]["addr"])
 
 
-def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
-    """What a guest answers on its serial line, which its present host serves."""
+def _serial(cloud: GuestCluster, uuid: str) -> tuple[str, int]:
+    """Where the present host of a guest serves its serial line."""
     host = cloud.host_of(uuid)
     xml = host.libvirt.virsh("dumpxml", uuid).stdout
     found = re.search(r"<source mode='bind' host='([\d.]+)' service='(\d+)'", xml)
     assert found is not None, xml
     assert found[1] == host.address
+    return found[1], int(found[2])
+
+
+def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
+    """What a guest answers on its serial line, which its present host serves."""
+    line_at = _serial(cloud, uuid)
     deadline = time.monotonic() + PATIENCE
     seen = ""
-    with socket.create_connection((found[1], int(found[2])), 10) as line:
+    with socket.create_connection(line_at, 10) as line:
         line.settimeout(3)
         while not re.search(pattern, seen):
             assert time.monotonic() < deadline, seen
@@ -90,6 +97,32 @@ def test_guests_boot_under_daemons_of_a_plain_user(cloud: GuestCluster, guests: 
         assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE), "nova-compute needs no capability"
     # Guests of two hosts are on one network.
     _typed(cloud, guests[0], f"ping -c 3 -W 3 {_address(cloud, guests[1])}", r"[^0]0% packet loss")
+
+
+def test_no_packet_between_guests_is_lost_while_every_daemon_dies(
+    cloud: GuestCluster, guests: tuple[str, str]
+) -> None:
+    address = _address(cloud, guests[1])
+    line = _serial(cloud, guests[0])
+    daemons = [
+        each for host in cloud.hosts for each in (host.compute, host.network)
+    ] + list(cloud.cluster.daemons.values())
+    with socket.create_connection(line, 10) as screen:
+        screen.settimeout(PATIENCE)
+        screen.sendall(f"\nping -c 25 -W 3 {address}; echo pinged\n".encode())
+        seen = screen.recv(4096)
+        while b" bytes from " not in seen:
+            seen += screen.recv(4096)
+        for daemon in daemons:
+            daemon.end(signal.SIGKILL)
+        for daemon in daemons:
+            daemon.start()
+        while not re.search(rb"packet loss", seen):
+            piece = screen.recv(4096)
+            assert piece, seen
+            seen += piece
+    assert re.search(rb"[^0-9]0% packet loss", seen), seen
+    cloud.wait_ready()
 
 
 def test_running_guests_move_with_their_disks_lines_and_screens(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from nova.api.compute.bodies import Body
+from nova.api.compute.bodies import Body, ShortText
 from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
@@ -41,21 +41,21 @@ class NewVolume(msgspec.Struct, frozen=True):
     """A volume to be made; ``size`` is GiB."""
 
     size: Annotated[int, Meta(ge=1, le=2147483647)] | None
-    volume_type: str | None = None
+    volume_type: ShortText | None = None
     metadata: dict[str, Any] | None = None
-    snapshot_id: str | None = None
-    availability_zone: str | None = None
-    display_name: str | None = None
-    display_description: str | None = None
+    snapshot_id: ShortText | None = None
+    availability_zone: ShortText | None = None
+    display_name: ShortText | None = None
+    display_description: ShortText | None = None
 
 
 class NewSnapshot(msgspec.Struct, frozen=True):
     """A snapshot to be taken of a volume."""
 
-    volume_id: str
+    volume_id: ShortText
     force: Boolean = False
-    display_name: str | None = None
-    display_description: str | None = None
+    display_name: ShortText | None = None
+    display_description: ShortText | None = None
 
 
 #: One volume, whole or in a list.
