@@ -38,5 +38,6 @@ RUN groupadd --gid 162 nova \
     && install -d -o nova -g nova -m 0755 /var/lib/nova /var/log/nova /etc/nova
 COPY --from=build /opt/nova /opt/nova
 USER nova
-ENTRYPOINT ["tini", "--"]
+# With the host's process ids tini is not the first of them.
+ENTRYPOINT ["tini", "-s", "--"]
 CMD ["nova-compute"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nova import log
+from nova import __version__, log
 from nova.collecting import keep_what_is_there, uncollected
 
 _EPILOG = """\
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nova-all-in-one", description=__doc__, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=__version__)
     made.add_argument(
         "--state", metavar="DIR", type=Path, default=Path("state"),
         help="directory that holds all state (default: ./state)",

@@ -16,6 +16,7 @@ from typing import TextIO
 from oslo_config import cfg
 from sqlalchemy.exc import SQLAlchemyError
 
+from nova import __version__
 from nova.cmd import (
     manage_address,
     manage_cells,
@@ -85,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="nova-manage", description=_DESCRIPTION, epilog=_EXAMPLES, parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     groups = parser.add_subparsers(title="groups", metavar="GROUP", required=True)
     for name, (summary, commands) in {
         **manage_network.GROUPS, **manage_address.GROUPS, **manage_cloud.GROUPS,

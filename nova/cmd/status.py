@@ -20,6 +20,7 @@ import msgspec
 from oslo_config import cfg
 from sqlalchemy.exc import SQLAlchemyError
 
+from nova import __version__
 from nova.cmd.database_arguments import (
     configuration_files,
     database_url,
@@ -216,6 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="nova-status", description="Checks whether this release can run on what is there.",
         parents=[parent_parser()], allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     categories = parser.add_subparsers(title="categories", metavar="CATEGORY", required=True)
     actions = categories.add_parser("upgrade", help="about upgrades").add_subparsers(
         title="actions", metavar="ACTION", required=True

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nova import log
+from nova import __version__, log
 from nova.collecting import keep_what_is_there, uncollected
 from nova.conf import Config
 from nova.daemons.notify import notify, reloading, watchdog_seconds
@@ -53,6 +53,7 @@ Build = Callable[[Config, threading.Event], Built]
 def parser(binary: str, purpose: str) -> argparse.ArgumentParser:
     """The command line that every daemon has."""
     made = argparse.ArgumentParser(prog=binary, description=purpose)
+    made.add_argument("--version", action="version", version=__version__)
     made.add_argument(
         "--config-file", metavar="FILE", action="append", default=[],
         help="read options from a nova.conf; may be given several times (default: /etc/nova/nova.conf)",

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from nova import __version__
+from nova.cmd import all_in_one
+from nova.cmd.manage import build_parser as build_manage
+from nova.cmd.status import build_parser as build_status
 from nova.daemons.notify import notify, watchdog_seconds
 from nova.daemons.process import config_files, parser
 from nova.daemons.unit import Units
@@ -75,3 +80,15 @@ def test_units_end_in_reverse_and_one_that_fails_keeps_no_other() -> None:
     units.start()
     units.stop()
     assert told == ["+a", "+b", "-b", "-a"]
+
+
+@pytest.mark.parametrize("command", [
+    build_manage, build_status, all_in_one.parser, lambda: parser("nova-compute", ""),
+])
+def test_every_command_tells_its_version(
+    command: Callable[[], argparse.ArgumentParser], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command().parse_args(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__
