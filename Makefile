@@ -19,7 +19,7 @@ SIDE_BY_SIDE := -n auto --dist worksteal
 TWO_CLOUDS := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host bench-host test-kvm test-xen test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
+.PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host bench-host test-kvm test-xen test-container test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
 
 help: ## List what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,10 @@ test-kvm: system-parts $(VENV)/.test $(VENV)/.libvirt ## Start a real KVM guest 
 test-xen: $(VENV)/.test $(VENV)/.libvirt ## Start a real Xen guest in a nested machine (root, Debian; minutes)
 	@tools/system-parts.sh && tools/system-parts.sh xen
 	$(PYTEST) tests/host/nested_xen.py -s --timeout 1800
+
+test-container: $(VENV)/.test $(VENV)/.libvirt ## Run nova-compute from its container image with a real guest (root; minutes)
+	@tools/system-parts.sh && tools/system-parts.sh container
+	$(PYTEST) tests/host/contained_compute.py -s --timeout 1800
 
 test-network: system-parts $(VENV)/.test ## Networks of a host, in network namespaces (root)
 	$(PYTEST) tests/network

@@ -3,7 +3,7 @@
 # Installs the system parts that the tests use: MariaDB, PostgreSQL and RabbitMQ servers, and what real guests need
 # (libvirt, QEMU, a kernel, busybox, the makers of small images). The tests start all of them themselves, as
 # private instances. As an ordinary user it names what is missing instead. With the argument `xen` also what the
-# tests of Xen guests need, which only Debian has.
+# tests of Xen guests need, which only Debian has; with `container` what builds and runs the container image.
 set -u
 PATH=$PATH:/usr/sbin:/sbin:/usr/libexec
 
@@ -48,6 +48,12 @@ xen-tools   | [ -x /usr/lib/xen-4.17/bin/xl ]                         | xen-util
 xenstore    | command -v xenstore-ls                                  | xenstore-utils            | xen-runtime
 xen-qemu    | [ -x /usr/libexec/xen-qemu-system-i386 ]                | qemu-system-xen           | qemu-kvm
 xl-driver   | ls /usr/lib/*/libvirt/connection-driver/libvirt_driver_libxl.so | libvirt-daemon-driver-xen | libvirt-daemon-xen
+'
+
+[ "${1:-}" = container ] && parts+='
+podman      | command -v podman                                       | podman                    | podman
+runc        | command -v runc                                         | runc                      | runc
+debootstrap | command -v debootstrap                                  | debootstrap               | debootstrap
 '
 
 names=() debian=() rocky=()

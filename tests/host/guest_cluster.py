@@ -58,6 +58,8 @@ class GuestHost:
         self.libvirt = PrivateLibvirt(self.name)
         #: Configuration, keys, state and logs; the user's own.
         self.home = directory / self.name
+        #: The image that nova-compute runs from, where it runs in a container.
+        self.container: str | None = None
         self.compute: Daemon
         self.network: Daemon
 
@@ -97,11 +99,18 @@ class GuestHost:
             f"--inh-caps={capabilities or '-all'}",
             *([f"--ambient-caps={capabilities}"] if capabilities else []),
         ]
-        command = self.libvirt.enter(
-            *who, "env", f"PYTHONPATH={ROOT}", f"HOME={self.home}", "PYTHONUNBUFFERED=1",
-            sys.executable, "-m", f"nova.cmd.{kind}", f"--log-dir={self.home}/log",
-            f"--log-file=nova-{kind}.log", f"--config-file={self.home}/nova.conf", "-v", "-d",
-        )
+        options = [f"--log-dir={self.home}/log", f"--log-file=nova-{kind}.log",
+                   f"--config-file={self.home}/nova.conf", "-v", "-d"]
+        how = [*who, "env", f"PYTHONPATH={ROOT}", f"HOME={self.home}", "PYTHONUNBUFFERED=1",
+               sys.executable, "-m", f"nova.cmd.{kind}"]
+        if self.container is not None and kind == "compute":
+            shared = (self.home, PLACE, "/var/run/libvirt", "/sys/fs/cgroup")
+            how = [
+                "podman", "run", "--rm", "--name", f"nova-compute-{self.name}", "--privileged",
+                *(f"--{each}=host" for each in ("network", "pid", "uts", "ipc", "userns", "cgroupns")),
+                *(f"--volume={each}:{each}" for each in shared), self.container, "nova-compute",
+            ]
+        command = self.libvirt.enter(*how, *options)
         return Daemon(f"{self.name}-{kind}", command, self.home / f"{kind}.out")
 
     def configure(self, broker: str, options: Sequence[str]) -> None:
@@ -370,8 +379,13 @@ def _wire(control: Namespace, hosts: tuple[GuestHost, GuestHost]) -> None:
 
 
 @contextlib.contextmanager
-def running(image: Path, *, options: Sequence[str] = ()) -> Iterator[GuestCluster]:
-    """The whole, until the block ends; the calling thread lives in the control side's network meanwhile."""
+def running(
+    image: Path, *, options: Sequence[str] = (), container: str | None = None
+) -> Iterator[GuestCluster]:
+    """The whole, until the block ends; the calling thread lives in the control side's network meanwhile.
+
+    ``container`` is the image that nova-compute of the first host runs from.
+    """
     directory = Path(tempfile.mkdtemp(prefix="nova-guest-cluster-"))
     directory.chmod(0o755)
     control = Namespace("control")
@@ -382,6 +396,7 @@ def running(image: Path, *, options: Sequence[str] = ()) -> Iterator[GuestCluste
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         stack.callback(PLACE.rmdir)
         stack.callback(control.close)
+        hosts[0].container = container
         for host in hosts:
             host.home.mkdir()
             stack.callback(host.libvirt.stop)
