@@ -71,7 +71,7 @@ def test_two_guests_get_their_addresses_from_the_hosts_own_dhcp(
     ping.send_signal(signal.SIGINT)
     output, _ = ping.communicate(timeout=30)
     words = next(line for line in output.splitlines() if "transmitted" in line).split()
-    assert int(words[0]) > 5
+    assert int(words[0]) >= 3, "it was asked all the while"
     assert int(words[0]) - int(words[3]) <= 1, output[-500:]
 
     # A deleted guest's lease is released at once.

@@ -99,7 +99,7 @@ def test_the_daemon_is_killed_and_comes_again_without_a_lost_packet(
         assert guests[1].renew("10.8.0.11", "10.8.0.1") == "ACK", "also after a stop"
         for pinger in pingers:
             sent, received = pinger.stop()
-            assert sent > 10
+            assert sent > 5, "it was asked all the while"
             assert sent - received <= 1, "only what was under way at the end may be missing"
         pingers.clear()
     finally:
