@@ -75,7 +75,8 @@ test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/
 	@failed=0; \
 	$(PYTEST) tests/unit $(SIDE_BY_SIDE) || failed=1; \
 	$(PYTEST) tests/api $(TWO_CLOUDS) || failed=1; \
-	$(PYTEST) tests --ignore tests/unit --ignore tests/api || failed=1; \
+	$(PYTEST) tests/services $(TWO_CLOUDS) || failed=1; \
+	$(PYTEST) tests --ignore tests/unit --ignore tests/api --ignore tests/services || failed=1; \
 	exit $$failed
 
 test-unit: $(VENV)/.test ## Run the fast tests
@@ -85,7 +86,7 @@ test-api: $(VENV)/.test .clients/.installed ## Run the tests that drive a whole 
 	$(PYTEST) tests/api $(TWO_CLOUDS)
 
 test-services: system-parts $(VENV)/.test .services/.installed ## Run the tests against real MariaDB and PostgreSQL
-	$(PYTEST) tests/services
+	$(PYTEST) tests/services $(TWO_CLOUDS)
 
 cluster: system-parts $(VENV)/.test ## Run MariaDB, RabbitMQ and all daemons with COMPUTES=4 hosts on this machine
 	@exec $(BIN)/python tools/cluster.py --state "$(STATE)-cluster" --computes $(COMPUTES) --port-offset "$(PORT_OFFSET)"
