@@ -17,6 +17,7 @@ from nova.conductor.core import ConductorCore
 from nova.conductor.ending import (
     end_and_discard,
     go_on,
+    keep_new_size,
     not_building,
     settle,
     undo_create,
@@ -129,8 +130,13 @@ def _create(
 def _delete(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> Changes:
-    # One that waits for its deletion is out of the quota; it stays what it is and can be asked again.
-    return {} if instance.vm_state == SOFT_DELETED else {"vm_state": ERROR}
+    if instance.vm_state == SOFT_DELETED:
+        # Out of the quota; it stays what it is and can be asked again.
+        return {}
+    # It is on one host from now on; a guest of a move that the delete overtook goes with the next comparison.
+    release_claims(core, tx, instance, "incoming")
+    keep_new_size(core, tx, instance)
+    return {"vm_state": ERROR, "system_metadata": without_resize(instance)}
 
 
 def _cold_migrate(

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -348,14 +348,11 @@ class FakeDriver(SimulatedVolumes):
 
     def plug(self, instance: Instance, vif: Vif) -> None:
         """Add a NIC."""
-        guest = self._get(instance)
-        if vif.mac not in guest.macs:
-            self._change(instance, macs=[*guest.macs, vif.mac])
+        self._edit(instance, lambda guest: {"macs": list(dict.fromkeys([*guest.macs, vif.mac]))})
 
     def unplug(self, instance: Instance, vif: Vif) -> None:
         """Take a NIC away."""
-        guest = self._get(instance)
-        self._change(instance, macs=[mac for mac in guest.macs if mac != vif.mac])
+        self._edit(instance, lambda guest: {"macs": [mac for mac in guest.macs if mac != vif.mac]})
 
     # --- moves -----------------------------------------------------------------------------------
 
@@ -474,8 +471,15 @@ class FakeDriver(SimulatedVolumes):
         del self._guests[uuid]
 
     def _change(self, instance: Instance, **values: object) -> None:
+        self._edit(instance, lambda _guest: values)
+
+    def _edit(self, instance: Instance, values: Callable[[FakeGuest], Mapping[str, object]]) -> None:
+        """Change a guest by what it is now; nothing comes between."""
         with self._lock:
-            self._store(msgspec.structs.replace(self._get(instance), **values))
+            guest = self._get(instance)
+            changed = msgspec.structs.replace(guest, **values(guest))
+            if changed != guest:
+                self._store(changed)
 
     def _say(self, instance: Instance, line: str) -> None:
         self._change(instance, console=(self._get(instance).console + line + "\n")[-_CONSOLE:])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova.errors import VirtError
@@ -23,7 +23,9 @@ class SimulatedVolumes:
 
         def _get(self, instance: Instance) -> FakeGuest: ...
 
-        def _change(self, instance: Instance, **values: object) -> None: ...
+        def _edit(
+            self, instance: Instance, values: Callable[[FakeGuest], Mapping[str, object]]
+        ) -> None: ...
 
     def connector(self) -> dict[str, Any]:
         """A host as others are, at an address that leads nowhere."""
@@ -37,27 +39,29 @@ class SimulatedVolumes:
 
     def attach_volume(self, instance: Instance, volume: VolumeConnection) -> None:
         """Note the disk."""
-        present = self._get(instance).volumes
-        self._change(
-            instance, volumes={**present, volume.volume_id: volume.device_name or ""}
-        )
+        added = {volume.volume_id: volume.device_name or ""}
+        self._edit(instance, lambda guest: {"volumes": {**guest.volumes, **added}})
 
     def detach_volume(self, instance: Instance, volume_id: str) -> None:
         """Forget the disk."""
-        present = self._get(instance).volumes
-        if volume_id in present:
-            self._change(
-                instance,
-                volumes={each: name for each, name in present.items() if each != volume_id},
-            )
+        self._edit(
+            instance,
+            lambda guest: {"volumes": {
+                each: name for each, name in guest.volumes.items() if each != volume_id
+            }},
+        )
 
     def swap_volume(
         self, instance: Instance, old_volume_id: str, volume: VolumeConnection
     ) -> None:
         """Note the other one."""
-        present = dict(self._get(instance).volumes)
-        name = present.pop(old_volume_id, volume.device_name or "")
-        self._change(instance, volumes={**present, volume.volume_id: name})
+
+        def swapped(guest: FakeGuest) -> dict[str, object]:
+            present = dict(guest.volumes)
+            name = present.pop(old_volume_id, volume.device_name or "")
+            return {"volumes": {**present, volume.volume_id: name}}
+
+        self._edit(instance, swapped)
 
     def extend_volume(self, instance: Instance, volume_id: str, size: int) -> None:
         """Sizes are not simulated; the guest has to have the disk."""

@@ -295,6 +295,35 @@ def test_a_delete_in_the_middle_of_a_resize_removes_both_guests(
     assert _usage(cloud) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("flow", ["resize", "live_migrate"])
+@pytest.mark.parametrize("moment", [0.02, 0.12, 0.5])
+def test_a_delete_that_overtakes_a_move_and_fails_leaves_the_server_on_one_host(
+    make: Make, flow: str, moment: float
+) -> None:
+    cloud = make(fake__migrate_latency=0.1)
+    instance = cloud.boot()
+    if flow == "resize":
+        cloud.operations.resize(USER, instance, "2")
+    else:
+        cloud.operations.live_migrate(USER, instance, host=None)
+    time.sleep(moment)
+    cloud.faults.set("destroy")
+    cloud.operations.delete(USER, cloud.show(instance.uuid))
+    cloud.settle()
+    cloud.faults.clear()
+    left = cloud.show(instance.uuid)
+    assert left.vm_state == ERROR
+    for manager in cloud.managers.values():
+        manager.sync_guests()
+    assert cloud.leaks() == []
+    assert _usage(cloud) == (1, 1, left.memory_mb)
+    cloud.operations.delete(USER, left)
+    cloud.settle()
+    assert cloud.show(instance.uuid).deleted
+    assert _usage(cloud) == (0, 0, 0)
+    assert cloud.leaks() == []
+
+
 def test_a_confirm_that_fails_can_be_asked_again(make: Make) -> None:
     cloud = make()
     instance = _resized(cloud)
