@@ -108,6 +108,8 @@ class Cluster:
         self.daemons: dict[str, Daemon] = {}
         self._options = options
         self._simulated = simulated
+        #: False once its daemons did not come up in time.
+        self.is_whole = True
         directory.mkdir(parents=True, exist_ok=True)
         self.hosts = [f"node{number}" for number in range(1, computes + 1)]
         kinds = [("identity", 1), ("image", 1), ("volume", 1), ("conductor", conductors),
@@ -172,12 +174,14 @@ class Cluster:
     def wait_ready(self, seconds: float = 120.0) -> None:
         """Until the APIs answer and every host is up; raises ``TimeoutError`` with the logs' ends."""
         deadline = time.monotonic() + seconds
+        self.is_whole = False
         while True:
             with contextlib.suppress(Exception):
                 api = self.api()
                 found = api.get("/os-services?binary=nova-compute")["services"]
                 up = [each for each in found if each["state"] == "up"]
                 if len(up) == len(self.hosts) * self._simulated:
+                    self.is_whole = True
                     return
             if time.monotonic() > deadline:
                 raise TimeoutError(self.tails())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +23,57 @@ QUICK = (
 )
 
 
+
+class _Renewable:
+    """The cluster of all tests, which can be made anew: every test keeps the same object."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._closing = contextlib.ExitStack()
+        self._made = 0
+        self.cluster = self._start()
+
+    def renew(self) -> None:
+        """Throw all of it away and start another one, with directories of its own."""
+        self._closing.close()
+        fresh = self._start()
+        vars(self.cluster).clear()
+        vars(self.cluster).update(vars(fresh))
+
+    def close(self) -> None:
+        """End it."""
+        self._closing.close()
+
+    def _start(self) -> Cluster:
+        self._made += 1
+        return self._closing.enter_context(running(
+            self._directory / f"cluster{self._made}", offset=free_offset(), proxied=True, computes=4, apis=2,
+            conductors=2, schedulers=2, options=QUICK,
+        ))
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    directory: Path = tmp_path_factory.mktemp("cluster")
+def renewable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Renewable]:
     try:
-        with running(
-            directory, offset=free_offset(), proxied=True, computes=4, apis=2, conductors=2, schedulers=2,
-            options=QUICK,
-        ) as made:
-            yield made
+        made = _Renewable(tmp_path_factory.mktemp("clusters"))
     except MissingServer as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(renewable: _Renewable) -> Cluster:
+    return renewable.cluster
+
+
+@pytest.fixture
+def renewed_after_a_failure(request: pytest.FixtureRequest, renewable: _Renewable) -> Iterator[None]:
+    """What a fault lost or broke fails its own test alone: the next one has a fresh cluster."""
+    failed = request.session.testsfailed
+    yield
+    over = request.session.shouldfail or request.session.shouldstop
+    if (request.session.testsfailed > failed or not renewable.cluster.is_whole) and not over:
+        renewable.renew()

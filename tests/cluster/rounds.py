@@ -9,3 +9,5 @@ import os
 ROUNDS = int(os.environ.get("CLUSTER_ROUNDS", "1"))
 #: Whether faults last as long as they do in operation.
 LONG = ROUNDS > 1
+#: What chance begins with: which requests the load makes, which daemons die.
+SEED = int(os.environ.get("CLUSTER_SEED", "7"))

@@ -17,10 +17,10 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load, wait_until
-from tests.cluster.rounds import LONG, ROUNDS
+from tests.cluster.rounds import LONG, ROUNDS, SEED
 from tests.cluster.settling import settle
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("renewed_after_a_failure")]
 
 _FAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
              "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib64/faketime/libfaketime.so.1")
@@ -63,8 +63,8 @@ def _fill(place: Path) -> Path:
 
 
 def test_a_full_disk_loses_nothing(cluster: Cluster, small_disk: Path) -> None:
-    for _ in range(ROUNDS):
-        with Load(cluster, 4) as load:
+    for number in range(ROUNDS):
+        with Load(cluster, 4, seed=SEED + number) as load:
             load.wait_for(20)
             filler = _fill(small_disk)
             load.wait_for(200 if LONG else 60)

@@ -12,7 +12,7 @@ from tests.cluster.load import Load
 from tests.cluster.rounds import LONG, ROUNDS
 from tests.cluster.settling import settle
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("renewed_after_a_failure")]
 
 
 def test_a_killed_broker_loses_nothing(cluster: Cluster) -> None:

@@ -15,14 +15,13 @@ import pytest
 
 from tests.cluster.cluster import Cluster, Daemon
 from tests.cluster.load import Load, wait_until
-from tests.cluster.rounds import LONG, ROUNDS
+from tests.cluster.rounds import LONG, ROUNDS, SEED
 from tests.cluster.settling import settle
 
 #: How long daemons are killed at random.
 KILL_SECONDS = float(os.environ.get("CLUSTER_KILL_SECONDS", "600" if LONG else "12"))
-SEED = int(os.environ.get("CLUSTER_SEED", "7"))
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("renewed_after_a_failure")]
 
 
 def test_daemons_killed_at_random_lose_nothing(cluster: Cluster) -> None:

@@ -289,7 +289,8 @@ def test_tables_that_somebody_took_away_come_back(filtered: Filtered) -> None:
 
 
 def test_a_refused_change_leaves_what_was_there(filtered: Filtered) -> None:
-    from nova.network.linux.nftables import Chain, FilterError, Table
+    from nova.network.linux.libnftables import FilterError
+    from nova.network.linux.nftables import Chain, Table
 
     server, client = filtered.host.guest(2), filtered.host.guest(3)
     filtered.guard(server, 1)

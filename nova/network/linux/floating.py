@@ -15,7 +15,6 @@ import json
 import logging
 import socket
 import struct
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -24,6 +23,7 @@ from nova.conf.network import NetworkSection
 from nova.errors import NetworkNotReady
 from nova.network.linux import conntrack
 from nova.network.linux.announce import announce
+from nova.network.linux.libnftables import FilterError, NftCommands
 from nova.network.linux.links import InterfaceAddress, Links, open_links
 from nova.network.linux.nftables import Chain, ElementSet, Nftables, Table, digest_of
 from nova.objects.host_filters import HostFilters, HostFloating
@@ -270,15 +270,10 @@ def _changed(before: Table, after: Table) -> set[str]:
 def _mapped() -> Mapping[str, str]:
     """The floating addresses of the kernel's table; none where there is no such table."""
     try:
-        listing = subprocess.run(  # noqa: S603
-            ["nft", "-j", "list", "map", "ip", NAME, "floating_in"],  # noqa: S607
-            capture_output=True, text=True, timeout=30, check=False,
-        )
-    except FileNotFoundError:
+        listing = NftCommands(json=True).run(f"list map ip {NAME} floating_in")
+    except FilterError:
         return {}
-    if listing.returncode != 0:
-        return {}
-    for entry in json.loads(listing.stdout)["nftables"]:
+    for entry in json.loads(listing)["nftables"]:
         if "map" in entry:
             return {pair[0]: pair[1] for pair in entry["map"].get("elem", ())}
     return {}

@@ -9,11 +9,10 @@ replaced in one transaction when what it holds changes.
 from __future__ import annotations
 
 import ipaddress
-import subprocess
 from collections.abc import Collection, Sequence
 
 from nova.conf.network import NetworkSection
-from nova.errors import NetworkNotReady
+from nova.network.linux.libnftables import NftCommands, available
 from nova.objects.host_network import HostNetwork, HostNetworkState
 
 _TABLE = "nova_dhcp"
@@ -64,6 +63,7 @@ class Isolation:
     def __init__(self, section: NetworkSection) -> None:
         self._section = section
         self._applied: str | None = None
+        self._commands = NftCommands()
 
     def start(self) -> None:
         """Nothing to take over: the table is replaced as a whole."""
@@ -75,19 +75,10 @@ class Isolation:
         """Nothing but networks concerns it."""
 
     def apply(self, state: HostNetworkState, changed: Collection[str]) -> None:
-        """Replace the table where it is to be another; raises ``NetworkNotReady`` where nft refuses."""
+        """Replace the table where it is to be another; raises ``FilterError`` where the kernel refuses."""
         text = rules(state.networks, self._section)
         if text == self._applied:
             return
-        try:
-            done = subprocess.run(
-                ["nft", "-f", "-"], input=text,  # noqa: S607
-                text=True, capture_output=True, timeout=30, check=False
-            )
-        except FileNotFoundError:
-            if "chain" not in text:
-                return
-            raise NetworkNotReady("nft is not installed: multi-host networks need it.") from None
-        if done.returncode != 0:
-            raise NetworkNotReady(f"nft refused the isolation of DHCP: {done.stderr.strip()[:300]}")
+        if "chain" in text or available():
+            self._commands.run(text)
         self._applied = text

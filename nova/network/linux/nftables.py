@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of nftables as values: rendered whole, compared, and changed in one transaction.
 
-Every change, however large, is one script to one ``nft`` process; the kernel takes all of it or nothing
+Every change, however large, is one script; the kernel takes all of it or nothing
 (https://wiki.nftables.org, "Atomic rule replacement"). A table carries the digest of what it is to hold,
 so that a process that starts again sees that nothing is to be done.
 """
@@ -12,20 +12,14 @@ import dataclasses
 import hashlib
 import ipaddress
 import logging
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
-from nova.errors import NovaError
+from nova.network.linux.libnftables import FilterError, NftCommands
 
 LOG = logging.getLogger(__name__)
 
 #: A set of one element, 128 bits of the digest written as an address: what nft finds fastest.
 _DIGEST = "digest"
-_TIMEOUT = 60.0
-
-
-class FilterError(NovaError):
-    """The kernel did not take a change of its tables; what it had before still holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,10 +152,10 @@ def _elements(verb: str, path: str, name: str, elements: Mapping[str, str | None
 
 
 class Nftables:
-    """The kernel's tables, through ``nft``. Not for use by several threads at once."""
+    """The kernel's tables. Not for use by several threads at once."""
 
-    def __init__(self, program: str = "nft") -> None:
-        self._program = program
+    def __init__(self) -> None:
+        self._commands = NftCommands()
         self._applied: dict[str, Table] = {}
 
     def apply(self, tables: Iterable[Table]) -> int:
@@ -212,22 +206,15 @@ class Nftables:
         return [] if self._holds(table) else whole(table)
 
     def _holds(self, table: Table) -> bool:
-        listing = self._nft(["get", "element", *table.path.split(), _DIGEST, f"{{ {table.digest} }}"])
-        return listing.returncode == 0
+        try:
+            self._commands.run(f"get element {table.path} {_DIGEST} {{ {table.digest} }}")
+        except FilterError:
+            return False
+        return True
 
     def _run(self, lines: Sequence[str]) -> None:
-        done = self._nft(["-f", "-"], "\n".join(lines) + "\n")
-        if done.returncode != 0:
-            LOG.error("nft: %s", done.stderr.strip()[:2000])
-            raise FilterError(f"nft refused: {done.stderr.strip()[:300]}")
-
-    def _nft(self, arguments: Sequence[str], script: str | None = None) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(  # noqa: S603
-                [self._program, *arguments], input=script, capture_output=True, text=True,
-                timeout=_TIMEOUT, check=False,
-            )
-        except FileNotFoundError:
-            raise FilterError(f"The program {self._program} is not installed (package nftables).") from None
-        except subprocess.TimeoutExpired:
-            raise FilterError(f"nft did not end within {_TIMEOUT:.0f} s.") from None
+            self._commands.run("\n".join(lines) + "\n")
+        except FilterError as error:
+            LOG.error("%s", error.message)
+            raise
