@@ -154,7 +154,7 @@ def build_networks(config: Config, transport: Transport) -> NetworkAllocator:
     Raises ``ExternalServiceMisconfigured`` where that cannot be asked.
     """
     if not config.network.external:
-        networks = NetworkAllocator(config.network)
+        networks = NetworkAllocator(config.network, config.default.default_availability_zone)
         if plumbs(config):
             networks.refreshes = NetworkRefreshes(
                 transport, names_everywhere=config.network.update_dns_entries

@@ -204,7 +204,7 @@ def build_network_host(
     bridges = Bridges(section)
     bridges.known = files.networks
     parts: list[HostPart] = [
-        bridges, Isolation(section), Dhcp(section, files, conductor.lease_changed),
+        bridges, Isolation(section), Dhcp(section, files, conductor.lease_changed, conductor.names),
         Routers(routes=section.l3_lib != "nova.network.l3.NullL3"),
         Filtering(conductor, Firewall(), FloatingAddresses(section, config.default.my_ip)),
     ]

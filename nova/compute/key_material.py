@@ -2,7 +2,8 @@
 """Key pairs of users: reading public keys and certificates, making new ones, fingerprints.
 
 An ssh fingerprint is the MD5 of the key's blob, an x509 one the SHA-1 of the certificate, both in
-hex with colons (API reference, Keypairs). Neither is used for security.
+hex with colons (API reference, Keypairs). Neither is used for security. What reads and makes them is loaded
+with the first key: it is 2 MB.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ import binascii
 import dataclasses
 import datetime
 import hashlib
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from typing import TYPE_CHECKING
 
 from nova.errors import BadRequest
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 SSH = "ssh"
 X509 = "x509"
@@ -29,7 +27,7 @@ _BITS = 2048
 _COMMENT = "Generated-by-Nova"
 _VALID = datetime.timedelta(days=3650)
 #: The user principal name, by which Windows maps a client certificate to a user (MS-WCCE).
-_PRINCIPAL_NAME = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+_PRINCIPAL_NAME = "1.3.6.1.4.1.311.20.2.3"
 #: Longest common name of a certificate, bytes (RFC 5280, ub-common-name).
 _LONGEST_COMMON_NAME = 64
 
@@ -53,6 +51,8 @@ def fingerprint_of(kind: str, public_key: str) -> str:
 
 def generate(kind: str, user_id: str) -> KeyMaterial:
     """A new RSA key of 2048 bits: for ssh, or with its own certificate for ``user_id``."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=_BITS)
     return _ssh_material(key) if kind == SSH else _x509_material(key, user_id)
 
@@ -62,6 +62,9 @@ def _colons(digest: bytes) -> str:
 
 
 def _ssh_fingerprint(public_key: str) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
     try:
         serialization.load_ssh_public_key(public_key.encode())
         blob = base64.b64decode(public_key.split()[1], validate=True)
@@ -71,6 +74,9 @@ def _ssh_fingerprint(public_key: str) -> str:
 
 
 def _x509_fingerprint(certificate: str) -> str:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
     try:
         loaded = x509.load_pem_x509_certificate(certificate.encode())
     except ValueError:
@@ -82,6 +88,8 @@ def _x509_fingerprint(certificate: str) -> str:
 
 
 def _ssh_material(key: rsa.RSAPrivateKey) -> KeyMaterial:
+    from cryptography.hazmat.primitives import serialization
+
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -95,6 +103,11 @@ def _ssh_material(key: rsa.RSAPrivateKey) -> KeyMaterial:
 
 
 def _x509_material(key: rsa.RSAPrivateKey, user_id: str) -> KeyMaterial:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
     common = user_id.encode()[:_LONGEST_COMMON_NAME].decode(errors="ignore") or "user"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     principal = f"{user_id}@localhost".encode()
@@ -110,7 +123,7 @@ def _x509_material(key: rsa.RSAPrivateKey, user_id: str) -> KeyMaterial:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.OtherName(_PRINCIPAL_NAME, _der_utf8_string(principal))]
+                [x509.OtherName(ObjectIdentifier(_PRINCIPAL_NAME), _der_utf8_string(principal))]
             ),
             critical=False,
         )

@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from nova import log, metrics
 from nova.compute.flows import STEPS
 from nova.compute.flows.host import FlowHost
@@ -24,6 +26,7 @@ from nova.compute.report_news import is_news
 from nova.compute.undo import Undo
 from nova.errors import GuestNotFound, NotImplementedByDriver, NovaError, ServiceUnavailable
 from nova.objects.console import ConsoleEndpoint
+from nova.objects.device_addresses import KEY, DeviceAddresses, has_tags
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 from nova.objects.operation import StepFailure, StepTask
@@ -34,6 +37,14 @@ LOG = logging.getLogger(__name__)
 
 _BUILDS = frozenset({"spawn", "migrate_in"})
 _REMOVALS = frozenset({"destroy", "clean"})
+#: Steps after which the devices of a guest may be elsewhere.
+_PLACES = frozenset({
+    ("create", "spawn"), ("unshelve", "spawn"), ("unshelve", "run"), ("evacuate", "spawn"),
+    ("rebuild", "run"), ("start", "run"), ("reboot_hard", "run"), ("reboot_soft", "run"),
+    ("rescue", "run"), ("unrescue", "run"), ("resize", "migrate_in"), ("migrate", "migrate_in"),
+    ("revert_resize", "revert"), ("live_migrate", "arrive"), ("attach_volume", "attach"),
+    ("attach_interface", "plug"),
+})
 
 #: What an operating system says where a disk is full.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -169,6 +180,10 @@ class ComputeManager:
         try:
             with Undo() as undo:
                 result = STEPS[task.flow, task.step](self._host, task, undo)
+                if (task.flow, task.step) in _PLACES and has_tags(task.instance):
+                    found = self._addresses(task.instance)
+                    if found is not None:
+                        result = msgspec.structs.replace(result, data={**result.data, KEY: found})
         except Exception as error:
             self._count(task, began, "failed" if isinstance(error, NovaError) else "bug")
             unwanted = self._host.conductor.failed(
@@ -221,32 +236,27 @@ class ComputeManager:
         """The guest's counters."""
         return self._host.driver.diagnostics(instance)
 
-    def plug_interface(self, instance: Instance, vif: Vif) -> None:
-        """Add a NIC; ``NotImplementedByDriver`` where the driver cannot."""
+    def plug_interface(self, instance: Instance, vif: Vif) -> DeviceAddresses:
+        """Add a NIC, and tell where one with a tag is; ``NotImplementedByDriver`` where the driver cannot."""
         if not self._host.driver.capabilities.attach_interface:
             raise NotImplementedByDriver
         if self._host.network is not None:
             self._host.network.prepare([vif])
         self._host.driver.plug(instance, vif)
+        return (self._addresses(instance) if vif.tag else None) or {}
+
+    def _addresses(self, instance: Instance) -> DeviceAddresses | None:
+        """Where the guest sees its devices; None where that cannot be told, which undoes nothing."""
+        try:
+            return self._host.driver.device_addresses(instance)
+        except NovaError as error:
+            LOG.warning("%s: devices of %s: %s", self.name, instance.uuid, error.message)
+            return None
 
     def unplug_interface(self, instance: Instance, vif: Vif) -> None:
         """Take a NIC away."""
         with contextlib.suppress(GuestNotFound):
             self._host.driver.unplug(instance, vif)
-
-    def snapshot_volume(
-        self, instance: Instance, volume_id: str, create_info: dict[str, str]
-    ) -> None:
-        """Take an assisted snapshot of a volume that a guest has open."""
-        with self._instance_lock(instance.uuid):
-            self._host.driver.snapshot_volume(instance, volume_id, create_info)
-
-    def delete_volume_snapshot(
-        self, instance: Instance, volume_id: str, delete_info: dict[str, str | None]
-    ) -> None:
-        """Merge the files of an assisted snapshot."""
-        with self._instance_lock(instance.uuid):
-            self._host.driver.delete_volume_snapshot(instance, volume_id, delete_info)
 
     def cache_images(self, image_ids: Sequence[str]) -> None:
         """Fetch images ahead of need; one that cannot be had keeps no others."""

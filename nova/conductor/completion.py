@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.cards import forget_card
 from nova.conductor.core import ConductorCore
 from nova.conductor.deleting import finish_delete, set_aside
+from nova.conductor.device_addresses import note_addresses
 from nova.conductor.ending import (
     Overtaken,
     end,
@@ -30,9 +32,10 @@ from nova.conductor.failing import (
     failed_move_status,
 )
 from nova.conductor.release import release_claims
-from nova.conductor.volume_rows import GivenUp, device_of, settle_attachments
+from nova.conductor.volume_rows import GivenUp, device_of, end_of_snapshot, settle_attachments
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.objects.device_addresses import KEY
 from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation, StepFailure, StepResult
@@ -66,6 +69,8 @@ def complete(
     assert operation.flow is not None
     assert operation.step is not None
     handler = _COMPLETIONS.get((operation.flow, operation.step), _finish)
+    if KEY in result.data:
+        instance = note_addresses(tx, instance, result.data[KEY])
     handler(core, tx, operation, instance, result)
 
 
@@ -425,13 +430,31 @@ def _swapped(
     if device is not None:
         if device.attachment_id is not None:
             given_up.attachments.append(device.attachment_id)
+        volume_id = op.payload["new_volume_id"]
+        if op.payload.get("migrates"):
+            # The service gives the copy the id of the volume once it hears of this.
+            given_up.migrated.append((device.volume_id or "", volume_id, False))
+            volume_id = device.volume_id
         tx.block_devices.change(
-            instance.uuid, device.bdm_uuid, state=None, volume_id=op.payload["new_volume_id"],
-            uuid=op.payload["new_volume_id"], attachment_id=device.next_attachment_id,
+            instance.uuid, device.bdm_uuid, state=None, volume_id=volume_id,
+            uuid=volume_id, attachment_id=device.next_attachment_id,
             host=device.next_host, next_attachment_id=None, next_host=None,
             volume_size=op.payload.get("new_size", device.volume_size),
         )
     end_and_discard(core, tx, op, instance, None, given_up=given_up)
+
+
+def _plugged(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    end(tx, op)
+
+
+def _unplugged(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    end(tx, op)
+    forget_card(core, tx, instance, op.payload["card"], keep=op.payload["keep"])
 
 
 def _extended(
@@ -443,6 +466,12 @@ def _extended(
             instance.uuid, device.bdm_uuid, volume_size=op.payload["size_gb"]
         )
     end(tx, op)
+
+
+def _snapshotted(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
+) -> None:
+    end_and_discard(core, tx, op, instance, None, given_up=end_of_snapshot(op, failed=False))
 
 
 def _live_copied(
@@ -519,8 +548,12 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("live_migrate", "back"): _taken_back,
     ("live_migrate", "drop"): _move_failed,
     ("evacuate", "spawn"): _evacuated,
+    ("attach_interface", "plug"): _plugged,
+    ("detach_interface", "unplug"): _unplugged,
     ("attach_volume", "attach"): _attached,
     ("detach_volume", "detach"): _detached,
     ("swap_volume", "swap"): _swapped,
     ("extend_volume", "run"): _extended,
+    ("snapshot_volume", "run"): _snapshotted,
+    ("delete_volume_snapshot", "run"): _snapshotted,
 }

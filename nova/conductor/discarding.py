@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last step of some operations: what is not wanted any more is given up, surely.
+"""The last step of some operations: what is not wanted any more is given up, and who waits is told, surely.
 
 The image of a failed snapshot, of a shelved server that is back or was deleted; the attachments of a host
 that a server has left; the volumes of a boot that came to nothing. The operation stays open until all of it
@@ -76,6 +76,12 @@ def _give_up(
     ):
         for identifier in ids:
             _surely(kind, identifier, functools.partial(act, context, identifier))
+    for volume_id, target_id, failed in what.migrated:
+        _surely("volume", volume_id, functools.partial(
+            volumes.complete_migration, context, volume_id, target_id, failed=failed
+        ))
+    for snapshot_id, status in what.told:
+        _tell(core, context, snapshot_id, status)
 
 
 def _give_up_unknown(
@@ -92,6 +98,16 @@ def _give_up_unknown(
     for attachment in core.volumes.show(context, volume_id).attachments:
         if attachment.instance_uuid == instance_uuid and attachment.uuid not in known:
             core.volumes.detach(context, attachment.uuid)
+
+
+def _tell(core: ConductorCore, context: RequestContext, snapshot_id: str, status: str) -> None:
+    """Say how a host's part in a snapshot ended; a service that does not want to know is told no more."""
+    try:
+        core.volumes.update_snapshot_status(context, snapshot_id, status)
+    except ServiceUnavailable:
+        raise
+    except NovaError as error:
+        LOG.warning("snapshot %s is %s, but its service says: %s", snapshot_id, status, error.message)
 
 
 def _surely(kind: str, identifier: str, act: Callable[[], object]) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.cards import OF_ONE_CARD
 from nova.conductor.ended import note_end
 from nova.conductor.release import Holder, release_claims
 from nova.conductor.steps import BUILDING_STEPS
 from nova.conductor.volume_rows import (
+    OF_A_SNAPSHOT,
     OF_ONE_VOLUME,
     GivenUp,
+    end_of_snapshot,
     let_go_of_boot,
     settle_attachments,
     undo_of_one,
@@ -158,6 +161,8 @@ def abandon(
     if flow in OF_ONE_VOLUME and not keep_claims and instance.task_state != DELETING:
         # A delete gives volumes up itself, once no guest has them.
         given_up = undo_of_one(tx, operation, instance)
+    elif flow in OF_A_SNAPSHOT:
+        given_up = end_of_snapshot(operation, failed=True)
     elif flow == "create" and not keep_claims and instance.task_state != DELETING:
         given_up = let_go_of_boot(tx, instance, began=operation.step == "spawn")
     try:
@@ -204,11 +209,11 @@ def abandon_all(
 ) -> None:
     """Abandon the open operations of an instance; deletes in the true sense only with ``deletes``.
 
-    Without ``volumes`` those about a volume are left to themselves: the guest stays, and its host may have
-    done what they ask for already.
+    Without ``volumes`` those about a volume or a card are left to themselves: the guest stays, and its host
+    may have done what they ask for already.
     """
     for operation in tx.operations.open_for(instance.uuid):
-        if operation.flow in OF_ONE_VOLUME and not volumes:
+        if operation.flow in OF_ONE_VOLUME | OF_ONE_CARD and not volumes:
             continue
         if deletes or operation.flow not in ("delete", "force_delete"):
             abandon(core, tx, operation, instance, keep_claims=keep_claims)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.cards import forget_card
 from nova.conductor.core import ConductorCore
 from nova.conductor.ending import (
     end_and_discard,
@@ -25,7 +26,14 @@ from nova.conductor.ending import (
 )
 from nova.conductor.release import release_claims
 from nova.conductor.steps import BEGUN_STEPS
-from nova.conductor.volume_rows import OF_ONE_VOLUME, let_go_of_boot, settle_attachments, undo_of_one
+from nova.conductor.volume_rows import (
+    OF_A_SNAPSHOT,
+    OF_ONE_VOLUME,
+    end_of_snapshot,
+    let_go_of_boot,
+    settle_attachments,
+    undo_of_one,
+)
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.flavor import Flavor, flavor_columns
@@ -62,6 +70,9 @@ def fail(
     assert operation.flow is not None
     not_building(core, tx, operation)
     action = ACTIONS[operation.flow]
+    if operation.flow == "attach_interface":
+        card, keep = operation.payload["card"], operation.payload.get("keep", True)
+        forget_card(core, tx, instance, card, keep=keep)
     if operation.flow in OF_ONE_VOLUME or action.beside:
         _one_volume(core, tx, operation, instance, failure)
         return
@@ -95,7 +106,11 @@ def _one_volume(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> None:
     """The server goes on as it was, with a fault that its owner can read in the operation."""
-    given_up = undo_of_one(tx, op, instance) if op.flow in OF_ONE_VOLUME else None
+    given_up = None
+    if op.flow in OF_ONE_VOLUME:
+        given_up = undo_of_one(tx, op, instance)
+    elif op.flow in OF_A_SNAPSHOT:
+        given_up = end_of_snapshot(op, failed=True)
     end_and_discard(core, tx, op, instance, None, failed=True, given_up=given_up)
 
 

@@ -12,6 +12,7 @@ from nova.conf.network import NetworkSection
 from nova.db.engine import Database, Transaction
 from nova.db.schema.base import now
 from nova.network.manager import manager_named
+from nova.network.names import names_of_host
 from nova.objects.host_network import HostLease, HostNetwork, HostNetworkState, LeaseEvent
 from nova.objects.network import Network
 
@@ -23,22 +24,26 @@ def network_state(
     network_uuids: Sequence[str] | None = None,
     *,
     may_serve: bool = True,
+    default_zone: str = "nova",
 ) -> HostNetworkState:
     """The networks of a host: all, or those named as far as they are the host's.
 
     Networks may be named as clients know them or by the uuid of a row. A network that no host serves yet
-    becomes this host's when it asks for all, if it ``may_serve``.
+    becomes this host's when it asks for all, if it ``may_serve``. ``default_zone`` is that of hosts in no
+    aggregate with a zone.
     """
 
     def write(tx: Transaction) -> HostNetworkState | None:
         if network_uuids is None and may_serve:
             tx.host_networks.take_unserved(host)
-        return _state(tx, section, host, network_uuids)
+        return _state(tx, section, host, network_uuids, default_zone=default_zone)
 
     with db.read() as tx:
         found = None
         if network_uuids is not None or not may_serve or not tx.host_networks.unserved():
-            found = _state(tx, section, host, network_uuids, may_write=False)
+            found = _state(
+                tx, section, host, network_uuids, may_write=False, default_zone=default_zone
+            )
     if found is None:
         found = db.run(write)
         assert found is not None
@@ -49,6 +54,12 @@ def network_report(db: Database, host: str) -> None:
     """The host's network service lives."""
     with db.write() as tx:
         tx.services.report_many([("nova-network", host, "network")], now())
+
+
+def host_names(db: Database, host: str, default_zone: str) -> tuple[tuple[str, str], ...]:
+    """The names that a host's DNS answers beside those of guests: (address, full name)."""
+    with db.read() as tx:
+        return names_of_host(tx, host, default_zone)
 
 
 def lease_changed(db: Database, host: str, event: LeaseEvent) -> bool:
@@ -65,6 +76,7 @@ def _state(
     host: str,
     network_uuids: Sequence[str] | None,
     *,
+    default_zone: str,
     may_write: bool = True,
 ) -> HostNetworkState | None:
     """The state; None where an address for the host has yet to be taken and it may not write."""
@@ -111,6 +123,7 @@ def _state(
     return HostNetworkState(
         host=host, whole=network_uuids is None, networks=tuple(networks),
         filters=filters_in(tx, section, host),
+        names=names_of_host(tx, host, default_zone) if network_uuids is None else None,
     )
 
 

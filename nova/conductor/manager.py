@@ -19,7 +19,7 @@ from nova.conductor.ending import Overtaken, abandon, not_building, stands
 from nova.conductor.failing import fail
 from nova.conductor.guest_metadata import GuestMetadata
 from nova.conductor.host_filters import host_filters
-from nova.conductor.host_network import lease_changed, network_report, network_state
+from nova.conductor.host_network import host_names, lease_changed, network_report, network_state
 from nova.conductor.host_reports import HostReports
 from nova.conductor.image_access import ImageAccess
 from nova.conductor.networking import Networking
@@ -369,7 +369,13 @@ class Conductor:
         return network_state(
             self._core.db, config.network, host, network_uuids,
             may_serve=host in (config.network.network_hosts or (config.default.host,)),
+            default_zone=config.default.default_availability_zone,
         )
+
+    def host_names(self, host: str) -> tuple[tuple[str, str], ...]:
+        """The names that a host's DNS answers beside those of guests."""
+        core = self._core
+        return host_names(core.db, host, core.config.default.default_availability_zone)
 
     def host_filters(self, host: str) -> HostFilters:
         """What a host filters, and the floating addresses that it carries."""

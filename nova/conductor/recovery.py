@@ -7,6 +7,7 @@ import datetime
 import logging
 
 from nova import metrics
+from nova.conductor.cards import OF_ONE_CARD
 from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
 from nova.conductor.discarding import discard_image
@@ -103,6 +104,10 @@ class Recovery:
                 return
             if not stands(fresh, instance):
                 abandon(self._core, tx, fresh, instance)
+                return
+            if fresh.flow in OF_ONE_CARD and instance.host is None:
+                # It has left its host; whatever has it next gives it the cards of its row.
+                complete(self._core, tx, fresh, instance, StepResult())
                 return
             host = fresh.host
             if step in _WAITING or (host is not None and self._core.hosts.is_up(host)):

@@ -4,8 +4,9 @@
 ``conductor`` steps run on the control side; ``host`` is the instance's own host, ``source`` and ``dest``
 are the two sides of a move and ``other`` one more host with a guest to remove, named in the operation's
 payload. ``back`` follows a failed move: the source takes the guest back; then the destination of a live
-migration drops (``drop``) what arrived. ``discard`` gives up what is not wanted any more: an image,
-attachments, volumes. ``volumes`` is what the block storage service has to do before the operation goes on:
+migration drops (``drop``) what arrived. ``discard`` gives up what is not wanted any more (an image,
+attachments, volumes), and tells the block storage service how a host's part in its snapshot ended.
+``volumes`` is what that service has to do before the operation goes on:
 see ``nova/conductor/volume_work.py``. ``event`` is the public name of the step in
 os-instance-actions (the original's names).
 """
@@ -142,6 +143,12 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         _DISCARD,
     ),
     "extend_volume": _run("compute_extend_volume"),
+    # The API does these itself; where it died, the conductor takes them up.
+    "attach_interface": (Step("plug", "host", "compute_attach_interface"),),
+    "detach_interface": (Step("unplug", "host", "compute_detach_interface"),),
+    # The block storage service waits to be told how it ended, which is the step ``discard``.
+    "snapshot_volume": _run("compute_volume_snapshot_create", _DISCARD),
+    "delete_volume_snapshot": _run("compute_volume_snapshot_delete", _DISCARD),
 }
 
 STEPS: dict[tuple[str, str], Step] = {

@@ -101,6 +101,8 @@ class VolumeConnections:
         if operation.flow == "swap_volume":
             assert device.next_attachment_id is not None
             self._note(operation, uuid, device, next_host=host)
+            if operation.payload.get("migrates"):
+                return device.volume_id, device.next_attachment_id
             return str(operation.payload["new_volume_id"]), device.next_attachment_id
         if device.host in (None, host):
             if device.host is None:

@@ -22,11 +22,19 @@ ASKED_FOR = "asked for"
 #: Flows that are about one volume of a server.
 OF_ONE_VOLUME = frozenset({"attach_volume", "detach_volume", "swap_volume"})
 
+#: Flows that are a host's part in a snapshot of the block storage service -> what that is told of the end,
+#: good and bad (Cinder's ``os-update_snapshot_status``).
+OF_A_SNAPSHOT = {
+    "snapshot_volume": ("creating", "error"), "delete_volume_snapshot": ("deleting", "error_deleting"),
+}
+
 
 class GivenUp(msgspec.Struct):
     """Attachments, volumes and snapshots that nobody needs; volumes that are not detached after all.
 
-    ``unsure`` are volumes that may have an attachment of which no row tells, as the answer was lost.
+    ``unsure`` are volumes that may have an attachment of which no row tells, as the answer was lost. ``told``
+    are snapshots and the status that the service is to be told of them. ``migrated`` are volumes that the
+    service moves, their copies, and whether the guest could not be made to use the copy.
     """
 
     attachments: list[str] = []
@@ -34,10 +42,13 @@ class GivenUp(msgspec.Struct):
     snapshots: list[str] = []
     rolled: list[str] = []
     unsure: list[str] = []
+    told: list[tuple[str, str]] = []
+    migrated: list[tuple[str, str, bool]] = []
 
     def __bool__(self) -> bool:
         return bool(
-            self.attachments or self.volumes or self.snapshots or self.rolled or self.unsure
+            self.attachments or self.volumes or self.snapshots or self.rolled or self.unsure or self.told
+            or self.migrated
         )
 
 
@@ -126,6 +137,12 @@ def _let_go(device: BlockDevice, given_up: GivenUp) -> None:
     ]
 
 
+def end_of_snapshot(operation: Operation, *, failed: bool) -> GivenUp:
+    """What the block storage service waits for: how the host's part in its snapshot ended."""
+    status = OF_A_SNAPSHOT[operation.flow or ""][failed]
+    return GivenUp(told=[(operation.payload["snapshot_id"], status)])
+
+
 def undo_of_one(tx: Transaction, operation: Operation, instance: Instance) -> GivenUp:
     """An attach, a detach or a swap came to nothing: the row as before."""
     given_up = GivenUp()
@@ -139,6 +156,10 @@ def undo_of_one(tx: Transaction, operation: Operation, instance: Instance) -> Gi
             elif operation.flow == "attach_volume":
                 _let_go(each, given_up)
             else:
+                if operation.payload.get("migrates"):
+                    given_up.migrated.append(
+                        (each.volume_id or "", operation.payload["new_volume_id"], True)
+                    )
                 if operation.flow == "detach_volume":
                     given_up.rolled.append(each.volume_id or "")
                 elif each.next_attachment_id:

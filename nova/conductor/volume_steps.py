@@ -174,8 +174,12 @@ def _place(core: VolumeHolder, tx: Transaction, operation: Operation) -> None:
 def reserve_one(
     core: VolumeHolder, operation: Operation, instance: Instance, caller: RequestContext | None = None
 ) -> bool:
-    """Reserve the volume of an attach or a swap; then the host goes on, or it is done where there is none."""
-    cloud = internal_context(operation.request_id)
+    """Reserve the volume of an attach or a swap; then the host goes on.
+
+    Without a host (the server is shelved) the volume is in use from here on, though nothing is connected:
+    users and clients wait for that.
+    """
+    context = caller or internal_context(operation.request_id)
     swap = operation.flow == "swap_volume"
     device = device_of(instance, operation.payload["bdm_uuid"])
     if device is None:
@@ -185,13 +189,19 @@ def reserve_one(
     assert volume_id is not None
     attachment = getattr(device, column)
     if attachment is None:
-        attachment = core.volumes.reserve(caller or cloud, volume_id, instance.uuid)
+        attachment = core.volumes.reserve(context, volume_id, instance.uuid)
+        if instance.host is None and not swap:
+            _note(core, operation, device, attachment)
+    settled = swap or instance.host is None
+    if settled and not swap:
+        core.volumes.complete(context, attachment)
 
     def write(tx: Transaction) -> bool:
         found, fresh = still_open(tx, operation)
         on_host = fresh.host is not None
-        if not on_host and fresh.task_state is not None:
-            # It is on its way to a host or from one, where the volume may have been counted already.
+        if not on_host and not (settled and fresh.task_state is None):
+            # It is on its way to a host or from one, where the volume may have been counted already; or
+            # it left its host this moment.
             tx.block_devices.change(fresh.uuid, device.bdm_uuid, **{column: attachment})
             return False
         changes = {column: attachment, **({} if on_host else {"state": None})}

@@ -58,6 +58,8 @@ class VolumeWork:
         self._strikes = strikes
         self._lock = threading.Lock()
         self._busy: set[int] = set()
+        #: Those of them that were put again while they were looked at: what changed may not have been seen.
+        self._again: set[int] = set()
         #: How often each operation that waits has been looked at, and failed to reach the service.
         self._looks: dict[int, int] = {}
         self._timers: set[threading.Timer] = set()
@@ -81,7 +83,10 @@ class VolumeWork:
         """These operations are at their step ``volumes``."""
         for operation_id in operation_ids:
             with self._lock:
-                if self._ended or operation_id in self._busy:
+                if operation_id in self._busy:
+                    self._again.add(operation_id)
+                    continue
+                if self._ended:
                     continue
                 self._busy.add(operation_id)
                 if self._pool is None:
@@ -101,9 +106,13 @@ class VolumeWork:
         finally:
             with self._lock:
                 self._busy.discard(operation_id)
+                again = operation_id in self._again
+                self._again.discard(operation_id)
                 if pause is None:
                     self._looks.pop(operation_id, None)
-        if pause is not None:
+        if again:
+            self.put([operation_id])
+        elif pause is not None:
             self._later(operation_id, pause)
 
     def _later(self, operation_id: int, seconds: float) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -145,6 +144,8 @@ def _judge(
 
 def _nearest(known: dict[tuple[str, str], _Known], group: str, name: str) -> str:
     """What may have been meant by a name that there is not."""
+    import difflib
+
     groups = {each for each, _name in known}
     near = difflib.get_close_matches(group, groups, 1)
     if group not in groups and near:

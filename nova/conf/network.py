@@ -87,6 +87,11 @@ class NetworkSection:
         -1, "Seconds between two full updates of DNS entries; -1: with every full look at the network.",
         minimum=-1,
     )
+    instance_dns_domain: str = option(
+        "",
+        "Domain in which servers get names of their own, by their host name and by their uuid; made as a "
+        "private DNS domain if it is not there (os-floating-ip-dns). Where not set they get none.",
+    )
     use_single_default_gateway: bool = option(
         False, "Tell the gateway to the first card of a guest only."
     )

@@ -12,7 +12,10 @@ _NO_CELLS = "there are no cells: one database serves the whole cloud"
 _NO_CERT = "there is no certificate service; let a proxy in front of the APIs speak TLS"
 _NO_QUEUE_NAMES = "topics are fixed; only hosts have names"
 _ONE_CLASS = "there is one implementation, and it needs no choice"
-_NO_NETWORK_DNS = "there is no DNS manager; dnsmasq answers for the guests of its networks"
+_NO_NETWORK_DNS = (
+    "DNS domains and their names are kept in the database, and every host's dnsmasq answers them "
+    "(os-floating-ip-dns, instance_dns_domain)"
+)
 _NFTABLES = "security groups and address translation are nftables rules, set in one transaction"
 _PROCESSES = "a process runs requests on threads; start more processes for more workers"
 _PROXY_TLS = "the APIs speak plain HTTP: let a proxy in front of them speak TLS"
@@ -105,7 +108,7 @@ _retire("DEFAULT", "policy_file policy_dirs policy_default_rule", "set it in [os
 _retire("DEFAULT", "lock_path disable_process_locking", "set it in [oslo_concurrency]")
 _retire(
     "DEFAULT",
-    "floating_ip_dns_manager instance_dns_manager instance_dns_domain ldap_dns_url ldap_dns_user "
+    "floating_ip_dns_manager instance_dns_manager ldap_dns_url ldap_dns_user "
     "ldap_dns_password ldap_dns_soa_hostmaster ldap_dns_servers ldap_dns_base_dn ldap_dns_soa_refresh "
     "ldap_dns_soa_retry ldap_dns_soa_expiry ldap_dns_soa_minimum",
     _NO_NETWORK_DNS,

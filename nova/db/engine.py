@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nova.db.stores.claims import ClaimStore
     from nova.db.stores.console_tokens import ConsoleTokenStore
     from nova.db.stores.deleted_servers import DeletedServersStore
+    from nova.db.stores.dns import DnsStore
     from nova.db.stores.fixed_ips import FixedIPStore
     from nova.db.stores.flavors import FlavorStore
     from nova.db.stores.floating_ips import FloatingIPStore
@@ -275,6 +276,13 @@ class Transaction:
         from nova.db.stores.host_filters import HostFilterStore
 
         return HostFilterStore(self.connection)
+
+    @cached_property
+    def dns(self) -> DnsStore:
+        """DNS domains and the names in them."""
+        from nova.db.stores.dns import DnsStore
+
+        return DnsStore(self.connection)
 
     @cached_property
     def probes(self) -> ProbeStore:

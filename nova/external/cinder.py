@@ -162,6 +162,16 @@ class CinderVolumes:
             missing=VolumeSnapshotNotFound(snapshot_id), bad=InvalidSnapshot,
         )
 
+    def update_snapshot_status(
+        self, context: RequestContext, snapshot_id: str, status: str
+    ) -> None:
+        """How a host's part in a snapshot ended; Cinder takes 90 % for the end of it."""
+        self._send(
+            context, "POST", f"/snapshots/{snapshot_id}/action",
+            {"os-update_snapshot_status": {"status": status, "progress": "90%"}},
+            missing=VolumeSnapshotNotFound(snapshot_id), bad=InvalidSnapshot,
+        )
+
     # --- attachments -----------------------------------------------------------------------------
 
     def reserve(
@@ -224,6 +234,13 @@ class CinderVolumes:
         """Mark a volume that is ``detaching`` as in use again; others are left as they are."""
         if self.show(context, volume_id).status == "detaching":
             self._act(context, volume_id, {"os-roll_detaching": None})
+
+    def complete_migration(
+        self, context: RequestContext, volume_id: str, target_id: str, *, failed: bool
+    ) -> None:
+        """A guest has the copy of a volume that Cinder migrates, or did not get it."""
+        body = {"os-migrate_volume_completion": {"new_volume": target_id, "error": failed}}
+        self._act(context, volume_id, body)
 
     def show_attachment(self, context: RequestContext, attachment_id: str) -> VolumeAttachment:
         """One attachment."""
@@ -347,7 +364,7 @@ def volume_of(facts: Mapping[str, Any]) -> Volume:
         snapshot_uuid=facts.get("snapshot_id"), source_uuid=facts.get("source_volid"),
         image_metadata=dict(facts.get("volume_image_metadata") or {}),
         metadata=dict(facts.get("metadata") or {}), created_at=_time(facts.get("created_at")),
-        updated_at=_time(facts.get("updated_at")),
+        updated_at=_time(facts.get("updated_at")), migration_status=facts.get("migration_status"),
         attachments=tuple(
             VolumeAttachment(
                 uuid=each.get("attachment_id") or "", volume_uuid=facts["id"],

@@ -13,7 +13,7 @@ import socket
 import threading
 from typing import Any
 
-from nova import metrics
+from nova import __version__, metrics
 from nova.conf.metrics import MetricsSection
 from nova.health import Health
 from nova.http import health as health_face
@@ -48,7 +48,7 @@ class AdminListener:
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="admin-listener", daemon=True
         )
-        metrics.BUILD_INFO.labels(daemon, _version()).set(1)
+        metrics.BUILD_INFO.labels(daemon, __version__).set(1)
 
     def start(self) -> None:
         """Serve on a thread."""
@@ -142,12 +142,3 @@ def _page(path: str, health: Health) -> health_face.Answer:
     if path == "/":
         return "200 OK", "text/plain", b"/metrics\n/healthcheck\n"
     return "404 Not Found", "text/plain", b"There are /metrics and /healthcheck.\n"
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("nova-fabric")
-    except PackageNotFoundError:
-        return "unknown"

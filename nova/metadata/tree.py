@@ -32,6 +32,7 @@ from nova.metadata.versions import (
     ec2_version,
     openstack_version,
 )
+from nova.objects.device_addresses import known_address
 from nova.objects.instance import Instance, Vif
 
 #: Where a guest's encrypted password is kept, in ``system_metadata``.
@@ -194,20 +195,22 @@ class GuestTree:
         }
 
     def _devices(self, version: str) -> list[dict[str, Any]]:
-        """The devices that the user tagged. Where the hypervisor put them is not known here."""
+        """The devices that the user tagged, with where the hypervisor put them."""
         found: list[dict[str, Any]] = []
+        facts = self.instance.system_metadata
         for vif in self._vifs:
             if vif.tag:
                 trusted = {"vf_trusted": False} if version >= VF_TRUSTED_SINCE else {}
+                bus, address = known_address(facts, vif.mac)
                 found.append(
-                    {**trusted, "type": "nic", "mac": vif.mac, "bus": "none", "address": "none",
+                    {**trusted, "type": "nic", "mac": vif.mac, "bus": bus, "address": address,
                      "tags": [vif.tag]}
                 )
         for device in self.instance.block_devices:
             if device.tag:
-                serial = {"serial": device.volume_id} if device.volume_id else {}
+                bus, address = known_address(facts, device.bdm_uuid)
                 found.append(
-                    {"type": "disk", **serial, "bus": "none", "address": "none",
+                    {"type": "disk", "serial": device.volume_id, "bus": bus, "address": address,
                      "tags": [device.tag]}
                 )
         return found

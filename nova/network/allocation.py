@@ -38,6 +38,7 @@ from nova.network.catalog import NetworkCatalog, NetworkSnapshot
 from nova.network.choosing import NetworkChooser
 from nova.network.filter_refreshes import addresses_changed, members_changed
 from nova.network.manager import manager_named
+from nova.network.names import ServerNames, names_changed
 from nova.network.outside import OutsideNetworks
 from nova.network.probing import AddressesUnprobed, AddressProber
 from nova.network.refreshes import NetworkRefreshes
@@ -61,7 +62,11 @@ class NetworkAllocator:
     #: Looks for addresses before guests get them; None where no host can.
     prober: AddressProber | None = None
 
-    def __init__(self, section: NetworkSection) -> None:
+    def __init__(self, section: NetworkSection, default_zone: str = "nova") -> None:
+        """``default_zone`` is that of hosts in no aggregate with a zone."""
+        self._names = (
+            ServerNames(section.instance_dns_domain, default_zone) if section.instance_dns_domain else None
+        )
         self._auto_assign_floating = section.auto_assign_floating_ip
         self._floating_pool = section.default_floating_pool
         self._hold = _hold(section)
@@ -161,6 +166,7 @@ class NetworkAllocator:
         if not instance_uuids:
             return
         self._tell_hosts(tx, instance_uuids)
+        self._forget_names(tx, instance_uuids)
         tx.fixed_ips.take_off_kept(instance_uuids)
         tx.floating_ips.disassociate_instances(instance_uuids)
         tx.fixed_ips.release_instances(instance_uuids, self._hold)
@@ -170,10 +176,29 @@ class NetworkAllocator:
         self._tell_hosts(tx, [instance_uuid])
         members_changed(self.refreshes, tx, [instance_uuid])
 
+    def renamed(self, tx: Transaction, instance_uuid: str) -> None:
+        """A server has another host name from this transaction on: DHCP and DNS know it by that."""
+        if self.refreshes is not None:
+            self.refreshes.of_instances(tx, [instance_uuid])
+        self._renew_names(tx, instance_uuid)
+
     def _tell_hosts(self, tx: Transaction, instance_uuids: Sequence[str]) -> None:
         if self.refreshes is not None:
             self.refreshes.of_instances(tx, instance_uuids)
             addresses_changed(self.refreshes, tx, instance_uuids)
+
+    def _renew_names(self, tx: Transaction, instance_uuid: str) -> None:
+        """A server's names in DNS follow its host name and its first address."""
+        if self._names is not None and self._names.renew(tx, [instance_uuid]):
+            names_changed(self.refreshes, tx)
+
+    def _forget_names(self, tx: Transaction, instance_uuids: Sequence[str]) -> None:
+        """Take the names out of DNS that go with servers; they have their addresses still."""
+        changed = self._names is not None and self._names.remove(tx, instance_uuids)
+        if self._auto_assign_floating:
+            changed = tx.dns.forget_automatic(instance_uuids) or changed
+        if changed:
+            names_changed(self.refreshes, tx)
 
     def vifs_of(
         self, tx: Transaction, instance_uuids: Sequence[str]
@@ -222,6 +247,7 @@ class NetworkAllocator:
         tx.floating_ips.disassociate_fixed(instance.uuid, address)
         if not tx.fixed_ips.release_address(instance.uuid, address, self._hold):
             raise NotFound(f"Instance {instance.uuid} doesn't have fixed ip '{address}'.")
+        self._renew_names(tx, instance.uuid)
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
     def attach_port(
@@ -236,6 +262,7 @@ class NetworkAllocator:
         if not tx.ports.bind(card.port, instance.uuid, tag, instance.host):
             raise Conflict(f"Port {port_id} is still in use.")
         self._tell_hosts(tx, [instance.uuid])
+        self._renew_names(tx, instance.uuid)
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
     def detach(
@@ -257,6 +284,7 @@ class NetworkAllocator:
                     tx.floating_ips.disassociate_row(row)
                 tx.ports.let_go(rows)
                 tx.ports.delete(card_id)
+            self._renew_names(tx, instance.uuid)
         return self.vifs_of(tx, [instance.uuid])[instance.uuid]
 
     # -- taking addresses --------------------------------------------------------------------------
@@ -328,6 +356,10 @@ class NetworkAllocator:
             uuids = [plan.request.instance_uuid for plan in served]
             self.refreshes.of_servers_elsewhere(tx, uuids)
             addresses_changed(self.refreshes, tx, uuids)
+        if self._names is not None and served:
+            hosts = {plan.request.instance_uuid: plan.request.host for plan in served}
+            if self._names.add(tx, list(hosts), hosts):
+                names_changed(self.refreshes, tx)
         for plan in served:
             uuid_ = plan.request.instance_uuid
             if auto_assign or has_port(plan):

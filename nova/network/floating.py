@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nova.errors import BadRequest, Forbidden, InvalidInput, NotFound
+from nova.network.names import names_changed
 from nova.network.ranges import host_addresses
 from nova.objects.network import FloatingIP
 
 if TYPE_CHECKING:
     from nova.db.engine import Transaction
+    from nova.network.refreshes import NetworkRefreshes
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -41,12 +43,19 @@ def create_range(
     return addresses
 
 
-def delete_range(tx: Transaction, ip_range: str) -> Mapping[str, int]:
-    """Remove one address, or those of a CIDR; returns how many each project held, for its quota.
+def delete_range(
+    tx: Transaction, ip_range: str, refreshes: NetworkRefreshes | None = None
+) -> Mapping[str, int]:
+    """Remove one address, or those of a CIDR, with their names in DNS; returns how many each project held,
+    for its quota.
 
     Raises ``InvalidInput`` for a bad range, ``Conflict`` while one leads to a server.
     """
-    return tx.floating_ips.delete_many(host_addresses("ip_range", ip_range))
+    addresses = host_addresses("ip_range", ip_range)
+    held = tx.floating_ips.delete_many(addresses)
+    if tx.dns.forget_addresses(addresses):
+        names_changed(refreshes, tx)
+    return held
 
 
 def get_owned(tx: Transaction, project_id: str, floating_ip_id: int | str) -> FloatingIP:
@@ -60,8 +69,11 @@ def get_owned(tx: Transaction, project_id: str, floating_ip_id: int | str) -> Fl
     return found
 
 
-def release(tx: Transaction, project_id: str, floating_ip: FloatingIP) -> Change:
-    """Return a project's address to its pool; it leads nowhere afterwards.
+def release(
+    tx: Transaction, project_id: str, floating_ip: FloatingIP,
+    refreshes: NetworkRefreshes | None = None,
+) -> Change:
+    """Return a project's address to its pool; it leads nowhere afterwards, and has no name in DNS.
 
     Raises ``Forbidden`` for another project's address and for one that was assigned automatically.
     """
@@ -73,6 +85,8 @@ def release(tx: Transaction, project_id: str, floating_ip: FloatingIP) -> Change
             "its server."
         )
     tx.floating_ips.give_back(floating_ip.id)
+    if tx.dns.forget_addresses([floating_ip.address]):
+        names_changed(refreshes, tx)
     return Change(tx.floating_ips.get(floating_ip.id), _led_to(floating_ip))
 
 

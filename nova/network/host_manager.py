@@ -87,6 +87,11 @@ class NetworkConductor:
         found: HostFilters = self._call("host_filters")
         return found
 
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The names that this host's DNS answers beside those of guests: (address, full name)."""
+        found: tuple[tuple[str, str], ...] = self._call("host_names")
+        return found
+
     def report(self) -> None:
         """The service lives."""
         self._call("network_report")

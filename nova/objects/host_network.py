@@ -68,12 +68,15 @@ class HostNetworkState(msgspec.Struct, frozen=True, kw_only=True):
     """Networks of a host. ``whole`` says that there are no others; else only those asked for were looked at.
 
     ``filters`` are all of the host, whichever networks were asked for; None where nobody could be asked.
+    ``names`` are what its DNS answers beside the names of guests: (address, full name); None where they were
+    not asked for.
     """
 
     host: str
     whole: bool
     networks: tuple[HostNetwork, ...] = ()
     filters: HostFilters | None = None
+    names: tuple[tuple[str, str], ...] | None = None
 
 
 class LeaseEvent(msgspec.Struct, frozen=True):

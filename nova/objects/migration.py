@@ -43,10 +43,25 @@ class MigrationProgress(msgspec.Struct, frozen=True, kw_only=True):
         return 100 - left * 100 // total if 0 <= left <= total and total else 0
 
 
+class VolumePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a host's hypervisor opens a volume: a ``file``, a ``block`` device, or a name on the ``network``.
+
+    ``hosts`` are (name, port); ``secret`` names what the hypervisor keeps (user, kind, uuid) and holds none.
+    """
+
+    volume_id: str
+    kind: str
+    path: str
+    protocol: str | None = None
+    hosts: tuple[tuple[str, str], ...] = ()
+    secret: tuple[str, str, str] | None = None
+
+
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """How the destination of a live migration expects the guest; None is as it is on its source.
 
-    ``address`` is where the data goes; the others are where the guest's consoles are served there.
+    ``address`` is where the data goes, ``volumes`` where the destination has the guest's volumes; the others
+    are where the guest's consoles are served there.
     """
 
     address: str | None = None
@@ -54,6 +69,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     spice_listen: str | None = None
     serial_listen: str | None = None
     serial_port: int | None = None
+    volumes: tuple[VolumePlace, ...] = ()
 
 
 class Migration(msgspec.Struct, frozen=True):

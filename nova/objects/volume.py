@@ -31,13 +31,16 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     ``status`` is creating, downloading, available, reserved, attaching, in-use, detaching, extending,
     uploading, deleting, error or an error_… one. ``image_metadata`` are the image's properties where the
     volume was made of one (``image_id``, ``image_name``, ``min_disk`` and the like among them).
-    ``attachments`` leave detached ones out. Times are naive UTC.
+    ``attachments`` leave detached ones out. Times are naive UTC. ``migration_status`` is what administrators
+    are shown: None, starting, migrating, completing, success, error, or ``target:`` and the volume that this
+    one is to replace.
     """
 
     uuid: str
     name: str = ""
     description: str = ""
     status: str = "creating"
+    migration_status: str | None = None
     size_gb: int = 0
     project_id: str = ""
     user_id: str = ""

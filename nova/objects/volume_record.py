@@ -52,6 +52,7 @@ class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True):
     previous_status: str | None = None
     size: int
     growing: int = 0
+    migration_status: str | None = None
     type_id: str
     availability_zone: str
     host: str
@@ -77,7 +78,7 @@ class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True):
             volume_type=self.type_name, availability_zone=self.availability_zone,
             snapshot_uuid=self.snapshot_id, source_uuid=self.source_id,
             image_metadata=self.image_metadata, metadata=self.metadata, created_at=self.created_at,
-            updated_at=self.updated_at,
+            updated_at=self.updated_at, migration_status=self.migration_status,
             attachments=tuple(each.to_attachment() for each in self.attachments),
         )
 

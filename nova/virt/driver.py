@@ -14,12 +14,14 @@ import msgspec
 
 from nova.errors import VirtError
 from nova.objects.console import ConsoleEndpoint
+from nova.objects.device_addresses import DeviceAddresses
 from nova.objects.diagnostics import Diagnostics as Diagnostics
 from nova.objects.diagnostics import DiskDiagnostics as DiskDiagnostics
 from nova.objects.diagnostics import NicDiagnostics as NicDiagnostics
 from nova.objects.host import HostReport
 from nova.objects.instance import Instance, Vif
 from nova.objects.migration import Arrival, MigrationProgress
+from nova.objects.rescue_disk import RescueDisk
 from nova.objects.volume_connection import VolumeConnection
 
 
@@ -62,7 +64,8 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``images`` opens an image by its id. ``root_image`` is the one that the root disk begins as; None is the
     instance's own. ``volumes`` are those of its disks that are volumes, opened to this host. With ``paused``
-    the guest stands still once it is there, where the hypervisor can do that.
+    the guest stands still once it is there, where the hypervisor can do that. Without ``rescue_disk`` a
+    rescue's disk comes first.
     """
 
     instance: Instance
@@ -74,6 +77,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     images: Callable[[str], SourceImage] = no_images
     root_image: str | None = None
     volumes: tuple[VolumeConnection, ...] = ()
+    rescue_disk: RescueDisk | None = None
 
 
 class SnapshotData(msgspec.Struct, frozen=True):
@@ -185,6 +189,10 @@ class Maintenance(Protocol):
 
     def crash_dump(self, instance: Instance) -> None:
         """Make the guest's kernel dump (NMI)."""
+        ...
+
+    def device_addresses(self, instance: Instance) -> DeviceAddresses:
+        """Where the guest sees its NICs and those disks that have a tag; empty where that is not known."""
         ...
 
     def cache_image(self, image: SourceImage) -> None:

@@ -275,6 +275,10 @@ class FakeDriver(SimulatedVolumes):
 
     # --- maintenance -----------------------------------------------------------------------------
 
+    def device_addresses(self, instance: Instance) -> dict[str, list[str]]:
+        """A simulated guest has no bus."""
+        return {}
+
     def rescue(self, spec: GuestSpec, image_ref: str | None) -> int:
         """Start from a rescue image."""
         state = self._switch(spec.instance, RUNNING, booted=True)

@@ -123,17 +123,12 @@ class Attachments:
         return self._core.db.run(write)
 
     def complete(self, context: RequestContext, attachment_id: str) -> None:
-        """The disk is in the guest. Again where it was before: nothing."""
+        """The disk is in the guest, or a server without a host has it. Again where it was before: nothing."""
 
         def write(tx: Transaction) -> None:
             attachment = self._core.attachment(tx, context, attachment_id)
             if attachment.status == "attached":
                 return
-            if attachment.status != "attaching":
-                raise BadRequest(
-                    "Invalid input received: Attachment status must be attaching to complete it; it is "
-                    f"{attachment.status}."
-                )
             tx.volumes.attachments.update(
                 attachment.id, {"status": "attached", "attached_at": now()}
             )

@@ -101,6 +101,14 @@ class BlockStorage(Protocol):
         """Start the deletion of a snapshot that is available or in error; ``InvalidSnapshot`` else."""
         ...
 
+    def update_snapshot_status(
+        self, context: RequestContext, snapshot_id: str, status: str
+    ) -> None:
+        """Tell how a host's part in a snapshot of an attached volume ended: creating or deleting is well,
+        error or error_deleting is not. May be repeated.
+        """
+        ...
+
     # --- attachments -----------------------------------------------------------------------------
 
     def reserve(
@@ -134,7 +142,10 @@ class BlockStorage(Protocol):
         ...
 
     def complete(self, context: RequestContext, attachment_id: str) -> None:
-        """The host has the disk in the guest: attachment ``attached``, volume ``in-use``."""
+        """The host has the disk in the guest: attachment ``attached``, volume ``in-use``.
+
+        One that is only reserved can be completed too, for a server that is shelved; it is connected later.
+        """
         ...
 
     def detach(self, context: RequestContext, attachment_id: str) -> None:
@@ -150,6 +161,16 @@ class BlockStorage(Protocol):
 
     def roll_detaching(self, context: RequestContext, volume_id: str) -> None:
         """Mark a volume that is ``detaching`` as in use again; others are left as they are."""
+        ...
+
+    def complete_migration(
+        self, context: RequestContext, volume_id: str, target_id: str, *, failed: bool
+    ) -> None:
+        """A guest writes to the copy of a volume that the service itself moves, or could not be made to.
+
+        The copy becomes the volume then, with its id, or is deleted. Raises ``InvalidVolume`` where the
+        service moves no such volume.
+        """
         ...
 
     def show_attachment(self, context: RequestContext, attachment_id: str) -> VolumeAttachment:

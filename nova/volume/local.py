@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nova.errors import NotFound
+from nova.errors import InvalidVolume, NotFound
 from nova.objects.context import RequestContext
 from nova.objects.volume import Volume, VolumeAttachment, VolumeSnapshot
 from nova.objects.volume_record import ListQuery
@@ -92,6 +92,12 @@ class LocalBlockStorage:
         if self._service.snapshots.get(context, snapshot_id).status != "deleting":
             self._service.snapshots.delete(context, snapshot_id)
 
+    def update_snapshot_status(
+        self, context: RequestContext, snapshot_id: str, status: str
+    ) -> None:
+        """How a host's part in a snapshot ended."""
+        self._service.snapshots.update_status(context, snapshot_id, status, 90)
+
     # --- attachments -----------------------------------------------------------------------------
 
     def reserve(
@@ -131,6 +137,12 @@ class LocalBlockStorage:
     def roll_detaching(self, context: RequestContext, volume_id: str) -> None:
         """A volume that was ``detaching`` is in use again."""
         self._service.attachments.roll_detaching(context, volume_id)
+
+    def complete_migration(
+        self, context: RequestContext, volume_id: str, target_id: str, *, failed: bool
+    ) -> None:
+        """There is one backend: nothing is ever moved to another."""
+        raise InvalidVolume(f"Volume {volume_id} is not being migrated to volume {target_id}.")
 
     def show_attachment(self, context: RequestContext, attachment_id: str) -> VolumeAttachment:
         """One attachment."""

@@ -17,6 +17,8 @@ from nova.volume.core import VolumeCore, new_id
 
 #: Statuses that an administrator may set.
 SETTABLE = ("available", "error", "creating", "deleting", "error_deleting")
+#: Status -> what compute may tell of a snapshot that has it.
+_MAY_BE_TOLD = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
 
 
 class Snapshots:
@@ -118,6 +120,21 @@ class Snapshots:
             return msgspec.structs.replace(snapshot, updated_at=now(), **changes)
 
         return self._core.db.run(write)
+
+    def update_status(
+        self, context: RequestContext, snapshot_id: str, status: str, progress: int | None = None
+    ) -> None:
+        """What compute tells of a snapshot that it takes part in; ``BadRequest`` where that cannot follow."""
+
+        def told(snapshot: SnapshotRecord) -> dict[str, Any]:
+            if status not in _MAY_BE_TOLD.get(snapshot.status, ()):
+                raise BadRequest(
+                    f"Snapshot status {snapshot.status} not allowed for update_snapshot_status to "
+                    f"{status[:40]}."
+                )
+            return {"status": status, **({} if progress is None else {"progress": progress})}
+
+        self.change(context, snapshot_id, told)
 
     def reset_status(self, context: RequestContext, snapshot_id: str, status: str) -> None:
         """Set a snapshot's status whatever it is."""

@@ -25,6 +25,9 @@ SETTABLE = (
     "available", "error", "creating", "deleting", "attaching", "detaching", "in-use", "maintenance",
     "reserved", "error_deleting", "error_restoring", "error_extending", "extending", "uploading",
 )
+#: Migration statuses that an administrator may set, and those of a volume that is not on its way.
+MIGRATIONS = ("migrating", "error", "success", "completing", "none", "starting")
+RESTING = (None, "error", "success")
 #: Formats that a volume may be uploaded in.
 UPLOAD_FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx")
 
@@ -146,6 +149,7 @@ class Volumes:
             refused = (
                 (not force and volume.status not in DELETABLE)
                 or volume.attachments
+                or volume.migration_status not in RESTING
                 or (snapshots and not cascade)
                 or (busy and not force)
             )
@@ -231,8 +235,17 @@ class Volumes:
         volume_id: str,
         status: str | None,
         attach_status: str | None = None,
+        migration_status: str | None = None,
     ) -> None:
-        """Set a volume's status whatever it is; ``attach_status`` detached forgets its attachments."""
+        """Set a volume's status whatever it is; ``attach_status`` detached forgets its attachments.
+
+        ``migration_status`` "none" is that of a volume that stays where it is.
+        """
+        if migration_status not in (None, *MIGRATIONS):
+            raise BadRequest(
+                f"Volume migration status: {str(migration_status)[:40]} is invalid, valid statuses are: "
+                f"{', '.join(MIGRATIONS)}."
+            )
 
         def write(tx: Transaction) -> None:
             volume = self._core.volume(tx, context, volume_id, lock=True)
@@ -246,6 +259,11 @@ class Volumes:
                         "Cannot reset-state to in-use because volume does not have any attachments."
                     )
                 tx.volumes.update(volume.id, {"status": status, "previous_status": None})
+            if migration_status is not None:
+                tx.volumes.update(
+                    volume.id,
+                    {"migration_status": None if migration_status == "none" else migration_status},
+                )
             if attach_status == "detached":
                 tx.volumes.attachments.delete_of_volume(volume.id)
 
@@ -256,7 +274,7 @@ class Volumes:
 
         def write(tx: Transaction) -> None:
             volume = self._core.volume(tx, context, volume_id, lock=True)
-            if volume.status not in ("available", "in-use"):
+            if volume.status not in ("available", "in-use") or volume.migration_status not in RESTING:
                 raise InvalidVolume(
                     f"Retype needs volume to be in available or in-use state, not be part of an active "
                     f"migration or a consistency group, and its status is {volume.status}."

@@ -331,6 +331,20 @@ def test_an_administrators_actions(api: Api) -> None:
         assert api("POST", path, body, who="admin").status_code == answer, status
     assert api("GET", f"/volumes/{volume_id}").json["volume"]["status"] == "error"
     assert api("POST", path, {"os-migrate_volume": {"host": "x"}}, who="admin").status_code == 400
+    for migration, answer, shown in (
+        ("MIGRATING", 202, "migrating"), ("nonsense", 400, "migrating"), ("none", 202, None),
+        ("migrating", 202, "migrating"),
+    ):
+        reset = {"os-reset_status": {"migration_status": migration}}
+        assert api("POST", path, reset, who="admin").status_code == answer, migration
+        view = api("GET", f"/volumes/{volume_id}", who="admin").json["volume"]
+        assert (view["migration_status"], view["os-vol-mig-status-attr:migstat"]) == (shown, shown)
+    query = "/volumes?all_tenants=1&migration_status=migrating"
+    assert [each["id"] for each in api("GET", query, who="admin").json["volumes"]] == [volume_id]
+    assert api("DELETE", f"/volumes/{volume_id}").status_code == 400
+    assert api("POST", path, {"os-force_delete": {}}, who="admin").status_code == 400
+    reset = {"os-reset_status": {"migration_status": "error"}}
+    assert api("POST", path, reset, who="admin").status_code == 202
     assert api("POST", path, {"os-force_delete": {}}, who="admin").status_code == 202
     assert api("GET", f"/volumes/{volume_id}").status_code == 404
 

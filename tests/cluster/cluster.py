@@ -26,6 +26,7 @@ from typing import Any
 from tests.cluster.proxy import Proxy, proxy_to
 from tests.services import servers
 from tests.services.broker import Broker, rabbitmq
+from tests.services.broker_cluster import BrokerCluster, rabbitmq_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The ports of a cluster, from its first one on.
@@ -98,6 +99,7 @@ class Cluster:
         self.directory, self.broker, self.offset = directory, broker, offset
         self.database_url = database_url
         self.database: DatabaseProcess
+        self.brokers: BrokerCluster | None
         self._daemons_database, self._transport_url = database_url, transport_url or broker.url
         if links is not None:
             self.database_link, self.broker_link = links
@@ -371,21 +373,34 @@ class DatabaseProcess:
 
 @contextlib.contextmanager
 def running(
-    directory: Path, *, offset: int, proxied: bool = False, engine: str = "mariadb", **shape: Any
+    directory: Path, *, offset: int, proxied: bool = False, engine: str = "mariadb", tls_brokers: int = 0,
+    **shape: Any,
 ) -> Iterator[Cluster]:
     """A cluster with its own database server and broker, until the block ends.
 
-    ``proxied`` daemons reach both through proxies, which tests tell what networks do.
+    ``proxied`` daemons reach both through proxies, which tests tell what networks do. ``tls_brokers`` are so
+    many brokers of one cluster that speak TLS alone; the daemons know another address besides, where there
+    is none.
     """
     start = servers.postgresql if engine == "postgresql" else servers.mariadb
-    with start(durable=True) as database, rabbitmq() as broker, contextlib.ExitStack() as closing:
+    with start(durable=True) as database, contextlib.ExitStack() as closing:
         url = database.url("nova")
+        brokers: BrokerCluster | None = None
+        if tls_brokers:
+            brokers = closing.enter_context(rabbitmq_cluster(tls_brokers))
+            broker = brokers.nodes[0]
+            nobody = f"rabbit://nova:nova@127.0.0.1:{servers.free_port()},"
+            tls = "oslo_messaging_rabbit.ssl = True", f"oslo_messaging_rabbit.ssl_ca_file = {brokers.ca_file}"
+            shape["options"] = (*shape.get("options", ()), *tls)
+            shape["transport_url"] = brokers.url.replace("rabbit://", nobody)
+        else:
+            broker = closing.enter_context(rabbitmq())
         links = None
         if proxied:
             port = int(re.sub(r".*127\.0\.0\.1:(\d+)/.*", r"\1", url))
             links = closing.enter_context(proxy_to(port)), closing.enter_context(proxy_to(broker.port))
         cluster = Cluster(directory, url, broker, offset=offset, links=links, **shape)
-        cluster.database = DatabaseProcess(database.pid)
+        cluster.database, cluster.brokers = DatabaseProcess(database.pid), brokers
         try:
             cluster.start()
             cluster.bootstrap()

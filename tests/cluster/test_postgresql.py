@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemons over PostgreSQL: boots, moves and deletes while daemons and the database are killed."""
+"""The daemons over PostgreSQL and brokers that speak TLS: boots, moves and deletes while these are killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.cluster import Cluster, free_offset, running
 from tests.cluster.conftest import QUICK
 from tests.cluster.load import Load
-from tests.cluster.rounds import ROUNDS
+from tests.cluster.rounds import LONG, ROUNDS
 from tests.cluster.settling import settle
 from tests.services.servers import MissingServer
 
@@ -26,7 +26,8 @@ def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clu
     directory: Path = tmp_path_factory.mktemp("postgresql")
     try:
         with running(
-            directory, offset=free_offset(), engine="postgresql", computes=2, options=QUICK
+            directory, offset=free_offset(), engine="postgresql", computes=2, options=QUICK,
+            tls_brokers=3 if LONG else 1,
         ) as made:
             yield made
     except MissingServer as error:
@@ -51,3 +52,28 @@ def test_nothing_is_lost_over_postgresql(postgresql_cluster: Cluster) -> None:
             load.wait_for(5)
         cluster.wait_ready()
         settle(cluster, load, ended, "PostgreSQL and daemons over it killed")
+
+
+def test_one_of_several_brokers_that_speak_tls_may_be_away(postgresql_cluster: Cluster) -> None:
+    """All of the above went by TLS, past an address where nobody is; here a broker dies under the daemons."""
+    cluster = postgresql_cluster
+    assert cluster.brokers is not None
+    for broker in cluster.brokers.nodes:
+        with Load(cluster) as load:
+            load.wait_for(10)
+            broker.kill()
+            if LONG:
+                load.wait_for(40)
+            broker.start()
+            ended = time.monotonic()
+            load.wait_for(5)
+        cluster.wait_ready()
+        settle(cluster, load, ended, "a broker that speaks TLS killed")
+    for daemon in cluster.daemons.values():
+        # Each has tried the address where nobody is sooner or later, or had luck; all came to a broker.
+        known = {f"connected to the broker 127.0.0.1:{each.port}" for each in cluster.brokers.nodes}
+        if daemon.name.startswith(("api", "conductor", "scheduler", "node")):
+            assert any(daemon.lines(words) for words in known), daemon.name
+    connections = cluster.brokers.nodes[0].control("list_connections", "ssl", "peer_port").splitlines()
+    assert {line.split()[0] for line in connections if line.split()[0] in ("true", "false")} <= {"true"}
+    assert LONG or len(connections) >= len(cluster.hosts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import grp
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -27,9 +28,9 @@ pytestmark = [
 
 IMAGE = "localhost/nova:test"
 _BASE = "docker.io/library/python:3.11-slim-bookworm"
-#: Runs where cgroups are those of version 1 and of version 2 at once, too.
+#: Runs where cgroups are those of version 1 and of version 2 at once, and where limits cannot be raised.
 _ENGINE = """[containers]
-default_ulimits = ["nofile=1024:1024"]
+default_ulimits = [{limits}]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -44,6 +45,16 @@ def _run(*command: str, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
+
+
+def _own_limits() -> str:
+    """Limits within this process's own; those that Podman would take need a right to raise them."""
+    found = []
+    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(kind)[1]
+        limit = 1024 if hard == resource.RLIM_INFINITY else min(hard, 1024)
+        found.append(f'"{name}={limit}:{limit}"')
+    return ", ".join(found)
 
 
 def _make_base(directory: Path) -> None:
@@ -65,7 +76,7 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.fail(f"{', '.join(missing)} not installed (tools/system-parts.sh container)")
     directory = tmp_path_factory.mktemp("container")
     settings = directory / "containers.conf"
-    settings.write_text(_ENGINE)
+    settings.write_text(_ENGINE.format(limits=_own_limits()))
     os.environ["CONTAINERS_CONF"] = str(settings)
     if subprocess.run(["podman", "image", "exists", _BASE], check=False).returncode != 0:
         _make_base(directory)

@@ -14,7 +14,7 @@ import pytest
 from tests.host.guest_cluster import GuestCluster, GuestHost
 from tests.host.test_two_hosts import cloud as cloud
 from tests.host.test_two_hosts import guests as guests
-from tests.host.test_two_hosts import keep
+from tests.host.test_two_hosts import has_its_volume, keep
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -41,6 +41,7 @@ def test_guests_of_a_dead_host_are_evacuated(cloud: GuestCluster, guests: tuple[
     cloud.reach(first, "ACTIVE", on=alive)
     cloud.says(first, "MARK ready")
     assert "MARK kept vda precious" not in cloud.console(first), "its disk was lost with its host"
+    has_its_volume(cloud, first)
     # What is left on the dead host goes when it is back.
     dead.libvirt.start_libvirtd("--listen")
     dead.compute.start()

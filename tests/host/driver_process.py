@@ -17,6 +17,7 @@ from nova.conf import load
 from nova.errors import NovaError
 from nova.objects.instance import Instance
 from nova.objects.migration import Arrival
+from nova.objects.volume_connection import VolumeConnection
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt.driver import LibvirtDriver
 
@@ -31,8 +32,12 @@ class Request(msgspec.Struct):
     image: str = ""
     with_spec: bool = False
     paused: bool = False
+    times: int = 1
     abort: bool = False
     hard: bool | None = None
+    #: Of a spec; those of an arrival are connected first.
+    volumes: list[VolumeConnection] = []
+    arrival: Arrival = Arrival()
 
 
 def main() -> int:
@@ -52,7 +57,8 @@ def main() -> int:
     subject: Any = request.instance
     if request.with_spec:
         subject = GuestSpec(
-            instance=subject, vifs=subject.network_info, images=source, paused=request.paused
+            instance=subject, vifs=subject.network_info, images=source, paused=request.paused,
+            volumes=tuple(request.volumes),
         )
     if request.method == "destroy":
         subject = request.instance.uuid
@@ -61,10 +67,14 @@ def main() -> int:
         arguments.append(lambda done: not (
             request.abort and done.memory_processed + done.disk_processed > 0
         ))
-        arguments.append(Arrival())
+        arguments.append(request.arrival)
     options = {} if request.hard is None else {"hard": request.hard}
     try:
         driver.start()
+        if request.method == "arrival":
+            driver.connect_volumes(subject, request.volumes)
+        for _ in range(request.times - 1):
+            getattr(driver, request.method)(subject, *arguments, **options)
         print(msgspec.json.encode(getattr(driver, request.method)(subject, *arguments, **options)).decode())
     except NovaError as error:
         print(error.message, file=sys.stderr)

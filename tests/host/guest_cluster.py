@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.cluster import ROOT, Api, Cluster, Daemon
+from tests.cluster.cluster import ROOT, VOLUME, Api, Cluster, Daemon
 from tests.host.hypervisor import PrivateLibvirt
 from tests.network.namespaces import Namespace
 from tests.services import servers
@@ -46,6 +46,8 @@ _OPTIONS = (
     "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
     "conductor.recovery_interval = 3", "report_interval = 2", "service_down_time = 12", "verbose = True",
     "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 10",
+    # Its files are under the same path on both hosts, as on a file system that they share.
+    "volume.backend = files",
 )
 
 
@@ -175,6 +177,7 @@ class GuestCluster:
         self.image_id = ""
         self.flavors: dict[str, str] = {}
         self._api: Api | None = None
+        self._project = ""
 
     @property
     def api(self) -> Api:
@@ -230,6 +233,23 @@ class GuestCluster:
     def act(self, uuid: str, action: str, body: Any = None) -> Any:
         """One action, which has to be accepted."""
         return self.ask("POST", f"/servers/{uuid}/action", {action: body})
+
+    def attach_volume(self, uuid: str) -> str:
+        """Give a server a new volume of 1 GiB; returns its id."""
+        made = self.ask("POST", "/volumes", {"volume": {"size": 1}}, base=self._volumes(uuid))
+        volume = str(made["volume"]["id"])
+        self.until(lambda: self.volume(uuid, volume)["status"] == "available", f"volume {volume} is made")
+        self.ask("POST", f"/servers/{uuid}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+        self.until(lambda: self.volume(uuid, volume)["status"] == "in-use", f"{uuid} has volume {volume}")
+        return volume
+
+    def volume(self, uuid: str, volume: str) -> dict[str, Any]:
+        """A volume of the project that a server is of."""
+        return dict(self.ask("GET", f"/volumes/{volume}", base=self._volumes(uuid))["volume"])
+
+    def _volumes(self, uuid: str) -> str:
+        self._project = self._project or str(self.server(uuid)["tenant_id"])
+        return f"http://127.0.0.1:{VOLUME + self.cluster.offset}/v3/{self._project}"
 
     def act_on_migration(self, uuid: str, migration: int, action: str) -> None:
         """An action on a migration that is under way."""

@@ -27,6 +27,7 @@ from nova.objects.instance import Instance
 from nova.objects.topology import GuestCell, GuestTopology
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt.driver import LibvirtDriver
+from tests.host.nested_wishes import judged
 from tests.unit.virt.guests import VIF, instance
 
 _PLACE = Path("/var/tmp/instances")
@@ -73,6 +74,7 @@ def _kvm(said: dict[str, Any], image: Path) -> None:
     said["pause"] = [driver.pause(guest), driver.unpause(guest)]
     driver.destroy(guest.uuid)
     _step(said, "real time", lambda: _real_time(driver, image))
+    said["wishes"] = judged(connection, _PLACE.with_name("wishes"))
     said["left"] = [each.name() for each in connection.listAllDomains()]
     driver.stop()
 

@@ -38,4 +38,9 @@ def test_a_kvm_guest_has_vhost_with_a_queue_for_each_vcpu(parts: None) -> None:
     assert said["pause"] == [3, 1]
     # The second vCPU of another guest is to run in real time on a CPU of its own.
     assert said["real time"] == {"CPU 0/KVM": ["other", "0"], "CPU 1/KVM": ["fifo", "1"]}
+    # What images and flavors ask of KVM guests' hardware.
+    assert said["wishes"]["wrong"] == []
+    assert said["wishes"]["tried"] > 90
+    assert {"relaxed", "vapic", "spinlocks"} <= set(said["wishes"]["running"])
+    assert said["wishes"]["iommu"]["intremap"] == "on"
     assert said["left"] == []

@@ -6,9 +6,11 @@ from __future__ import annotations
 import subprocess
 from xml.etree import ElementTree
 
+from tests.api.cloud_process import wait_for
 from tests.host.cloud import GuestCloud
 from tests.host.hypervisor import PrivateLibvirt
 
+_RUNNING, _PAUSED = 1, 3
 #: Starts the agent, which says on the console when it freezes and thaws, and says when a password changes.
 _AGENT = """
 load virtio_console
@@ -98,6 +100,11 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     )
     flavor = cloud.flavor("modern", ram=256, disk=1)
     uuid = cloud.boot("modern", flavor=flavor, image=image, script=script)
+    signed = _image(
+        cloud, rich_image, "signed", hw_firmware_type="uefi", hw_machine_type="q35",
+        os_secure_boot="required",
+    )
+    suspicious = cloud.boot("suspicious", flavor=flavor, image=signed)
     cloud.reach(uuid, "ACTIVE")
     domain = ElementTree.fromstring(hypervisor.virsh("dumpxml", uuid).stdout)
     assert domain.findtext("os/nvram") == str(cloud.files(uuid) / "nvram")
@@ -118,15 +125,43 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     assert not cloud.files(uuid).exists()
 
     # Where signatures are required the same image, which has none, is not started.
-    image = _image(
-        cloud, rich_image, "signed", hw_firmware_type="uefi", hw_machine_type="q35",
-        os_secure_boot="required",
+    cloud.reach(suspicious, "ACTIVE")
+    cloud.says(suspicious, "failed to load .*Access Denied")
+    assert "MARK start" not in cloud.console(suspicious)
+    cloud.remove(suspicious)
+
+
+def test_a_watchdog_pauses_a_guest_or_only_notes_that_it_hangs(
+    cloud: GuestCloud, hypervisor: PrivateLibvirt, rich_image: bytes
+) -> None:
+    script = _WATCHDOG + "sleep 2; watchdog -T 2 -t 60 /dev/watchdog\n"
+    flavor = cloud.flavor("watched", ram=192)
+    guests = {}
+    with subprocess.Popen(
+        ["stdbuf", "-oL", "virsh", "-c", hypervisor.uri, "event", "--event", "watchdog", "--loop",
+         "--timeout", "150"],
+        stdout=subprocess.PIPE, text=True,
+    ) as listener:
+        for action in ("pause", "none"):
+            image = _image(cloud, rich_image, action, hw_watchdog_action=action)
+            guests[action] = cloud.boot(action, flavor=flavor, script=script, image=image)
+        assert listener.stdout is not None
+        fired: set[str] = set()
+        while fired != guests.keys() and (line := listener.stdout.readline()):
+            fired |= {action for action in guests if line.strip().endswith(f": {action}")}
+        listener.terminate()
+    assert fired == guests.keys()
+    assert cloud.reach(guests["none"], "ACTIVE")["OS-EXT-STS:power_state"] == _RUNNING
+    wait_for(
+        lambda: cloud.server(guests["pause"])["OS-EXT-STS:power_state"] == _PAUSED,
+        lambda: f"{cloud.server(guests['pause'])}", 90,
     )
-    uuid = cloud.boot("suspicious", flavor=flavor, image=image)
-    cloud.reach(uuid, "ACTIVE")
-    cloud.says(uuid, "failed to load .*Access Denied")
-    assert "MARK start" not in cloud.console(uuid)
-    cloud.remove(uuid)
+    reason = hypervisor.virsh("domstate", guests["pause"], "--reason").stdout.strip()
+    assert reason == "paused (watchdog)"
+    for uuid in guests.values():
+        assert "MARK watchdog i6300ESB timer" in cloud.console(uuid)
+        assert cloud.console(uuid).count("MARK start") == 1
+        cloud.remove(uuid)
 
 
 def test_what_a_guest_has_no_agent_for_is_refused_with_the_reason(cloud: GuestCloud) -> None:

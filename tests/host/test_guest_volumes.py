@@ -30,6 +30,14 @@ done ) &
 """
 
 
+#: Says what is at the addresses that the config drive names.
+_PLACES = """
+for a in $(grep -o '"address":"[^"]*"' /mnt/openstack/latest/meta_data.json | cut -d'"' -f4); do
+  echo "MARK at $a $(cd /sys/bus/pci/devices/$a; ls -d virtio*/net/* virtio*/block/* | sed 's/.*[/]//')"
+done
+"""
+
+
 def _volume(cloud: GuestCloud, **facts: Any) -> str:
     project = cloud.login("demo")[1]
     made = cloud.call("volume", "POST", f"/v3/{project}/volumes", {"volume": {"size": 1, **facts}})
@@ -73,28 +81,44 @@ def _attach(cloud: GuestCloud, server: str, volume: str) -> None:
 
 
 def test_a_volume_goes_from_a_running_guest_to_another_with_what_is_on_it(cloud: GuestCloud) -> None:
-    first = cloud.boot("first", script=_WATCH.replace("NAME", "first"))
+    network = cloud.compute("GET", "/os-networks", version="2.35").json["networks"][0]["id"]
+    first = cloud.boot(
+        "first", script=_PLACES + _WATCH.replace("NAME", "first"),
+        networks=[{"uuid": network, "tag": "lan"}],
+        block_device_mapping_v2=[{
+            "uuid": cloud.image_id, "source_type": "image", "destination_type": "local",
+            "boot_index": 0, "tag": "root", "delete_on_termination": True,
+        }],
+    )
     second = cloud.boot("second", script=_WATCH.replace("NAME", "second"))
     volume = _volume(cloud)
     cloud.reach(first, "ACTIVE")
     cloud.reach(second, "ACTIVE")
     cloud.says(first, "MARK ready")
+    for device in ("eth0", "vda"):
+        cloud.says(first, rf"MARK at 0000:\w\w:\w\w\.\d {device}")
     _attach(cloud, first, volume)
     cloud.says(first, rf"MARK plugged vdb {volume[:20]} {_GIB_SECTORS} \[\]")
     cloud.says(first, "MARK wrote vdb")
 
     other = _volume(cloud)
     _become_service(cloud)
-    swapped = cloud.compute(
-        "PUT", f"/servers/{first}/os-volume_attachments/{volume}",
-        {"volumeAttachment": {"volumeId": other}}, by="admin",
+    project = cloud.login("admin")[1]
+    exchange = {"volumeAttachment": {"volumeId": other}}
+    path = f"/servers/{first}/os-volume_attachments/{volume}"
+    assert cloud.compute("PUT", path, exchange, by="admin").status == 409
+    moves = cloud.call(
+        "volume", "POST", f"/v3/{project}/volumes/{volume}/action",
+        {"os-reset_status": {"migration_status": "starting"}}, by="admin",
     )
+    assert moves.status == 202, moves.body
+    swapped = cloud.compute("PUT", path, exchange, by="admin")
     assert swapped.status == 202, swapped.body
     _reach(cloud, volume, "available")
     _reach(cloud, other, "in-use")
 
-    path = cloud.state / "volumes" / f"volume-{other}"
-    assert b"written by first" in path.read_bytes()[2048 * 512 : 2049 * 512]
+    written = cloud.state / "volumes" / f"volume-{other}"
+    assert b"written by first" in written.read_bytes()[2048 * 512 : 2049 * 512]
     gone = cloud.compute("DELETE", f"/servers/{first}/os-volume_attachments/{other}")
     assert gone.status == 202, gone.body
     cloud.says(first, "MARK unplugged vdb")

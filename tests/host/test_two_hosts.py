@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real guests on two hosts with daemons of their own, through the API: life, moves, deaths of nova-compute.
 
-The tests share two guests and two hosts, and each leaves both guests running. Those of hosts that
-die are in ``dead_hosts.py``.
+The tests share two guests with a volume each and two hosts, and each leaves both guests running. Those of
+hosts that die are in ``dead_hosts.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from tests.host.hypervisor import program_missing
 from tests.services.servers import MissingServer
 
 pytestmark = pytest.mark.timeout(400)
+
+#: The volume that each of the shared guests has all the time.
+VOLUMES: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +46,13 @@ def guests(cloud: GuestCluster) -> Iterator[tuple[str, str]]:
     for uuid, host in zip((first, second), cloud.hosts, strict=True):
         cloud.reach(uuid, "ACTIVE", on=host)
         cloud.says(uuid, "MARK ready")
+        VOLUMES[uuid] = cloud.attach_volume(uuid)
+        _typed(cloud, uuid, f"printf {uuid} | dd of=/dev/vdb bs=512 seek=40000 conv=notrunc,fsync; "
+               "echo volume $((6 * 7))", "volume 42")
     yield first, second
     cloud.remove(first, second)
+    for uuid in (first, second):
+        assert cloud.volume(uuid, VOLUMES.pop(uuid))["status"] == "available"
 
 
 def _address(cloud: GuestCluster, uuid: str) -> str:
@@ -80,6 +88,21 @@ def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
             except TimeoutError:
                 continue
     return seen
+
+
+def has_its_volume(cloud: GuestCluster, uuid: str) -> None:
+    """A guest has the volume that it got at first, with what it wrote; its host alone has it open."""
+    volume = VOLUMES[uuid]
+    _typed(
+        cloud, uuid, 'echo 1 >/proc/sys/vm/drop_caches; echo "has $(cat /sys/block/vdb/serial) '
+        '$(dd if=/dev/vdb bs=512 skip=40000 count=1 2>/dev/null | head -c 36)"', f"has {volume[:20]} {uuid}",
+    )
+    cloud.until(
+        lambda: [each["host_name"] for each in cloud.volume(uuid, volume)["attachments"]]
+        == [cloud.host_of(uuid).name],
+        f"volume {volume} is attached to {uuid} once",
+    )
+    assert cloud.volume(uuid, volume)["status"] == "in-use"
 
 
 def keep(cloud: GuestCluster, uuid: str, text: str) -> None:
@@ -152,6 +175,8 @@ def test_running_guests_move_with_their_disks_lines_and_screens(
     migration = cloud.ask("GET", f"/servers/{second}/migrations")["migrations"][0]
     cloud.act_on_migration(second, migration["id"], "force_complete")
     cloud.reach(second, "ACTIVE", on=source)
+    for uuid in guests:
+        has_its_volume(cloud, uuid)
     _typed(cloud, second, "echo hurried $((6 * 7))", "hurried 42")
     assert cloud.console(second).count("MARK start") == 1
 
@@ -169,7 +194,7 @@ def test_an_aborted_move_leaves_the_guest_and_nothing_else(
     assert cloud.move_of(uuid)["status"] == "cancelled"
     assert dest.files(uuid) == []
     assert uuid not in dest.libvirt.domains()
-    _typed(cloud, uuid, "echo stayed $((6 * 7))", "stayed 42")
+    has_its_volume(cloud, uuid)
 
 
 def test_guests_are_resized_to_the_other_host_and_taken_back_or_kept(
@@ -197,6 +222,8 @@ def test_guests_are_resized_to_the_other_host_and_taken_back_or_kept(
     cloud.reach(kept, "VERIFY_RESIZE", on=homes[kept])
     cloud.act(kept, "confirmResize")
     cloud.reach(kept, "ACTIVE", on=homes[kept])
+    for uuid in guests:
+        has_its_volume(cloud, uuid)
 
 
 def test_a_shelved_guest_comes_back_on_the_other_host_with_its_disk(
@@ -226,6 +253,8 @@ def test_a_shelved_guest_comes_back_on_the_other_host_with_its_disk(
     cloud.ask("PUT", f"/os-services/{service}", {"status": "enabled"})
     cloud.says(shelved, "MARK kept vda precious")
     cloud.reach(rebuilt, "ACTIVE")
+    for uuid in guests:
+        has_its_volume(cloud, uuid)
 
 
 def _service(cloud: GuestCluster, host: GuestHost) -> str:
@@ -272,7 +301,8 @@ def test_a_killed_compute_service_ends_what_it_had_begun(
     cloud.until(lambda: cloud.other(here).files(moving) == [], "nothing of it is left elsewhere")
     assert moving not in cloud.other(here).libvirt.domains()
     assert here.files(moving) == [moving]
-    _typed(cloud, moving, "echo whole $((6 * 7))", "whole 42")
+    for uuid in guests:
+        has_its_volume(cloud, uuid)
     cloud.says(booted, "MARK ready")
     cloud.remove(booted)
 

@@ -78,6 +78,7 @@ class Says:
 
     def __init__(self) -> None:
         self.networks: dict[str, HostNetwork] = {}
+        self.names: tuple[tuple[str, str], ...] = ()
         self.events: list[LeaseEvent] = []
         self.asked = 0
         self.silent = False
@@ -97,7 +98,13 @@ class Says:
             each for each in self.networks.values()
             if network_uuids is None or each.uuid in network_uuids or each.network_uuid in network_uuids
         )
-        return HostNetworkState(host=host, whole=network_uuids is None, networks=found)
+        whole = network_uuids is None
+        return HostNetworkState(
+            host=host, whole=whole, networks=found, names=self.names if whole else None
+        )
+
+    def host_names(self, host: str) -> tuple[tuple[str, str], ...]:
+        return self.names
 
     def network_report(self, host: str) -> None:
         """It lives."""

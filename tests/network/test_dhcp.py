@@ -140,6 +140,25 @@ def test_another_name_is_known_at_once_and_the_lease_goes_on(tmp_path: Path) -> 
         until(lambda: names("alpha", "beta", "far") == [None, None, None])
         assert guest.renew("10.4.0.10", "10.4.0.1") == "ACK"
         assert not host.conductor.hears("del", "10.4.0.10", timeout=0.1), "its lease was not given up"
+
+        # Names of DNS domains come, change and go by an event alone, and nothing is started again.
+        def known(*wanted: str) -> list[str | None]:
+            return [guest.resolve(each, "10.4.0.1") for each in wanted]
+
+        def tell(*names: tuple[str, str]) -> None:
+            host.conductor.names = names
+            assert host.manager is not None
+            host.manager.refresh("names", ())
+
+        pid = host.pids()["br4"]
+        assert known("www.example.org") == [None]
+        tell(("192.0.2.7", "www.example.org"), ("192.0.2.8", "deep.er.example.org"))
+        until(lambda: known("www.example.org", "deep.er.example.org") == ["192.0.2.7", "192.0.2.8"])
+        tell(("192.0.2.9", "www.example.org"))
+        until(lambda: known("www.example.org", "deep.er.example.org") == ["192.0.2.9", None])
+        tell()
+        until(lambda: known("www.example.org", "omega.novalocal") == [None, "10.4.0.10"])
+        assert host.pids()["br4"] == pid
     finally:
         host.close()
 

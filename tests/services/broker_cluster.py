@@ -65,7 +65,8 @@ class BrokerCluster:
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(Broker.start, self.nodes):
                 pass
-        self.nodes[0].control("await_online_nodes", str(len(self.nodes)))
+        if len(self.nodes) > 1:
+            self.nodes[0].control("await_online_nodes", str(len(self.nodes)))
 
     def stop(self) -> None:
         """End all."""

@@ -84,3 +84,14 @@ def test_the_kernel_looks_after_connections_that_are_silent(server_url: str, eng
             ]
     assert options == [10, 5, 3, 25000]
     db.dispose()
+
+
+@pytest.mark.parametrize("engine", ["mariadb"])
+def test_connections_to_mariadb_have_one_tls_context_together(server_url: str) -> None:
+    """One for each read the system's authorities: 0.6 MB a connection."""
+    db = Database(server_url)
+    with db.engine.connect() as one, db.engine.connect() as another:
+        first, second = (each.connection.driver_connection for each in (one, another))
+        assert first is not second
+        assert first.ctx is second.ctx
+    db.engine.dispose()

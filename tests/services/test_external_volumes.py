@@ -108,6 +108,7 @@ def test_volumes_of_another_cloud_are_attached_moved_and_given_back(outside: Out
         "POST", f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": data}}
     )
     outside.reach(data, "in-use")
+    _takes_part_in_a_snapshot(outside, data)
     outside.ask("POST", f"/servers/{server}/action", {"migrate": None}, by="admin")
     outside.until(server, "VERIFY_RESIZE")
     outside.ask("POST", f"/servers/{server}/action", {"confirmResize": None})
@@ -123,6 +124,41 @@ def test_volumes_of_another_cloud_are_attached_moved_and_given_back(outside: Out
     outside.ask("DELETE", f"/servers/{server}")
     outside.reach(root, "gone")
     assert outside.attachments() == []
+
+
+def _takes_part_in_a_snapshot(outside: Outside, volume: str) -> None:
+    """The other cloud waits for a snapshot, asks for a host's part in it, and is told of its end."""
+    storage = outside.storage
+    token, admin = storage.login("admin")
+    role = storage.call("identity", "GET", "/v3/roles?name=service", by="admin").json["roles"][0]["id"]
+    user = storage.call(
+        "identity", "GET", "/v3/auth/tokens", by="admin", headers={"X-Subject-Token": token}
+    ).json["token"]["user"]["id"]
+    path = f"/v3/projects/{admin}/users/{user}/roles/{role}"
+    assert storage.call("identity", "PUT", path, by="admin").status == 204
+    storage.forget_tokens()
+    project = storage.login("demo")[1]
+    made = storage.call("volume", "POST", f"/v3/{project}/snapshots",
+                        {"snapshot": {"volume_id": volume, "force": True}})
+    assert made.status == 202, made.body
+    snapshot = made.json["snapshot"]["id"]
+
+    def shown() -> tuple[str, str]:
+        found = storage.call("volume", "GET", f"/v3/{project}/snapshots/{snapshot}").json["snapshot"]
+        return found["status"], found["os-extended-snapshot-attributes:progress"]
+
+    wait_for(lambda: shown()[0] == "available", lambda: str(shown()), 60.0)
+    def act(action: str, **facts: str) -> None:
+        answer = storage.call("volume", "POST", f"/v3/{admin}/snapshots/{snapshot}/action", {action: facts},
+                              by="admin")
+        assert answer.status == 202, answer.body
+
+    act("os-reset_status", status="creating")
+    outside.ask("POST", "/os-assisted-volume-snapshots", {"snapshot": {
+        "volume_id": volume, "create_info": {"snapshot_id": snapshot, "type": "qcow2", "new_file": "new"},
+    }}, by="admin")
+    wait_for(lambda: shown() == ("creating", "90%"), lambda: str(shown()), 60.0)
+    act("os-force_delete")
 
 
 def test_a_new_volume_is_the_callers_own(outside: Outside) -> None:

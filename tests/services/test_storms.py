@@ -29,7 +29,8 @@ from nova.objects.host import ClaimRequest, HostReport
 from tests.unit.db.instance_rows import instance_row
 
 SECTION = dataclasses.replace(
-    NetworkSection(), network_manager="nova.network.manager.FlatDHCPManager", fake_network=True
+    NetworkSection(), network_manager="nova.network.manager.FlatDHCPManager", fake_network=True,
+    instance_dns_domain="vms.example.org",
 )
 THREADS = 8
 ROUNDS = 20
@@ -71,7 +72,7 @@ class Storm:
             tx.quotas.reserve(project, ONE, LIMITS)
             tx.instances.create([{
                 **instance_row(name, project_id=project, vm_state="building", task_state="scheduling"),
-                "revision": 1, "deleted_at": None,
+                "revision": 1, "deleted_at": None, "hostname": "all-want-it",
             }])
 
         try:
@@ -150,6 +151,8 @@ def check_the_books(db: Database, projects: int) -> None:
     assert rows(db, "SELECT address FROM virtual_interfaces GROUP BY address HAVING count(*) > 1") == []
     assert rows(db, "SELECT f.id FROM fixed_ips f LEFT JOIN instances i ON i.uuid = f.instance_uuid"
                 " WHERE f.allocated AND (i.uuid IS NULL OR i.deleted <> 0)") == []
+    assert rows(db, "SELECT e.name FROM dns_entries e LEFT JOIN fixed_ips f ON f.address = e.address"
+                " AND f.instance_uuid = e.instance_uuid WHERE f.id IS NULL") == []
     assert rows(db, "SELECT n.id FROM compute_nodes n WHERE n.vcpus_used > n.vcpus"
                 " OR n.memory_mb_used > n.memory_mb OR n.vcpus_used <>"
                 " (SELECT count(*) FROM claims c WHERE c.node_id = n.id)") == []
@@ -190,6 +193,7 @@ def test_a_storm_of_boots_and_deletes_keeps_the_books(db: Database) -> None:
     check_the_books(db, projects=2)
     assert rows(db, "SELECT count(*) FROM claims") == [(0,)]
     assert rows(db, "SELECT count(*) FROM virtual_interfaces") == [(0,)]
+    assert rows(db, "SELECT count(*) FROM dns_entries") == [(0,)]
     assert rows(db, "SELECT instances, cores, ram FROM project_usages") == [(0, 0, 0)] * 2
 
 

@@ -55,13 +55,12 @@ class DeleteInfo(msgspec.Struct, frozen=True):
 
 
 def create(request: ApiRequest) -> Any:
-    """Take a snapshot."""
+    """Begin to take a snapshot: its service is told of the end, not the caller."""
     body: AssistedSnapshot = request.body
     info = body.create_info
     try:
         request.cloud.operations.snapshot_volume(
-            request.caller, body.volume_id,
-            {"snapshot_id": info.snapshot_id, "type": info.type, "new_file": info.new_file},
+            request.caller, body.volume_id, info.snapshot_id, {"new_file": info.new_file},
         )
     except Conflict as error:
         raise BadRequest(error.message) from None
@@ -69,7 +68,7 @@ def create(request: ApiRequest) -> Any:
 
 
 def delete(request: ApiRequest) -> Any:
-    """Delete a snapshot; ``delete_info`` of the query is a JSON object that names the volume."""
+    """Begin to delete a snapshot; ``delete_info`` of the query is a JSON object that names the volume."""
     text = request.one("delete_info")
     if text is None:
         raise BadRequest("The query has to have delete_info.")
@@ -79,7 +78,7 @@ def delete(request: ApiRequest) -> Any:
         raise BadRequest(f"Invalid input for query parameters delete_info. {error}") from None
     try:
         request.cloud.operations.delete_volume_snapshot(
-            request.caller, info.volume_id,
+            request.caller, info.volume_id, request.path["snapshot_id"],
             {"file_to_merge": info.file_to_merge, "merge_target_file": info.merge_target_file},
         )
     except Conflict as error:

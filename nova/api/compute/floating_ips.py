@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``os-floating-ips`` with pools, bulk and DNS (until 2.35)."""
+"""``os-floating-ips`` with pools and bulk (until 2.35)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nova.api.compute.routing import Route
 from nova.api.compute.server_values import is_uuid
 from nova.api.network.pools import pool_named
 from nova.db.engine import Transaction
-from nova.errors import NotFound, NotImplementedByDriver
+from nova.errors import NotFound
 from nova.network import floating
 from nova.objects.network import FloatingIP
 from nova.policy import Rule
@@ -24,7 +24,6 @@ from nova.policy import Rule
 _ROOT = "os_compute_api:os-floating-ips"
 _POOLS = "os_compute_api:os-floating-ip-pools"
 _BULK = "os_compute_api:os-floating-ips-bulk"
-_DNS = "os_compute_api:os-floating-ip-dns"
 
 RULES: tuple[Rule, ...] = (
     Rule(f"{_ROOT}:list", READER_OR_ADMIN, "List the floating addresses of the own project."),
@@ -33,7 +32,6 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{_ROOT}:delete", MEMBER_OR_ADMIN, "Give a floating address back to its pool."),
     Rule(_POOLS, ANYONE, "List the pools of floating addresses."),
     Rule(_BULK, ADMIN, "List, add and remove the addresses of pools."),
-    Rule(_DNS, READER_OR_ADMIN, "Names of floating addresses."),
 )
 
 VIEW = View(
@@ -122,7 +120,9 @@ def delete(request: ApiRequest) -> Any:
     """Give an address back to its pool; it leads nowhere afterwards."""
     project = request.caller.project_id
     with request.cloud.db.write() as tx:
-        change = floating.release(tx, project, _held(request, tx))
+        change = floating.release(
+            tx, project, _held(request, tx), request.cloud.networks.refreshes
+        )
         tx.quotas.release(project, {"floating_ips": 1})
         if change.instances:
             request.cloud.operations.refresh_addresses(tx, change.instances)
@@ -179,14 +179,10 @@ def bulk_update(request: ApiRequest) -> Any:
         raise NotFound("Unknown action")
     body: BulkDelete = request.body
     with request.cloud.db.write() as tx:
-        for project, number in floating.delete_range(tx, body.ip_range).items():
+        removed = floating.delete_range(tx, body.ip_range, request.cloud.networks.refreshes)
+        for project, number in removed.items():
             tx.quotas.release(project, {"floating_ips": number})
     return {"floating_ips_bulk_delete": body.ip_range}
-
-
-def no_dns(_request: ApiRequest) -> Any:
-    """Names of floating addresses need a DNS driver: there is none, as in Kilo's default."""
-    raise NotImplementedByDriver("This cloud manages no DNS domains for floating addresses.")
 
 
 ROUTES: tuple[Route, ...] = (
@@ -203,10 +199,4 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-floating-ips-bulk/{host_name}", bulk_show, rule=_BULK, until=35),
     Route("PUT", "/os-floating-ips-bulk/{host_name}", bulk_update, rule=_BULK, until=35,
           body=Body(None, BulkDelete)),
-    Route("GET", "/os-floating-ip-dns", no_dns, rule=_DNS, until=35),
-    Route("PUT", "/os-floating-ip-dns/{domain}", no_dns, rule=_DNS, until=35),
-    Route("DELETE", "/os-floating-ip-dns/{domain}", no_dns, rule=_DNS, until=35),
-    Route("GET", "/os-floating-ip-dns/{domain}/entries/{entry}", no_dns, rule=_DNS, until=35),
-    Route("PUT", "/os-floating-ip-dns/{domain}/entries/{entry}", no_dns, rule=_DNS, until=35),
-    Route("DELETE", "/os-floating-ip-dns/{domain}/entries/{entry}", no_dns, rule=_DNS, until=35),
 )

@@ -178,7 +178,7 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
     found = tx.floating_ips.find_by_uuid(current["id"])
     assert found is not None
     assert found.project_id is not None
-    floating.release(tx, found.project_id, found)
+    floating.release(tx, found.project_id, found, call.cloud.networks.refreshes)
     tx.quotas.release(found.project_id, {"floating_ips": 1})
     _tell(call, tx, found.instance_uuid)
 

@@ -118,7 +118,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     project = call.project_of(values)
     if values.get("router:external"):
         return _create_pool(call, tx, values, project)
-    check_room(call, tx, "network", project, lambda: tx.networks.count_owned_by(project))
+    check_room(call, tx, "network", project)
     shared = values.get("shared", False)
     kind = values.get("provider:network_type")
     section = call.cloud.config.network

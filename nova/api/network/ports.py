@@ -167,7 +167,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     rows = _rows(call, tx, values["network_id"], project, values.get("fixed_ips") or ())
     if values.get("device_owner") == virtual_ips.DEVICE_OWNER:
         return virtual_ips.claim(call, tx, rows, project, values)
-    check_room(call, tx, "port", project, lambda: tx.ports.count_of(project))
+    check_room(call, tx, "port", project)
     check_cards(
         tx, project, {"fixed_ips": call.cloud.limits.get(project, "")["fixed_ips"]}, 1,
         lambda: len(call.cloud.networks.check(tx, project, None)),

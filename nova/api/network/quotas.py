@@ -41,34 +41,44 @@ def limit_of(call: Call, project_id: str, resource: str) -> int:
     return limits.get(name, _UNLIMITED.get(resource, -1))
 
 
-def check_room(
-    call: Call, tx: Transaction, resource: str, project_id: str, used: Callable[[], int]
-) -> None:
+def _subnets(tx: Transaction, project_id: str) -> int:
+    return sum(
+        (row.cidr is not None) + (row.cidr_v6 is not None) for row in tx.networks.owned_by(project_id)
+    )
+
+
+def _fullest_group(tx: Transaction, project_id: str) -> int:
+    """The limit is one for each group."""
+    return max(map(counted, tx.security_groups.of_project(project_id)), default=0)
+
+
+#: How many of each resource a project has. Asked where one more is made, and where usage is shown.
+_COUNTERS: dict[str, Callable[[Transaction, str], int]] = {
+    "floatingip": lambda tx, project: tx.quotas.usage(project).floating_ips,
+    "security_group": lambda tx, project: tx.security_groups.count_of(project),
+    "security_group_rule": _fullest_group,
+    "network": lambda tx, project: tx.networks.count_owned_by(project),
+    "subnet": _subnets,
+    "port": lambda tx, project: tx.ports.count_of(project),
+    "router": lambda _tx, _project: 1,
+    "subnetpool": lambda tx, project: tx.subnet_pools.count_of(project),
+    "rbac_policy": lambda tx, project: sum(
+        len((row.facts or {}).get("rbac", ())) for row in tx.networks.owned_by(project)
+    ),
+}
+
+
+def check_room(call: Call, tx: Transaction, resource: str, project_id: str) -> None:
     """Raise ``QuotaExceeded`` where one more would be too many.
 
-    ``used`` counts where there is a limit, while other requests of the project that are counted wait.
+    Where there is a limit, other requests of the project that are counted wait meanwhile.
     """
     limit = limit_of(call, project_id, resource)
     if limit < 0:
         return
     tx.quotas.hold(project_id)
-    if limit < used() + 1:
+    if limit < _COUNTERS[resource](tx, project_id) + 1:
         raise QuotaExceeded(f"Quota exceeded for resources: ['{resource}'].")
-
-
-def _used(tx: Transaction, project_id: str) -> dict[str, int]:
-    usage = tx.quotas.usage(project_id)
-    groups = tx.security_groups.of_project(project_id)
-    owned = tx.networks.owned_by(project_id)
-    return {
-        "floatingip": usage.floating_ips, "security_group": len(groups),
-        "security_group_rule": max((counted(group) for group in groups), default=0),
-        "network": sum(row.segment_uuid is None for row in owned),
-        "subnet": sum((row.cidr is not None) + (row.cidr_v6 is not None) for row in owned),
-        "port": tx.ports.count_of(project_id), "router": 1,
-        "subnetpool": sum(each.project_id == project_id for each in tx.subnet_pools.every()),
-        "rbac_policy": sum(len((row.facts or {}).get("rbac", ())) for row in owned),
-    }
 
 
 def _check(call: Call, project_id: str) -> None:
@@ -102,7 +112,7 @@ def details(call: Call, _req: falcon.Request, path: dict[str, str]) -> Any:
     project = path["project"]
     _check(call, project)
     with call.cloud.db.read() as tx:
-        used = _used(tx, project)
+        used = {name: count(tx, project) for name, count in _COUNTERS.items()}
     return {
         "quota": {
             name: {"limit": limit, "used": used[name], "reserved": 0}

@@ -58,10 +58,6 @@ def _first(call: Call, tx: Transaction, identifier: str) -> Network:
     return rows[0]
 
 
-def _count(tx: Transaction, owner: str | None) -> int:
-    return sum(len((row.facts or {}).get("rbac", ())) for row in tx.networks.owned_by(owner or ""))
-
-
 def _refuse_all(call: Call, target: str) -> None:
     if target == _ALL and not call.is_admin:
         raise Forbidden("Only administrators share networks with all projects.")
@@ -73,7 +69,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     _refuse_all(call, target)
     first = _owned(call, tx, values["object_id"])
     present = list((first.facts or {}).get("rbac", ()))
-    check_room(call, tx, "rbac_policy", owner_of(first) or "", lambda: _count(tx, owner_of(first)))
+    check_room(call, tx, "rbac_policy", owner_of(first) or "")
     if any(each["target_tenant"] == target for each in present):
         raise typed(
             Conflict("An RBAC policy already exists with those values."), "DuplicatedExtension"

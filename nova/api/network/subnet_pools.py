@@ -67,10 +67,7 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Make a pool."""
     project = call.project_of(values)
-    check_room(
-        call, tx, "subnetpool", project,
-        lambda: sum(each.project_id == project for each in tx.subnet_pools.every()),
-    )
+    check_room(call, tx, "subnetpool", project)
     facts = merged(None, values, _FACTS)
     facts["prefixes"] = _prefixes(facts["prefixes"])
     _check_lengths(facts)

@@ -168,12 +168,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     tx.quotas.hold(owner)
     rows = _rows(call, tx, values["network_id"])
     first = rows[0]
-    check_room(
-        call, tx, "subnet", owner,
-        lambda: sum(
-            (row.cidr is not None) + (row.cidr_v6 is not None) for row in tx.networks.owned_by(owner)
-        ),
-    )
+    check_room(call, tx, "subnet", owner)
     _check_honoured(values, version)
     try:
         made = add_subnet(

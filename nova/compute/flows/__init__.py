@@ -11,13 +11,15 @@ what ``undo`` was told when it fails. A step may be run again after an interrupt
              -> arrive (destination) -> leave (source)
     a failed move    -> back (source) -> drop (destination of a live one)
     delete   destroy -> clean (each other host with a guest)
-    volumes  attach, detach, swap, extend; rebuild over a volume  halt -> (conductor) -> run
+    volumes  attach, detach, swap, extend; snapshots of theirs
+    rebuild over a volume  halt -> (conductor) -> run
+    cards    plug, unplug, where the API died while it did so
     others   run (the instance's host)
 """
 
 from __future__ import annotations
 
-from nova.compute.flows import build, maintenance, moves, power, snapshot, volumes
+from nova.compute.flows import build, interfaces, maintenance, moves, power, snapshot, volumes
 from nova.compute.flows.host import StepFunction
 
 STEPS: dict[tuple[str, str], StepFunction] = {
@@ -68,8 +70,12 @@ STEPS: dict[tuple[str, str], StepFunction] = {
     ("live_migrate", "back"): moves.take_back,
     ("live_migrate", "drop"): moves.drop,
     ("evacuate", "spawn"): build.spawn,
+    ("attach_interface", "plug"): interfaces.plug,
+    ("detach_interface", "unplug"): interfaces.unplug,
     ("attach_volume", "attach"): volumes.attach,
     ("detach_volume", "detach"): volumes.detach,
     ("swap_volume", "swap"): volumes.swap,
     ("extend_volume", "run"): volumes.extend,
+    ("snapshot_volume", "run"): volumes.snapshot,
+    ("delete_volume_snapshot", "run"): volumes.delete_snapshot,
 }

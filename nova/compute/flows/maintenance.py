@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nova.compute.flows.host import FlowHost, guest_spec
 from nova.compute.undo import Undo
 from nova.errors import GuestNotFound
 from nova.objects.operation import StepResult, StepTask
+from nova.objects.rescue_disk import RescueDisk
 
 
 def rescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Start from a rescue image."""
-    state = host.driver.rescue(guest_spec(host, task, power_on=True), task.payload.get("image_ref"))
-    return StepResult(power_state=state)
+    spec = guest_spec(host, task, power_on=True)
+    wanted = task.payload.get("rescue_disk")
+    if wanted is not None:
+        spec = msgspec.structs.replace(spec, rescue_disk=msgspec.convert(wanted, RescueDisk))
+    return StepResult(power_state=host.driver.rescue(spec, task.payload.get("image_ref")))
 
 
 def unrescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of a guest that are volumes: added, taken away, exchanged, grown. Each is safe to repeat."""
+"""Disks of a guest that are volumes: added, removed, exchanged, grown, in snapshots. All can be repeated."""
 
 from __future__ import annotations
 
@@ -47,5 +47,19 @@ def extend(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     """Let the guest see that a volume has grown."""
     host.driver.extend_volume(
         task.instance, task.payload["volume_id"], task.payload["size_gb"] << 30
+    )
+    return StepResult()
+
+
+def snapshot(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Let what the guest writes go to a new file, for a snapshot that the volume's service takes."""
+    host.driver.snapshot_volume(task.instance, task.payload["volume_id"], task.payload["info"])
+    return StepResult()
+
+
+def delete_snapshot(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
+    """Merge the files of a snapshot that the volume's service deletes."""
+    host.driver.delete_volume_snapshot(
+        task.instance, task.payload["volume_id"], task.payload["info"]
     )
     return StepResult()

@@ -16,6 +16,7 @@ from nova.compute.images import Images
 from nova.compute.lifecycle import ACTIONS, Action, allowed
 from nova.compute.limit_cache import LimitCache
 from nova.conductor.dispatch import Dispatcher
+from nova.conductor.ended import note_end
 from nova.conductor.host_services import HostServices
 from nova.conductor.steps import FLOWS
 from nova.conf import Config
@@ -135,6 +136,27 @@ def record(
     tx.operations.create(
         context, instance.uuid, ACTIONS[action_name].public, flow=None, step=None, payload={}
     )
+
+
+def begin_own(
+    core: OperationsCore, tx: Transaction, context: RequestContext, instance: Instance, action_name: str,
+    step: str, payload: Mapping[str, Any],
+) -> int:
+    """Write what this process is about to do itself; nobody is woken, and who finds it lost does it."""
+    return core.dispatcher.start(
+        tx, context, instance, ACTIONS[action_name], step, payload, send=False
+    )
+
+
+def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool:
+    """It is done, or was refused; False where somebody else has ended it."""
+    operation = tx.operations.get(operation_id, lock=True)
+    if operation is None or not tx.operations.finish(
+        operation_id, failed=failed, message="Error" if failed else None
+    ):
+        return False
+    note_end(tx, operation, failed=failed)
+    return True
 
 
 _ALPHABET = "".join(c for c in string.ascii_letters + string.digits if c not in "0O1lI")

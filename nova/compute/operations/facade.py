@@ -7,6 +7,7 @@ from nova.compute.operations import boot as _boot
 from nova.compute.operations import consoles as _consoles
 from nova.compute.operations import deletion as _deletion
 from nova.compute.operations import facts as _facts
+from nova.compute.operations import interfaces as _interfaces
 from nova.compute.operations import moves as _moves
 from nova.compute.operations import power as _power
 from nova.compute.operations import rebuild as _rebuild
@@ -70,8 +71,8 @@ class Operations(OperationsCore):
     open_console = _consoles.open_console
     console_of_token = _consoles.console_of_token
     diagnostics = _facts.diagnostics
-    attach_interface = _facts.attach_interface
-    detach_interface = _facts.detach_interface
+    attach_interface = _interfaces.attach_interface
+    detach_interface = _interfaces.detach_interface
     add_fixed_ip = _facts.add_fixed_ip
     remove_fixed_ip = _facts.remove_fixed_ip
     refresh_addresses = _facts.refresh_addresses

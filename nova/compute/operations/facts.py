@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from nova.compute.operations.core import (
     OperationsCore,
     check_lock,
     check_state,
-    prepare,
     record,
 )
 from nova.compute.operations.limits import check_metadata
@@ -23,12 +21,12 @@ from nova.conductor.ending import abandon_all, end_resize, keep_new_size, withou
 from nova.conductor.release import counted
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
-from nova.errors import Conflict, InstanceNotFound, NotFound, NovaError
+from nova.errors import Conflict, InstanceNotFound, NotFound
 from nova.network.card_limits import check_cards
 from nova.network.filter_refreshes import members_changed
 from nova.network.security_groups import group_names
 from nova.objects.context import RequestContext
-from nova.objects.instance import Instance, RequestedNetwork, Vif
+from nova.objects.instance import Instance, Vif
 from nova.objects.states import RESIZED, SOFT_DELETED
 from nova.rpc.calls import COMPUTE
 from nova.virt.driver import Diagnostics
@@ -52,9 +50,8 @@ def update(
     with core.db.write() as tx:
         if not tx.instances.update(instance.uuid, changes):
             raise InstanceNotFound(instance.uuid)
-        if "hostname" in changes and core.networks.refreshes is not None:
-            # DHCP and DNS know it by that name.
-            core.networks.refreshes.of_instances(tx, [instance.uuid])
+        if "hostname" in changes:
+            core.networks.renamed(tx, instance.uuid)
         fresh = tx.instances.get(instance.uuid)
     assert fresh is not None
     return fresh
@@ -131,7 +128,7 @@ def console_output(
     core: OperationsCore, context: RequestContext, instance: Instance, length: int | None
 ) -> str:
     """The last ``length`` lines of the console, all where it is None or negative."""
-    host = _host(instance)
+    host = host_of(instance)
     text: str = core.transport.call(COMPUTE, host, "console_output", instance).decode(
         "utf-8", "replace"
     )
@@ -146,109 +143,19 @@ def diagnostics(
 ) -> Diagnostics:
     """The guest's counters."""
     found: Diagnostics = core.transport.call(
-        COMPUTE, _host(instance), "diagnostics", instance
+        COMPUTE, host_of(instance), "diagnostics", instance
     )
     return found
 
 
-def _host(instance: Instance) -> str:
+def host_of(instance: Instance) -> str:
+    """The host of a server; ``Conflict`` where it has none."""
     if instance.host is None:
         raise Conflict(f"Instance {instance.uuid} is not ready.")
     return instance.host
 
 
-def attach_interface(
-    core: OperationsCore, context: RequestContext, instance: Instance, wanted: RequestedNetwork
-) -> Vif:
-    """Give a server another NIC; it is plugged when this returns."""
-    prepare(context, instance, "attach_interface")
-    host = _host(instance)
-    if core.networks.outside is not None:
-        return outside_interfaces.attach(
-            core, core.networks.outside, context, instance, host, wanted
-        )
-    added = core.db.run(lambda tx: _add_card(core, tx, context, instance.uuid, host, wanted))
-    try:
-        core.transport.call(COMPUTE, host, "plug_interface", instance, added)
-    except Exception:
-        # Nobody knows what became of a call that was not answered.
-        with contextlib.suppress(NovaError):
-            core.transport.call(COMPUTE, host, "unplug_interface", instance, added)
-        core.db.run(lambda tx: _drop_card(core, tx, instance.uuid, added.id))
-        raise
-    return added
-
-
-def _add_card(
-    core: OperationsCore,
-    tx: Transaction,
-    context: RequestContext,
-    uuid: str,
-    host: str,
-    wanted: RequestedNetwork,
-) -> Vif:
-    """Give the server a card in the tables; a delete, a move or another card that came first is seen."""
-    instance = tx.instances.get(uuid, lock=True)
-    if instance is None:
-        raise InstanceNotFound(uuid)
-    prepare(context, instance, "attach_interface")
-    if instance.host != host:
-        raise Conflict(f"Instance {uuid} has moved meanwhile.")
-    present = {vif.id for vif in instance.network_info}
-    if wanted.port_id is not None:
-        vifs = core.networks.attach_port(tx, instance, wanted.port_id, wanted.tag)
-        instance = join_groups(tx, instance, wanted.port_id)
-        members_changed(core.networks.refreshes, tx, [uuid])
-    else:
-        network_id = wanted.network_id
-        if network_id is None:
-            network_id = core.networks.check(tx, instance.project_id, None)[0].uuid
-        _check_card(core, tx, instance)
-        vifs = core.networks.add_fixed_ip(tx, instance, network_id, wanted.address, wanted.tag)
-    _write_vifs(tx, instance, vifs)
-    record(tx, context, instance, "attach_interface")
-    return next(vif for vif in vifs if vif.id not in present)
-
-
-def _drop_card(core: OperationsCore, tx: Transaction, uuid: str, card_id: str) -> None:
-    """Take a card that could not be plugged from the tables again."""
-    instance = tx.instances.get(uuid, lock=True)
-    if instance is not None:
-        _write_vifs(tx, instance, core.networks.detach(tx, instance, card_id))
-
-
-def detach_interface(
-    core: OperationsCore,
-    context: RequestContext,
-    instance: Instance,
-    vif_id: str,
-    *,
-    keep: bool = True,
-) -> None:
-    """Take a NIC away from a server; one that was made as a port stays as such, if ``keep``."""
-    prepare(context, instance, "detach_interface")
-    vif = next((each for each in instance.network_info if each.id == vif_id), None)
-    if vif is None:
-        raise NotFound(f"Port {vif_id} could not be found on instance {instance.uuid}.")
-    core.transport.call(COMPUTE, _host(instance), "unplug_interface", instance, vif)
-    if core.networks.outside is not None:
-        outside_interfaces.detach(core, core.networks.outside, context, instance, vif.id, keep=keep)
-        return
-    core.db.run(lambda tx: _remove_card(core, tx, context, instance.uuid, vif.id, keep=keep))
-
-
-def _remove_card(
-    core: OperationsCore, tx: Transaction, context: RequestContext, uuid: str, card_id: str, *, keep: bool
-) -> None:
-    instance = tx.instances.get(uuid, lock=True)
-    if instance is None:
-        # A delete was faster and has taken all its cards.
-        return
-    _write_vifs(tx, instance, core.networks.detach(tx, instance, card_id, keep=keep))
-    record(tx, context, instance, "detach_interface")
-
-
-def _check_card(core: OperationsCore, tx: Transaction, instance: Instance) -> None:
+def check_card(core: OperationsCore, tx: Transaction, instance: Instance) -> None:
     """Raise ``QuotaExceeded`` where the project may have no further card."""
     check_cards(
         tx, instance.project_id, core.limits.get(instance.project_id, instance.user_id), 1,
@@ -281,7 +188,7 @@ def add_fixed_ip(
         outside_interfaces.refresh(core, core.networks.outside, [instance.uuid])
         return
     with core.db.write() as tx:
-        _check_card(core, tx, instance)
+        check_card(core, tx, instance)
         _write_vifs(tx, instance, core.networks.add_fixed_ip(tx, instance, network_id))
 
 

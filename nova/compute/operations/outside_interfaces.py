@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-from nova.compute.operations.core import OperationsCore, record
+from nova.compute.operations.core import OperationsCore, begin_own, end_own
+from nova.conductor.cards import forget_card
+from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import InstanceNotFound, NovaError
@@ -23,7 +25,7 @@ from nova.network.external import KEPT, PLUGGED_EARLY, kept_ports
 from nova.network.outside import OutsideNetworks
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, RequestedNetwork, Vif
-from nova.objects.network_task import ATTACH, DETACH
+from nova.objects.network_task import ATTACH
 from nova.objects.states import BUILDING
 from nova.rpc.calls import COMPUTE, CONDUCTOR
 
@@ -50,12 +52,18 @@ def attach(
         core.db.run(lambda tx: tx.network_tasks.postpone(intent, now()))
         _wake(core, intent)
         raise
-    core.db.run(lambda tx: _know(tx, context, instance.uuid, added, intent))
+    kept = wanted.port_id is not None
+    operation_id = core.db.run(
+        lambda tx: _know(core, tx, context, instance.uuid, added, intent, kept=kept)
+    )
     try:
-        core.transport.call(COMPUTE, host, "plug_interface", instance, added)
+        places = core.transport.call(COMPUTE, host, "plug_interface", instance, added)
     except Exception:
-        _forget(core, outside, instance, added.id, keep=wanted.port_id is not None)
+        forget(core, outside, instance, added.id, operation_id, keep=kept, failed=True)
         raise
+    core.db.run(lambda tx: end_own(tx, operation_id))
+    if places:
+        core.db.run(lambda tx: note_addresses_of(tx, instance.uuid, places))
     return added
 
 
@@ -70,8 +78,9 @@ def _intend(tx: Transaction, uuid: str, port_id: str | None) -> int:
 
 
 def _know(
-    tx: Transaction, context: RequestContext, uuid: str, added: Vif, intent: int
-) -> None:
+    core: OperationsCore, tx: Transaction, context: RequestContext, uuid: str, added: Vif, intent: int,
+    *, kept: bool,
+) -> int:
     instance = tx.instances.get(uuid, lock=True)
     if instance is None:
         # Deleted meanwhile: the intent stays, and the port is given up by it.
@@ -80,40 +89,31 @@ def _know(
     others = tuple(vif for vif in instance.network_info if vif.id != added.id)
     tx.instances.update(uuid, {"network_info": (*others, added)})
     tx.network_tasks.remove(intent)
-    record(tx, context, instance, "attach_interface")
+    return begin_own(
+        core, tx, context, instance, "attach_interface", "plug", {"card": added.id, "keep": kept}
+    )
 
 
-def detach(
-    core: OperationsCore,
-    outside: OutsideNetworks,
-    context: RequestContext,
-    instance: Instance,
-    port_id: str,
-    *,
-    keep: bool,
+def stays(instance: Instance, port_id: str, *, keep: bool) -> bool:
+    """Whether a port stays when it is taken off its server: one that the service had before."""
+    return keep and port_id in kept_ports(instance)
+
+
+def forget(
+    core: OperationsCore, outside: OutsideNetworks, instance: Instance, port_id: str, operation_id: int,
+    *, keep: bool, failed: bool = False,
 ) -> None:
-    """The NIC is unplugged: forget the card, and tell the service, now or later."""
-    keep = keep and port_id in kept_ports(instance)
-    _forget(core, outside, instance, port_id, keep=keep)
-    with core.db.write() as tx:
-        record(tx, context, instance, "detach_interface")
+    """The guest has the NIC no more, or never got it: forget the card, and tell the service, now or later."""
 
-
-def _forget(
-    core: OperationsCore, outside: OutsideNetworks, instance: Instance, port_id: str, *, keep: bool
-) -> None:
-    def write(tx: Transaction) -> int:
+    def write(tx: Transaction) -> int | None:
+        if not end_own(tx, operation_id, failed=failed):
+            return None
         fresh = tx.instances.get(instance.uuid, lock=True)
-        if fresh is not None:
-            rest = tuple(vif for vif in fresh.network_info if vif.id != port_id)
-            tx.instances.update(instance.uuid, {"network_info": rest})
-        # Due a little later: the usual case is that it is done right here.
-        return tx.network_tasks.add(
-            instance.uuid, DETACH, {"port": port_id, "keep": keep},
-            now() + datetime.timedelta(seconds=60),
-        )
+        return None if fresh is None else forget_card(core, tx, fresh, port_id, keep=keep)
 
     task = core.db.run(write)
+    if task is None:
+        return
     try:
         outside.detach(instance.uuid, port_id, keep=keep)
     except NovaError as error:

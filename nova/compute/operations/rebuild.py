@@ -16,6 +16,7 @@ from nova.objects.boot import RebuildRequest
 from nova.objects.context import RequestContext
 from nova.objects.image import Image
 from nova.objects.instance import Instance
+from nova.objects.rescue_disk import rescue_disk_of
 from nova.objects.states import STOPPED
 
 
@@ -65,8 +66,8 @@ def rebuild(
                     )
                 changes["key_data"] = keypair.public_key
         enter(core, tx, context, instance, action, payload, changes=changes, step=step)
-        if "hostname" in changes and core.networks.refreshes is not None:
-            core.networks.refreshes.of_instances(tx, [instance.uuid])
+        if "hostname" in changes:
+            core.networks.renamed(tx, instance.uuid)
         if request.metadata is not None:
             tx.instances.set_metadata(instance.uuid, request.metadata)
     return password
@@ -149,11 +150,12 @@ def rescue(
             "an image that has hw_rescue_bus or hw_rescue_device"
         )
     chosen = password or new_password(core.config.default.password_length)
+    payload: dict[str, Any] = {"admin_password": chosen, "image_ref": image_ref}
+    place = rescue_disk_of(facts)
+    if place is not None:
+        payload["rescue_disk"] = msgspec.to_builtins(place)
     with core.db.write() as tx:
-        enter(
-            core, tx, context, instance, action,
-            {"admin_password": chosen, "image_ref": image_ref},
-        )
+        enter(core, tx, context, instance, action, payload)
     return chosen
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
-from nova.compute.operations.core import OperationsCore, check_lock, prepare
+from nova.compute.operations.core import OperationsCore, prepare
 from nova.conductor.ending import Overtaken, end_and_discard
 from nova.conductor.volume_rows import ATTACHING, DETACHING, SWAPPING, device_of, undo_of_one
 from nova.conductor.volume_steps import prepare_boot, reserve_one
@@ -32,7 +32,6 @@ from nova.objects.device_names import name_for
 from nova.objects.instance import BlockDevice, Instance
 from nova.objects.states import SHELVED_OFFLOADED
 from nova.objects.volume import Volume
-from nova.rpc.calls import COMPUTE
 
 
 def attached(instance: Instance, volume_id: str) -> BlockDevice:
@@ -219,15 +218,23 @@ def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
 def swap_volume(
     core: OperationsCore, context: RequestContext, instance: Instance, volume_id: str, new_volume_id: str
 ) -> None:
-    """Copy a volume that a server has to another one, which takes its place."""
-    core.volumes.show(context, volume_id)
+    """Copy a volume that a server has to another one, which takes its place.
+
+    Raises ``Conflict`` where the block storage service is not migrating the volume: it alone asks for this.
+    """
+    old = core.volumes.show(context, volume_id)
+    if not old.migration_status:
+        raise Conflict(
+            f"volume {volume_id} is not migrating; this API should only be called by the block storage "
+            f"service"
+        )
     try:
         wanted = core.volumes.show(context, new_volume_id)
     except VolumeNotFound as error:
         raise BadRequest(error.message) from None
+    migrates = old.migration_status == "migrating" and wanted.migration_status == f"target:{volume_id}"
     present = attached(instance, volume_id)
     action = prepare(context, instance, "swap_volume")
-    old = core.volumes.show(context, volume_id)
     if old.multiattach and len(old.attachments) > 1:
         raise BadRequest(
             f"Swapping multi-attach volumes with more than one read/write attachment is not supported: "
@@ -248,7 +255,7 @@ def swap_volume(
         return _start(
             core, tx, context, fresh, action.name, "volumes",
             {"bdm_uuid": device.bdm_uuid, "volume_id": volume_id, "new_volume_id": new_volume_id,
-             "new_size": wanted.size_gb},
+             "new_size": wanted.size_gb, "migrates": migrates},
         )
 
     if present.volume_id == new_volume_id:
@@ -305,34 +312,41 @@ def volume_reimaged(core: OperationsCore, instance: Instance) -> None:
 
 
 def snapshot_volume(
-    core: OperationsCore, context: RequestContext, volume_id: str, create_info: Mapping[str, str]
+    core: OperationsCore, context: RequestContext, volume_id: str, snapshot_id: str,
+    create_info: Mapping[str, str],
 ) -> None:
-    """Have the host of a volume's server take an assisted snapshot."""
-    _ask_host(core, context, volume_id, "snapshot_volume", dict(create_info))
+    """Have the host of a volume's server do its part in a snapshot; the service is told of the end."""
+    _start_snapshot(core, context, volume_id, "snapshot_volume", snapshot_id, create_info)
 
 
 def delete_volume_snapshot(
-    core: OperationsCore,
-    context: RequestContext,
-    volume_id: str,
+    core: OperationsCore, context: RequestContext, volume_id: str, snapshot_id: str,
     delete_info: Mapping[str, str | None],
 ) -> None:
-    """Have the host of a volume's server merge an assisted snapshot's files."""
-    _ask_host(core, context, volume_id, "delete_volume_snapshot", dict(delete_info))
+    """Have the host of a volume's server merge such a snapshot's files; the service is told of the end."""
+    _start_snapshot(core, context, volume_id, "delete_volume_snapshot", snapshot_id, delete_info)
 
 
-def _ask_host(
-    core: OperationsCore, context: RequestContext, volume_id: str, method: str, facts: dict[str, Any]
+def _start_snapshot(
+    core: OperationsCore, context: RequestContext, volume_id: str, flow: str, snapshot_id: str,
+    info: Mapping[str, str | None],
 ) -> None:
-    with core.db.read() as tx:
+    """Raises ``BadRequest`` where no server has the volume, ``Conflict`` where its server cannot now."""
+
+    def write(tx: Transaction) -> None:
         servers = tx.block_devices.servers_of(volume_id)
-        instance = tx.instances.get(servers[0]) if servers else None
-    if instance is None:
-        raise BadRequest(f"No volume Block Device Mapping with id {volume_id[:64]}.")
-    if instance.host is None or instance.task_state is not None:
-        raise BadRequest(f"Instance {instance.uuid} is not ready")
-    check_lock(context, instance)
-    core.transport.call(COMPUTE, instance.host, method, instance, volume_id, facts)
+        instance = tx.instances.get(servers[0], lock=True) if servers else None
+        if instance is None:
+            raise BadRequest(f"No volume Block Device Mapping with id {volume_id[:64]}.")
+        prepare(context, instance, flow)
+        if instance.host is None:
+            raise BadRequest(f"Instance {instance.uuid} is not ready")
+        core.dispatcher.start(
+            tx, context, instance, ACTIONS[flow], "run",
+            {"volume_id": volume_id, "snapshot_id": snapshot_id, "info": dict(info)},
+        )
+
+    core.db.run(write)
 
 
 def begin_boot(

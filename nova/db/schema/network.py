@@ -250,3 +250,27 @@ security_group_default_rules = Table(
     Column("cidr", String(43)),
     *created_updated(),
 )
+
+# Domains whose names the hosts' DNS answers. `scope` is public (of `project_id`, or of everybody) or
+# private (of `availability_zone`, or of all zones). Names are kept in small letters.
+dns_domains = Table(
+    "dns_domains",
+    metadata,
+    Column("domain", String(255), primary_key=True),
+    Column("scope", String(8), nullable=False),
+    Column("project_id", String(255)),
+    Column("availability_zone", String(255)),
+)
+
+# An entry with an `instance_uuid` came with a server, and goes with it.
+dns_entries = Table(
+    "dns_entries",
+    metadata,
+    Column(
+        "domain", String(255), ForeignKey("dns_domains.domain", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("name", String(255), primary_key=True),
+    Column("address", String(39), nullable=False, index=True),
+    Column("type", String(8), nullable=False),
+    Column("instance_uuid", String(36), index=True),
+)

@@ -44,6 +44,7 @@ volumes = Table(
     Column("previous_status", String(32)),
     Column("size", Integer, nullable=False),
     Column("growing", Integer, nullable=False),
+    Column("migration_status", String(32)),
     Column("type_id", String(36), ForeignKey("volume_types.id"), nullable=False),
     Column("availability_zone", String(255), nullable=False),
     Column("host", String(255), nullable=False),

@@ -22,7 +22,9 @@ _EVERY = select(networks).order_by(
 _BY_UUID = select(networks).where(networks.c.uuid == bindparam("network_uuid"))
 _BY_ID = select(networks).where(networks.c.id == bindparam("network_id"))
 _COUNT_PROJECT = (
-    select(func.count()).select_from(networks).where(networks.c.project_id == bindparam("project"))
+    select(func.count()).select_from(networks).where(
+        networks.c.project_id == bindparam("project"), networks.c.segment_uuid.is_(None)
+    )
 )
 _INSERT_ADDRESSES = insert(fixed_ips)
 _STORED_FIELDS = tuple(name for name in Network.__struct_fields__ if name != "id")
@@ -282,7 +284,7 @@ class NetworkStore:
         return result.rowcount == 1
 
     def count_owned_by(self, project_id: str) -> int:
-        """How many networks are bound to a project."""
+        """How many networks are bound to a project; their further subnets are none."""
         return int(self._connection.execute(_COUNT_PROJECT, {"project": project_id}).scalar_one())
 
     def usage(self, network_ids: Sequence[int] | None = None) -> dict[int, NetworkUsage]:

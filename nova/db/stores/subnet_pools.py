@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from nova.db.schema.base import now
 from nova.db.schema.network import subnet_pools
@@ -25,6 +25,11 @@ class SubnetPoolStore:
         """All of them, oldest first."""
         rows = self._connection.execute(select(subnet_pools).order_by(_pool.id))
         return [SubnetPool(*row) for row in rows]
+
+    def count_of(self, project_id: str) -> int:
+        """How many a project has."""
+        statement = select(func.count()).where(_pool.project_id == project_id)
+        return int(self._connection.execute(statement).scalar_one())
 
     def find(self, uuid: str, *, lock: bool = False) -> SubnetPool | None:
         """One of them; with ``lock``, for those who cut a subnet from it."""

@@ -37,6 +37,9 @@ from nova.objects.host_network import HostLease, HostNetwork, HostNetworkState, 
 
 LOG = logging.getLogger(__name__)
 
+#: Kind of refresh that concerns it.
+NAMES = "names"
+
 #: dnsmasq takes host names of up to so many characters (and of a label, RFC 1035).
 _LONGEST_NAME = 63
 
@@ -82,11 +85,15 @@ class Dhcp:
         section: NetworkSection,
         files: StateFiles,
         tell: Callable[[LeaseEvent], object],
+        names: Callable[[], Iterable[tuple[str, str]]],
     ) -> None:
-        """``tell`` carries a change of a lease to the conductor."""
+        """``tell`` carries a change of a lease to the conductor; ``names`` asks it for the names of DNS
+        domains, as (address, full name).
+        """
         self._section = section
         self._files = files
         self._tell = tell
+        self._names = names
         self._socket = LineSocket(
             files.socket, lambda words: lease_answer(words, self.seen, self._leases)
         )
@@ -120,6 +127,7 @@ class Dhcp:
     def start(self) -> None:
         """Listen for leases; what serves already is taken over with the first state."""
         self._files.prepare()
+        self._files.names.mkdir(exist_ok=True)
         if shutil.which("dnsmasq") is None:
             raise NetworkNotReady("dnsmasq is not installed: guests' DHCP needs it.")
         self._socket.start()
@@ -139,7 +147,9 @@ class Dhcp:
         self._socket.stop()
 
     def refresh(self, kind: str, ids: Sequence[str]) -> None:
-        """Nothing but networks concerns it."""
+        """Read the names of DNS domains anew."""
+        if kind == NAMES:
+            self._write_domains(self._names())
 
     # --- the state -------------------------------------------------------------------------------
 
@@ -148,6 +158,12 @@ class Dhcp:
 
         Returns what is wrong with which network.
         """
+        if state.names is not None:
+            try:
+                self._write_domains(state.names)
+            except OSError as error:
+                # Guests need their leases all the same; the next whole look tries again.
+                LOG.warning("names of DNS domains could not be written: %s", error)
         wanted = {
             each.uuid: each for each in state.networks
             if serves_anything(each, ipv6=self._section.use_ipv6)
@@ -262,6 +278,21 @@ class Dhcp:
             f"{address}\t{name}{domain}" for address, name in network.neighbours if address not in known
         ]
         write(directory / "hosts", "".join(f"{line}\n" for line in lines).encode())
+
+    def _write_domains(self, names: Iterable[tuple[str, str]]) -> None:
+        """Bring the names of DNS domains up to date, for the processes of all bridges.
+
+        Those that watch read new names by themselves; what is gone they forget when they are told.
+        """
+        path = self._files.names / "hosts"
+        before = set(path.read_text().splitlines()) if path.exists() else set()
+        lines = [f"{address}\t{name}" for address, name in names]
+        if not write(path, "".join(f"{line}\n" for line in lines).encode()):
+            return
+        gone = not before.issubset(lines)
+        for bridge in self._bridges:
+            if gone or not self._watches(bridge):
+                self._keeper.reread(bridge)
 
     def _release(self, released: Iterable[tuple[str, list[tuple[str, str]]]]) -> None:
         """Give the leases of guests that are gone back, so that they do not run on."""

@@ -63,6 +63,7 @@ def configuration(
     size = sum(ipaddress.ip_network(each.cidr).num_addresses for each in networks if each.cidr)
     lines.append(f"dhcp-lease-max={max(size, 150)}")
     servers = list(section.dns_server)
+    lines.append(f"{'hostsdir' if watching else 'addn-hosts'}={files.names}")
     for network in networks:
         if section.use_network_dns_servers:
             servers += network.dns

@@ -8,6 +8,7 @@ All names carry the bridge, and what belongs to one network its uuid too:
     nova-br401-UUID.network                       the network as it was last applied
     nova-br401-UUID.hosts/ADDRESS                 a guest's address
     nova-br401-UUID.names                         names of guests for DNS
+    nova-names/hosts                              names of DNS domains, for all bridges
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class StateFiles:
     def of_network(self, network: HostNetwork, kind: str) -> Path:
         """A file or directory of a network."""
         return self.directory / f"nova-{network.bridge}-{network.uuid}.{kind}"
+
+    @property
+    def names(self) -> Path:
+        """The directory of the names that DNS answers on all bridges."""
+        return self.directory / "nova-names"
 
     @property
     def socket(self) -> Path:

@@ -10,6 +10,13 @@ import dataclasses
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from nova.virt.libvirt.hardware_xml import (
+    HardwareConfig,
+    add_devices,
+    add_features,
+    address_bits,
+    clock_element,
+)
 from nova.virt.libvirt.topology_xml import (
     PlaceConfig,
     add_pins,
@@ -162,6 +169,7 @@ class DomainConfig:
     balloon_period: int = 0
     pmu: bool | None = None
     hidden: bool = False
+    hardware: HardwareConfig = dataclasses.field(default_factory=HardwareConfig)
 
 
 def domain_xml(guest: DomainConfig) -> str:
@@ -195,8 +203,9 @@ def domain_xml(guest: DomainConfig) -> str:
         pmu = False if guest.place.realtime else guest.pmu
         if pmu is not None:
             SubElement(features, "pmu", state="on" if pmu else "off")
-    _cpu(domain, guest.cpu, guest.place)
-    _clock(domain, guest.virt_type)
+        add_features(features, guest.hardware, kvm=guest.virt_type == "kvm")
+    _cpu(domain, guest)
+    domain.append(clock_element(guest.hardware, guest.virt_type))
     if machine:
         # A reboot from inside restarts the guest; switching off from inside stops it.
         _text(domain, "on_poweroff", "destroy")
@@ -269,11 +278,13 @@ def _boot(domain: Element, guest: DomainConfig) -> None:
         for name in ("secure-boot", "enrolled-keys") if boot.secure else ("secure-boot",):
             SubElement(features, "feature", enabled="yes" if boot.secure else "no", name=name)
     for name, value in (
-        ("nvram", boot.nvram), ("kernel", boot.kernel), ("initrd", boot.initrd),
-        ("cmdline", boot.command_line), ("init", boot.init),
+        ("nvram", None if guest.hardware.stateless else boot.nvram), ("kernel", boot.kernel),
+        ("initrd", boot.initrd), ("cmdline", boot.command_line), ("init", boot.init),
     ):
         if value:
             _text(os, name, value)
+    if guest.hardware.stateless:
+        SubElement(os, "loader", stateless="yes")
     if boot.menu:
         SubElement(os, "bootmenu", enable="yes")
     if guest.virt_type in ("kvm", "qemu"):
@@ -285,7 +296,8 @@ def _add(parent: Element, element: Element | None) -> None:
         parent.append(element)
 
 
-def _cpu(domain: Element, cpu: CpuConfig, place: PlaceConfig) -> None:
+def _cpu(domain: Element, guest: DomainConfig) -> None:
+    cpu = guest.cpu
     if cpu.mode is None and cpu.topology is None:
         return
     element = SubElement(domain, "cpu")
@@ -299,15 +311,8 @@ def _cpu(domain: Element, cpu: CpuConfig, place: PlaceConfig) -> None:
         SubElement(
             element, "topology", sockets=str(sockets), cores=str(cores), threads=str(threads)
         )
-    _add(element, guest_numa(place))
-
-
-def _clock(domain: Element, virt_type: str) -> None:
-    clock = SubElement(domain, "clock", offset="utc")
-    if virt_type == "kvm":
-        SubElement(clock, "timer", name="pit", tickpolicy="delay")
-        SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
-        SubElement(clock, "timer", name="hpet", present="no")
+    _add(element, address_bits(guest.hardware))
+    _add(element, guest_numa(guest.place))
 
 
 def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
@@ -320,9 +325,13 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     for disk in guest.disks:
         devices.append(disk_element(disk))
     if any(disk.bus == "scsi" for disk in guest.disks):
-        SubElement(devices, "controller", type="scsi", index="0", model=guest.scsi_model)
+        controller = SubElement(devices, "controller", type="scsi", index="0", model=guest.scsi_model)
+        if guest.hardware.packed_rings and guest.scsi_model == "virtio-scsi":
+            SubElement(controller, "driver", packed="on")
     for nic in guest.nics:
         devices.append(nic_element(nic))
+    if guest.hardware.packed_rings:
+        _pack_rings(devices)
     for address, managed in guest.place.devices:
         devices.append(host_device(address, managed))
     _consoles(devices, guest, machine=machine)
@@ -340,25 +349,44 @@ def _devices(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
             SubElement(balloon, "stats", period=str(guest.balloon_period))
 
 
+def _pack_rings(devices: Element) -> None:
+    """Let the virtio disks and NICs use packed rings."""
+    for disk in devices.iterfind("disk"):
+        target, driver = disk.find("target"), disk.find("driver")
+        if target is not None and driver is not None and target.get("bus") == "virtio":
+            driver.set("packed", "on")
+    for nic in devices.iterfind("interface"):
+        model, driver = nic.find("model"), nic.find("driver")
+        if model is not None and model.get("type") == "virtio":
+            (SubElement(nic, "driver") if driver is None else driver).set("packed", "on")
+
+
 def _consoles(devices: Element, guest: DomainConfig, *, machine: bool) -> None:
     """The serial console, whose log goes on from boot to boot, and the screen."""
     console = _serial(devices, guest.serial) if machine and guest.serial else SubElement(
         devices, "serial" if machine else "console", type="pty"
     )
+    if machine and guest.hardware.serial_ports > 1:
+        # Unsaid, libvirt gives it a number after those of the others.
+        SubElement(console, "target", port="0")
     if machine:
         # Not append='off': a start, and the target of a migration, would empty the log.
         SubElement(console, "log", file=guest.console_log, append="on")
     if guest.agent:
         channel = SubElement(devices, "channel", type="unix")
         SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    if machine:
+        add_devices(
+            devices, guest.hardware, kvm=guest.virt_type == "kvm", tablet=guest.vnc_listen is not None
+        )
     if guest.vnc_listen:
-        if machine:
-            SubElement(devices, "input", type="tablet", bus="usb")
         _graphics(devices, "vnc", guest.vnc_listen)
     if guest.spice_listen and machine:
         _graphics(devices, "spice", guest.spice_listen)
     if guest.video:
-        SubElement(SubElement(devices, "video"), "model", type=guest.video)
+        model = SubElement(SubElement(devices, "video"), "model", type=guest.video)
+        if guest.hardware.video_ram_kib is not None and guest.video != "none":
+            model.set("vram", str(guest.hardware.video_ram_kib))
 
 
 def _serial(devices: Element, where: tuple[str, int]) -> Element:
@@ -380,10 +408,7 @@ def disk_element(disk: DiskConfig) -> Element:
     driver = SubElement(element, "driver", name="qemu", type=disk.format, cache=disk.cache)
     if disk.discard:
         driver.set("discard", disk.discard)
-    if disk.remote is None:
-        SubElement(element, "source", {"dev" if disk.kind == "block" else "file": disk.path})
-    else:
-        _remote(element, disk.remote, disk.path)
+    element.extend(source_elements(disk.kind, disk.path, disk.remote))
     SubElement(element, "target", dev=disk.target, bus=disk.bus)
     if disk.tuning:
         tune = SubElement(element, "iotune")
@@ -414,16 +439,22 @@ def _place(target: str) -> int:
     return place - 1
 
 
-def _remote(element: Element, remote: RemoteDisk, name: str) -> None:
+def source_elements(kind: str, path: str, remote: RemoteDisk | None) -> list[Element]:
+    """Where a disk is opened from; before it, where that wants a secret, as whom."""
+    if remote is None:
+        return [Element("source", {"dev" if kind == "block" else "file": path})]
+    found = []
     if remote.secret is not None:
-        user, kind, uuid = remote.secret
-        auth = SubElement(element, "auth", username=user)
-        SubElement(auth, "secret", type=kind, uuid=uuid)
-    source = SubElement(element, "source", protocol=remote.protocol)
-    if name:
-        source.set("name", name)
+        user, of, uuid = remote.secret
+        auth = Element("auth", username=user)
+        SubElement(auth, "secret", type=of, uuid=uuid)
+        found.append(auth)
+    source = Element("source", protocol=remote.protocol)
+    if path:
+        source.set("name", path)
     for host, port in remote.hosts:
         SubElement(source, "host", {"name": host, **({"port": port} if port else {})})
+    return [*found, source]
 
 
 def nic_element(nic: NicConfig) -> Element:

@@ -15,6 +15,7 @@ from nova import __version__
 from nova.errors import VirtError
 from nova.objects.instance import Instance
 from nova.topology.requests import realtime_cpus
+from nova.virt.libvirt.cpu_topology import cpu_topology
 from nova.virt.libvirt.domain_xml import (
     BootConfig,
     CpuConfig,
@@ -24,24 +25,23 @@ from nova.virt.libvirt.domain_xml import (
     NicConfig,
     RngConfig,
 )
+from nova.virt.libvirt.hardware import hardware_config, is_true
+from nova.virt.libvirt.hardware_xml import HardwareConfig
 from nova.virt.libvirt.topology_xml import PlaceConfig, place_config
 
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-
 #: Image properties that ask for something this driver does not give.
-_REFUSED_PROPERTIES = (
-    "hw_tpm_model", "hw_tpm_version", "hw_viommu_model", "hw_virtio_packed_ring",
-    "hw_maxphysaddr_mode",
-)
+_REFUSED_PROPERTIES = ("hw_tpm_model", "hw_tpm_version")
 #: Extra specs that do.
-_REFUSED_SPECS = re.compile(
-    r"hw:(?:pmem|tpm_\w+|viommu_model|maxphysaddr_\w+|virtio_packed_ring)|accel:device_profile"
-)
+_REFUSED_SPECS = re.compile(r"hw:(?:pmem|tpm_\w+)|accel:device_profile")
 #: What is given by the place on the host that the scheduler chose, and cannot be without one.
 _NEEDS_PLACE = re.compile(
     r"hw[:_](?:numa_\w+(?:\.\d+)?|cpu_thread_policy|cpu_realtime_mask|emulator_threads_policy|cpu_dedicated_mask"
     r"|locked_memory|pci_numa_affinity_policy)|pci_passthrough:alias"
 )
+#: What a scheduler with an inventory of resources and traits would look for; here there is none. Those that
+#: are known are read by it (nova/topology/requests.py) or are the flavor's own sizes.
+_TRAIT = re.compile(r"trait(?:_?\w+)?:(?!HW_CPU_HYPERTHREADING$)\w+")
+_RESOURCE = re.compile(r"resources(?:_?\w+)?:(?!(?:VCPU|PCPU|MEMORY_MB|DISK_GB)$)\w+")
 _WATCHDOG = frozenset({"disabled", "reset", "poweroff", "pause", "none"})
 _CPU_TUNING = {
     "quota:cpu_shares": "shares", "quota:cpu_period": "period", "quota:cpu_quota": "quota",
@@ -109,12 +109,13 @@ def domain_config(
         video=_video(properties) if machine and (host.vnc_listen or host.spice_listen) else None,
         rng=_rng(properties, specs, host) if machine else None,
         watchdog=_watchdog(properties, specs) if machine else None,
-        agent=machine and _true(properties.get("hw_qemu_guest_agent")),
+        agent=machine and is_true(properties.get("hw_qemu_guest_agent")),
         balloon_period=host.balloon_period if machine else 0,
         pmu=_pmu(properties, specs) if machine else None,
+        hardware=_hardware(instance, host) if machine else HardwareConfig(),
         hidden=host.virt_type == "kvm" and (
-            _true(specs.get("hw:hide_hypervisor_id", specs.get("hide_hypervisor_id")))
-            or _true(properties.get("img_hide_hypervisor_id"))
+            is_true(specs.get("hw:hide_hypervisor_id", specs.get("hide_hypervisor_id")))
+            or is_true(properties.get("img_hide_hypervisor_id"))
         ),
     )
 
@@ -128,7 +129,7 @@ def place_of(instance: Instance, host: GuestHost) -> PlaceConfig:
         "hw:locked_memory", properties.get("hw_locked_memory", "")
     )
     return place_config(
-        instance.topology, shared=host.shared_cpus, locked=_true(locked),
+        instance.topology, shared=host.shared_cpus, locked=is_true(locked),
         realtime=realtime_cpus(instance.flavor, properties),
     )
 
@@ -144,10 +145,16 @@ def refuse_unsupported(instance: Instance, arch: str, *, with_place: bool = Fals
     refused += [f"extra spec {name}" for name in specs if _REFUSED_SPECS.fullmatch(name)]
     if not with_place:
         refused += _refused_without_place(properties, specs)
+    for source, what in ((properties, "image property"), (specs, "extra spec")):
+        refused += [
+            f"{what} {name}" for name, value in source.items()
+            if (_TRAIT.fullmatch(name) and value == "required")
+            or (_RESOURCE.fullmatch(name) and value != "0")
+        ]
     for wish in ("mem_encryption", "ephemeral_encryption"):
-        if _true(properties.get(f"hw_{wish}")):
+        if is_true(properties.get(f"hw_{wish}")):
             refused.append(f"image property hw_{wish}")
-        if _true(specs.get(f"hw:{wish}")):
+        if is_true(specs.get(f"hw:{wish}")):
             refused.append(f"extra spec hw:{wish}")
     if _secure_boot(properties, specs) and properties.get("hw_firmware_type") != "uefi":
         refused.append("secure boot without image property hw_firmware_type=uefi")
@@ -187,7 +194,7 @@ def _refused_without_place(
                        ("extra spec hw:mem_page_size", specs.get("hw:mem_page_size"))):
         if size not in (None, "small", "any"):
             refused.append(f"{name}={size}")
-    if _true(specs.get("hw:cpu_realtime")):
+    if is_true(specs.get("hw:cpu_realtime")):
         refused.append("extra spec hw:cpu_realtime")
     return refused
 
@@ -208,10 +215,6 @@ def needs_config_drive(instance: Instance, *, forced: bool) -> bool:
 
 def _arch(name: str) -> str:
     return {"amd64": "x86_64", "i386": "i686", "arm64": "aarch64"}.get(name, name)
-
-
-def _true(value: Any) -> bool:
-    return str(value).lower() in _TRUE
 
 
 def _whole(key: str, value: str) -> int:
@@ -251,11 +254,11 @@ def _boot(
     specs = instance.flavor.extra_specs
     menu = specs.get("hw:boot_menu", properties.get("hw_boot_menu"))
     return BootConfig(
-        arch=host.arch, machine=properties.get("hw_machine_type") or host.machine,
+        arch=host.arch, machine=_machine_type(instance, host),
         firmware="efi" if firmware == "uefi" else None, secure=_secure_boot(properties, specs),
         nvram=nvram if firmware == "uefi" else None,
         kernel=kernel, initrd=ramdisk,
-        command_line=line if kernel else None, menu=_true(menu),
+        command_line=line if kernel else None, menu=is_true(menu),
     )
 
 
@@ -264,37 +267,26 @@ def _secure_boot(properties: Mapping[str, Any], specs: Mapping[str, str]) -> boo
     return "required" in (properties.get("os_secure_boot"), specs.get("os:secure_boot"))
 
 
+def _cpu_mode(host: GuestHost) -> str | None:
+    mode = host.cpu_mode or ("host-model" if host.virt_type == "kvm" else "none")
+    return None if mode == "none" else mode
+
+
 def _cpu(instance: Instance, host: GuestHost) -> CpuConfig:
     if host.virt_type not in ("kvm", "qemu"):
         return CpuConfig()
-    mode = host.cpu_mode or ("host-model" if host.virt_type == "kvm" else "none")
-    return CpuConfig(
-        mode=None if mode == "none" else mode, model=host.cpu_model,
-        topology=cpu_topology(instance),
+    return CpuConfig(mode=_cpu_mode(host), model=host.cpu_model, topology=cpu_topology(instance))
+
+
+def _machine_type(instance: Instance, host: GuestHost) -> str | None:
+    return (instance.image_properties or {}).get("hw_machine_type") or host.machine
+
+
+def _hardware(instance: Instance, host: GuestHost) -> HardwareConfig:
+    return hardware_config(
+        instance, arch=host.arch, machine=_machine_type(instance, host), cpu_mode=_cpu_mode(host),
+        spice=host.spice_listen is not None,
     )
-
-
-def cpu_topology(instance: Instance) -> tuple[int, int, int]:
-    """(sockets, cores, threads). The flavor wins over the image; what is not said is as many sockets
-    as it takes. ``VirtError`` where the parts do not make up the vCPUs.
-    """
-    properties = instance.image_properties or {}
-    specs = instance.flavor.extra_specs
-    values: list[int | None] = []
-    for name in ("sockets", "cores", "threads"):
-        text = specs.get(f"hw:cpu_{name}", properties.get(f"hw_cpu_{name}"))
-        values.append(None if text is None else max(1, _whole(f"hw:cpu_{name}", str(text))))
-    sockets, cores, threads = values
-    if sockets is not None and cores is None:
-        cores = max(1, instance.vcpus // (sockets * (threads or 1)))
-    threads, cores = threads or 1, cores or 1
-    sockets = sockets or max(1, instance.vcpus // (cores * threads))
-    if sockets * cores * threads != instance.vcpus:
-        raise VirtError(
-            f"{sockets} sockets of {cores} cores of {threads} threads do not make "
-            f"{instance.vcpus} vCPUs."
-        )
-    return sockets, cores, threads
 
 
 def _video(properties: Mapping[str, Any]) -> str:
@@ -315,7 +307,7 @@ def _rng(
     properties: Mapping[str, Any], specs: Mapping[str, str], host: GuestHost
 ) -> RngConfig | None:
     """The image asks, the flavor has to allow (Kilo)."""
-    if properties.get("hw_rng_model") != "virtio" or not _true(specs.get("hw_rng:allowed")):
+    if properties.get("hw_rng_model") != "virtio" or not is_true(specs.get("hw_rng:allowed")):
         return None
     if "hw_rng:rate_bytes" not in specs:
         return RngConfig(source=host.rng_source)
@@ -331,7 +323,7 @@ def _rng(
 def _pmu(properties: Mapping[str, Any], specs: Mapping[str, str]) -> bool | None:
     """Whether the guest has performance counters; None leaves it to the hypervisor."""
     wanted = specs.get("hw:pmu", properties.get("hw_pmu"))
-    return None if wanted is None else _true(wanted)
+    return None if wanted is None else is_true(wanted)
 
 
 def _watchdog(properties: Mapping[str, Any], specs: Mapping[str, str]) -> str | None:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import libvirt
+import msgspec
 
 from nova.errors import VirtError
+from nova.objects.device_addresses import DeviceAddresses
 from nova.objects.image import snapshot_format
 from nova.objects.instance import Instance, Vif
+from nova.objects.rescue_disk import rescue_disk_of
 from nova.objects.states import (
     CRASHED,
     NOSTATE,
@@ -34,6 +37,7 @@ from nova.virt.libvirt import console, guest_agent, snapshots
 from nova.virt.libvirt.containers import read_console
 from nova.virt.libvirt.domain_xml import device_xml, nic_element
 from nova.virt.libvirt.host import power_state
+from nova.virt.libvirt.storage import require_rescue_disk
 from nova.virt.libvirt.volumes import GuestVolumes
 
 if TYPE_CHECKING:
@@ -51,10 +55,21 @@ class GuestMaintenance(GuestVolumes):
 
     _parts: DriverParts
 
+    def device_addresses(self, instance: Instance) -> DeviceAddresses:
+        """By the description that libvirt completed; empty where there is no guest."""
+        domain = self._parts.connection.find(instance.uuid)
+        return {} if domain is None else self._parts.device_addresses(domain, instance)
+
     def rescue(self, spec: GuestSpec, image_ref: str | None) -> int:
-        """Start from a rescue image, the own root disk second."""
+        """Start from a rescue image, the own root disk second unless the image says its own place."""
         parts = self._parts
         image_id = image_ref or parts.section.rescue_image_id or spec.instance.image_ref
+        if image_ref is None and image_id == spec.instance.image_ref:
+            spec = msgspec.structs.replace(
+                spec, rescue_disk=rescue_disk_of(spec.instance.image_properties or {})
+            )
+        if spec.rescue_disk is not None:
+            require_rescue_disk(spec.rescue_disk)
         domain = parts.connection.find(spec.instance.uuid)
         if domain is not None and "disk.rescue" not in self._formats(spec.instance):
             parts.stop_guest(spec.instance)

@@ -14,10 +14,10 @@ import libvirt
 
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance
-from nova.objects.migration import Arrival, MigrationProgress
-from nova.objects.states import SHUTDOWN
+from nova.objects.migration import Arrival, MigrationProgress, VolumePlace
+from nova.objects.states import PAUSED, SHUTDOWN
 from nova.virt.driver import GuestSpec
-from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened
+from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened, resourced, serials_of
 from nova.virt.libvirt.copy_jobs import cancel_quietly
 from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
 from nova.virt.libvirt.guest_config import place_of
@@ -79,8 +79,11 @@ class GuestMoves(GuestVolumes):
     def forget_outgoing(self, instance: Instance) -> None:
         """Drop what was put aside, or what a guest that moved away while it ran left behind."""
         parts = self._parts
+        gone = parts.connection.find(instance.uuid) is None
+        if gone:
+            self.close_volumes(instance.uuid)
         parts.storage.drop_kept(instance.uuid)
-        if parts.connection.find(instance.uuid) is None:
+        if gone:
             parts.storage.remove(instance.uuid)
 
     def revert_outgoing(self, spec: GuestSpec) -> int:
@@ -107,6 +110,7 @@ class GuestMoves(GuestVolumes):
             address=parts.section.live_migration_inbound_addr, vnc_listen=parts.guest_host.vnc_listen,
             spice_listen=parts.guest_host.spice_listen,
             serial_listen=serial[0] if serial else None, serial_port=serial[1] if serial else None,
+            volumes=tuple(self.places(instance.uuid).values()),
         )
 
     def live_migrate(
@@ -162,19 +166,15 @@ class GuestMoves(GuestVolumes):
         }
         if section.live_migration_bandwidth:
             parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = section.live_migration_bandwidth
-        if shared:
-            # libvirt knows a few shared file systems by name; that this one is shared was just tried.
-            flags |= libvirt.VIR_MIGRATE_UNSAFE
-        else:
+        disks = self._parts.storage.disks(instance)
+        local = [each.target for each in disks if not each.read_only and each.serial is None]
+        if not shared and local:
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
-            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
-                each.target for each in self._parts.storage.disks(instance)
-                if not each.read_only and each.serial is None
-            ]
-            if not parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS]:
-                # All its disks are volumes, which both hosts have open: an empty list would mean all.
-                del parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS]
-                flags ^= libvirt.VIR_MIGRATE_NON_SHARED_DISK | libvirt.VIR_MIGRATE_UNSAFE
+            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = local
+        if shared or any(each.serial is not None for each in disks):
+            # libvirt knows a few shared file systems by name. That the guest's directory is one was just
+            # tried, and the destination has said that it has the volumes open.
+            flags |= libvirt.VIR_MIGRATE_UNSAFE
         there = self._description_there(instance, domain, arrival)
         if there is not None:
             parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = there
@@ -199,7 +199,8 @@ class GuestMoves(GuestVolumes):
     def _description_there(self, instance: Instance, domain: Any, arrival: Arrival) -> str | None:
         """The guest as its destination is to define it; None where it is as it is here."""
         elsewhere = expects_other_consoles(arrival)
-        if instance.topology is None and not elsewhere:
+        places = self._places_there(instance.uuid, arrival)
+        if instance.topology is None and not elsewhere and not places:
             return None
         with self._parts.connection.translated():
             text: str = domain.XMLDesc(
@@ -209,7 +210,17 @@ class GuestMoves(GuestVolumes):
         if instance.topology is not None:
             # The guest goes to other CPUs and cells than it has here.
             text = repinned(text, place_of(instance, self._parts.guest_host), namespaces=namespaces)
+        if places:
+            text = resourced(text, places, namespaces=namespaces)
         return relistened(text, arrival, namespaces=namespaces) if elsewhere else text
+
+    def _places_there(self, uuid: str, arrival: Arrival) -> dict[str, VolumePlace]:
+        """Where the destination has the guest's volumes, by the serial numbers of their disks."""
+        there = {each.volume_id: each for each in arrival.volumes}
+        return {
+            each.serial: there[each.connection.volume_id] for each in self._records(uuid).load()
+            if each.connection.volume_id in there
+        }
 
     def _follow(
         self,
@@ -251,10 +262,13 @@ class GuestMoves(GuestVolumes):
 
     def live_migrated_in(self, spec: GuestSpec) -> int:
         """Take over a guest that has arrived; one that stood still for the end goes on."""
-        domain = self._parts.connection.domain(spec.instance.uuid)
-        self._parts.storage.files.hold(spec.instance.uuid)
+        uuid = spec.instance.uuid
+        domain = self._parts.connection.domain(uuid)
+        self._parts.storage.files.hold(uuid)
         with self._parts.connection.translated():
-            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            # A disk whose volume was exchanged has the number of the one before.
+            self._records(uuid).set_serials(serials_of(domain.XMLDesc(0), self.places(uuid)))
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and spec.instance.vm_state != PAUSED:
                 domain.resume()
             return power_state(domain)
 

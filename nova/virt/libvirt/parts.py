@@ -14,10 +14,12 @@ import libvirt
 from nova.conf.compute_host import ComputeHostSection
 from nova.conf.libvirt import LibvirtSection
 from nova.errors import GuestNotFound, VirtError
+from nova.objects.device_addresses import DeviceAddresses
 from nova.objects.instance import Instance, Vif
 from nova.objects.states import RUNNING
 from nova.virt.libvirt.console_endpoints import ConsoleOptions, SerialPorts
 from nova.virt.libvirt.containers import mount_root, unmount_root
+from nova.virt.libvirt.device_places import places_of
 from nova.virt.libvirt.domain_xml import NicConfig, domain_xml
 from nova.virt.libvirt.guest_config import GuestHost, domain_config
 from nova.virt.libvirt.host import HypervisorConnection, power_state
@@ -87,6 +89,14 @@ class DriverParts:
         self.storage.files.hold(instance.uuid)
         with self.connection.translated():
             return self.connection.get().defineXML(text)
+
+    def device_addresses(self, domain: Any, instance: Instance) -> DeviceAddresses:
+        """Where the guest sees its NICs and tagged disks."""
+        with self.connection.translated():
+            text = domain.XMLDesc(0)
+        records = self.storage.volume_records(instance.uuid).load()
+        serials = {each.connection.volume_id: each.serial for each in records}
+        return places_of(text, instance, self.storage.disks(instance), serials)
 
     # --- power -----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import libvirt
 
+from nova.objects.device_addresses import has_tags
 from nova.objects.instance import Instance
 from nova.objects.states import POWER_PAUSED, POWER_SUSPENDED, RUNNING, SHUTDOWN
 from nova.virt.driver import GuestSpec
@@ -34,6 +35,8 @@ class GuestPower(GuestVolumes):
         self.connect_volumes(spec.instance, spec.volumes)
         parts.storage.create(spec)
         domain = parts.define(spec.instance)
+        if has_tags(spec.instance):
+            parts.storage.tell_addresses(spec, parts.device_addresses(domain, spec.instance))
         return parts.start(domain, paused=spec.paused) if spec.power_on else SHUTDOWN
 
     def destroy(self, uuid: str) -> None:

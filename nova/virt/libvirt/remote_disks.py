@@ -166,7 +166,9 @@ def drop_sent(parts: DriverParts, instance: Instance, other: Any) -> None:
     directory = parts.storage.files.guest(instance.uuid).path
     with contextlib.suppress(libvirt.libvirtError), pool(other, directory) as found:
         for volume in found.listAllVolumes():
-            volume.delete()
+            # The record of its volumes is what that host lets go of them by.
+            if not volume.name().startswith("volumes-"):
+                volume.delete()
 
 
 def _new_volume(found: Any, present: set[str], name: str, size: int, disk_format: str) -> Any:

@@ -16,12 +16,16 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from nova.conf.compute_host import ComputeHostSection
 from nova.conf.libvirt import LibvirtSection
 from nova.conf.metadata import ApiMetadataSection
 from nova.errors import VirtError
+from nova.objects.device_addresses import KEY, DeviceAddresses
 from nova.objects.device_names import free_name, letters_of
 from nova.objects.instance import Instance
+from nova.objects.rescue_disk import RescueDisk
 from nova.virt.config_drive import drive_files
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt import qemu_img
@@ -40,6 +44,9 @@ _MIB = 1 << 20
 _PIECE = 1 << 20
 
 _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd", "xen": "xvd"}
+_MACHINE_BUSES = ("virtio", "scsi", "sata", "usb", "ide")
+#: Where the disk of a rescue goes, where its image says so.
+_RESCUE_PLACE = "rescue.json"
 #: The name of a cached ephemeral file system, which tells its size and kind.
 _BLANK = re.compile(r"ephemeral_(?P<gb>[1-9]\d{0,6})_(?P<kind>\w+)")
 _MAKERS = {"ext2": ("mkfs.ext2", "-q", "-F", "-L"), "ext3": ("mkfs.ext3", "-q", "-F", "-L"),
@@ -186,13 +193,24 @@ class GuestStorage:
             return
         if "disk.config" in directory.formats():
             return
+        self._make_drive(directory, spec)
+        directory.record("disk.config", "raw")
+
+    def tell_addresses(self, spec: GuestSpec, addresses: DeviceAddresses) -> None:
+        """Make the config drive anew, before the guest starts, with where its devices are."""
+        directory = self.files.guest(spec.instance.uuid)
+        if "disk.config" in directory.formats():
+            facts = {**spec.instance.system_metadata, KEY: addresses}
+            instance = msgspec.structs.replace(spec.instance, system_metadata=facts)
+            self._make_drive(directory, msgspec.structs.replace(spec, instance=instance))
+
+    def _make_drive(self, directory: GuestDirectory, spec: GuestSpec) -> None:
         options = self._options
         make_drive(
             directory.file("disk.config"),
             drive_files(spec, options.domain, options.metadata, options.zone),
             options.host.config_drive_format, options.host.mkisofs_cmd,
         )
-        directory.record("disk.config", "raw")
 
     # --- changing --------------------------------------------------------------------------------
 
@@ -200,6 +218,11 @@ class GuestStorage:
         """Make the disk that a rescued guest starts from."""
         directory = self.files.guest(spec.instance.uuid)
         if "disk.rescue" not in directory.formats():
+            place = directory.file(_RESCUE_PLACE)
+            if spec.rescue_disk is None:
+                place.unlink(missing_ok=True)
+            else:
+                place.write_bytes(msgspec.json.encode(spec.rescue_disk))
             self._from_image(
                 directory, "disk.rescue", self._cache.fetch(image_id, spec.images, 0), 0
             )
@@ -336,7 +359,10 @@ class GuestStorage:
     # --- reading ---------------------------------------------------------------------------------
 
     def disks(self, instance: Instance) -> tuple[DiskConfig, ...]:
-        """A guest's disks as they are on this host; the rescue disk, if there is one, starts it."""
+        """A guest's disks as they are on this host; the rescue disk, if there is one, starts it.
+
+        It comes first, or after the others where its image named a place for it.
+        """
         directory = self.files.guest(instance.uuid)
         formats = directory.formats()
         volumes = self.volume_records(instance.uuid).load()
@@ -346,15 +372,17 @@ class GuestStorage:
         bus, cdrom_bus = _buses(instance, self._options.section.virt_type)
         cdrom = (instance.image_properties or {}).get("disk_format") == "iso"
         found: list[DiskConfig] = []
+        rescue = _rescue_place(directory) if "disk.rescue" in formats else None
         names = [
             name for name in ("disk.rescue", "disk", "disk.eph0", "disk.swap")
-            if name in formats or (name == "disk" and root is not None)
+            if (name in formats or (name == "disk" and root is not None))
+            and not (name == "disk.rescue" and rescue is not None)
         ]
         for place, name in enumerate(names):
             if name not in formats:
                 # The root volume, in the place of a root disk.
                 assert root is not None
-                order = 1 if place == 0 else None
+                order = 1 if place == 0 and rescue is None else None
                 found.append(self._volume_disk(root, bus, "abcdefgh"[place], order))
                 continue
             as_cdrom = cdrom and name == "disk"
@@ -365,7 +393,7 @@ class GuestStorage:
                     target=_PREFIX[used] + "abcdefgh"[place], bus=used,
                     device="cdrom" if as_cdrom else "disk", cache=self._cache_mode(),
                     discard=self._options.section.hw_disk_discard, read_only=as_cdrom,
-                    boot_order=1 if place == 0 else None,
+                    boot_order=1 if place == 0 and rescue is None else None,
                     tuning={} if as_cdrom else disk_tuning(instance),
                 )
             )
@@ -377,6 +405,17 @@ class GuestStorage:
                     letters = letters_of(free_name("vd", filter(None, taken)))
                 taken.add(letters)
                 found.append(self._volume_disk(volume, bus, letters or "b", None))
+        if rescue is not None:
+            as_cdrom = rescue.device == "cdrom"
+            used = rescue.bus or (cdrom_bus if as_cdrom else bus)
+            letters = letters_of(free_name("vd", filter(None, taken)))
+            found.append(
+                DiskConfig(
+                    path=str(directory.file("disk.rescue")), format=formats["disk.rescue"],
+                    target=f"{_PREFIX[used]}{letters}", bus=used, device="cdrom" if as_cdrom else "disk",
+                    cache=self._cache_mode(), read_only=as_cdrom, boot_order=1,
+                )
+            )
         if "disk.config" in formats:
             # By what was made, not by what the option says now.
             path = directory.file("disk.config")
@@ -466,9 +505,25 @@ def _buses(instance: Instance, virt_type: str) -> tuple[str, str]:
     modern = "q35" in str(properties.get("hw_machine_type") or "")
     cdrom = str(properties.get("hw_cdrom_bus") or ("sata" if modern else "ide"))
     for name, value in (("hw_disk_bus", bus), ("hw_cdrom_bus", cdrom)):
-        if value not in ("virtio", "scsi", "sata", "usb", "ide"):
+        if value not in _MACHINE_BUSES:
             raise VirtError(f"Image property {name}: {value} is no bus of {virt_type}.")
     return bus, cdrom
+
+
+def require_rescue_disk(wanted: RescueDisk) -> None:
+    """``VirtError`` for a rescue disk on a bus, or of a kind, that guests do not have."""
+    if wanted.bus not in (None, *_MACHINE_BUSES):
+        raise VirtError(f"Image property hw_rescue_bus: {wanted.bus} is none of {', '.join(_MACHINE_BUSES)}.")
+    if wanted.device not in (None, "disk", "cdrom"):
+        raise VirtError(f"Image property hw_rescue_device: {wanted.device} is neither disk nor cdrom.")
+
+
+def _rescue_place(directory: GuestDirectory) -> RescueDisk | None:
+    """The place of the rescue disk; None where it comes first."""
+    try:
+        return msgspec.json.decode(directory.file(_RESCUE_PLACE).read_bytes(), type=RescueDisk)
+    except FileNotFoundError:
+        return None
 
 
 def _last_place(instance: Instance, bus: str) -> str:

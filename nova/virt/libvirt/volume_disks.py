@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nova.errors import VirtError
+from nova.objects.migration import VolumePlace
 from nova.objects.volume_connection import VolumeConnection
 from nova.virt.libvirt.domain_xml import DiskConfig, RemoteDisk
 
@@ -54,6 +55,18 @@ def source_of(volume: VolumeConnection, mounts: Path) -> VolumeSource:
     if volume.data.get("encrypted"):
         raise VirtError(f"Volume {volume.volume_id} is encrypted; the libvirt driver cannot open it.")
     return reader(volume, mounts)
+
+
+def place_of_volume(volume: VolumeConnection, mounts: Path) -> VolumePlace:
+    """What another host is told of where a volume is open here."""
+    source = source_of(volume, mounts)
+    remote = source.remote
+    if remote is None:
+        return VolumePlace(volume_id=volume.volume_id, kind=source.kind, path=source.path)
+    return VolumePlace(
+        volume_id=volume.volume_id, kind=source.kind, path=source.path, protocol=remote.protocol,
+        hosts=remote.hosts, secret=remote.secret,
+    )
 
 
 def volume_disk(

@@ -8,7 +8,7 @@ directory may be shared, or go along in a move. Connections may hold secrets: on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -63,6 +63,16 @@ class VolumeRecords:
         else:
             kept.append(RecordedVolume(volume, volume.volume_id))
         self._save(kept)
+
+    def set_serials(self, serials: Mapping[str, str]) -> None:
+        """Note the serial numbers, by volume, that the guest has for them."""
+        kept = self.load()
+        fresh = [
+            RecordedVolume(each.connection, serials.get(each.connection.volume_id, each.serial))
+            for each in kept
+        ]
+        if fresh != kept:
+            self._save(fresh)
 
     def drop(self, volume_id: str) -> None:
         """Forget a volume."""

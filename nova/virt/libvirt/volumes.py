@@ -13,22 +13,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 import libvirt
-import msgspec
 
 from nova.errors import GuestNotFound, VirtError
 from nova.objects.instance import Instance
+from nova.objects.migration import VolumePlace
 from nova.objects.volume_connection import VolumeConnection
-from nova.virt.libvirt import qemu_img
+from nova.virt.libvirt import assisted_snapshots, qemu_img
+from nova.virt.libvirt.copy_jobs import wait_for_job
 from nova.virt.libvirt.domain_xml import DiskConfig, device_xml, disk_element
-from nova.virt.libvirt.volume_disks import mount_point, secret_of, source_of
+from nova.virt.libvirt.volume_disks import mount_point, place_of_volume, secret_of, source_of
+from nova.virt.libvirt.volume_records import VolumeRecords
 
 if TYPE_CHECKING:
     from nova.conf import Config
     from nova.virt.libvirt.parts import DriverParts
-    from nova.virt.libvirt.volume_records import VolumeRecords
 
 LOG = logging.getLogger(__name__)
 
@@ -36,8 +36,6 @@ LOG = logging.getLogger(__name__)
 _ASK_AGAIN = 5.0
 _UNPLUG_SECONDS = 30.0
 _POLL = 0.1
-#: Of a copy that makes no progress, in seconds.
-_STALLED = 300.0
 _INITIATOR = Path("/etc/iscsi/initiatorname.iscsi")
 _SECRET_KINDS = {
     "iscsi": libvirt.VIR_SECRET_USAGE_TYPE_ISCSI, "ceph": libvirt.VIR_SECRET_USAGE_TYPE_CEPH,
@@ -66,6 +64,20 @@ class GuestVolumes:
         for volume in volumes:
             self._open(volume)
         self._records(instance.uuid).replace_all(volumes)
+
+    def close_volumes(self, uuid: str) -> None:
+        """Let go of what a guest had open that is on this host no more."""
+        files = self._parts.storage.files
+        for directory in (files.guest(uuid), files.kept(uuid), files.moved(uuid)):
+            for volume in VolumeRecords(directory, files.host).load():
+                self._close(volume.connection)
+
+    def places(self, uuid: str) -> dict[str, VolumePlace]:
+        """Where this host opens each volume of a guest."""
+        return {
+            each.connection.volume_id: place_of_volume(each.connection, self._mounts)
+            for each in self._records(uuid).load()
+        }
 
     def attach_volume(self, instance: Instance, volume: VolumeConnection) -> None:
         """Into the description and, if it runs, the guest."""
@@ -112,6 +124,9 @@ class GuestVolumes:
         before = records.find(old_volume_id)
         if before is None:
             raise VirtError(f"Guest {instance.uuid} does not have volume {old_volume_id}.")
+        if before.connection.attachment_id == volume.attachment_id:
+            # The copy of a volume that its service moves goes by the volume's own id.
+            return
         domain = parts.connection.domain(instance.uuid)
         self._open(volume)
         there = source_of(volume, self._mounts)
@@ -150,73 +165,20 @@ class GuestVolumes:
             if domain.isActive() and domain.blockInfo(disk.target)[0] < size:
                 domain.blockResize(disk.target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
-    # --- assisted snapshots ------------------------------------------------------------------------
-
     def snapshot_volume(
         self, instance: Instance, volume_id: str, create_info: Mapping[str, str]
     ) -> None:
         """Let the guest write to ``new_file`` from now on, which lies beside the present one."""
-        parts = self._parts
-        disk, volume = self._file_disk(instance, volume_id)
-        fresh = str(Path(disk.path).with_name(os.path.basename(create_info["new_file"])))
-        domain = parts.connection.domain(instance.uuid)
-        with parts.connection.translated():
-            others = "".join(
-                f"<disk name={quoteattr(each.target)} snapshot='no'/>"
-                for each in parts.storage.disks(instance) if each.target != disk.target
-            )
-            text = (
-                f"<domainsnapshot><disks><disk name={quoteattr(disk.target)} snapshot='external'>"
-                f"<source file={quoteattr(fresh)}/><driver type='qcow2'/></disk>{others}</disks>"
-                "</domainsnapshot>"
-            )
-            flags = (
-                libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-                | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
-                | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
-            )
-            domain.snapshotCreateXML(text, flags)
-        self._records(instance.uuid).put(_at(volume, fresh, "qcow2"))
-        parts.define(instance)
+        assisted_snapshots.take(self._parts, instance, volume_id, create_info["new_file"])
 
     def delete_volume_snapshot(
         self, instance: Instance, volume_id: str, delete_info: Mapping[str, str | None]
     ) -> None:
-        """Commit a file into the one below it, or pull what is below the active file up into it."""
-        parts = self._parts
-        disk, volume = self._file_disk(instance, volume_id)
-        domain = parts.connection.domain(instance.uuid)
-        if not domain.isActive():
-            raise VirtError("The guest does not run; its volume's snapshots are merged while it does.")
-        merged, target = delete_info.get("file_to_merge"), delete_info.get("merge_target_file")
-        beside = Path(disk.path)
-        with parts.connection.translated():
-            if target is None:
-                base = None if merged is None else str(beside.with_name(os.path.basename(merged)))
-                domain.blockRebase(disk.target, base, 0, 0)
-                _wait_for_job(domain, disk.target, ready=False)
-                return
-            top = str(beside.with_name(os.path.basename(merged or beside.name)))
-            bottom = str(beside.with_name(os.path.basename(target)))
-            active = top == disk.path
-            flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if active else 0
-            domain.blockCommit(disk.target, bottom, top, 0, flags)
-            _wait_for_job(domain, disk.target, ready=active)
-            if active:
-                domain.blockJobAbort(disk.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-        if active:
-            kind = str(qemu_img.info(Path(bottom), _format_of(domain, disk.target))["format"])
-            self._records(instance.uuid).put(_at(volume, bottom, kind))
-            parts.define(instance)
-
-    def _file_disk(self, instance: Instance, volume_id: str) -> tuple[DiskConfig, VolumeConnection]:
-        found = self._records(instance.uuid).find(volume_id)
-        if found is None:
-            raise VirtError(f"Guest {instance.uuid} does not have volume {volume_id}.")
-        disk = self._disk(instance, volume_id)
-        if disk.kind != "file":
-            raise VirtError(f"Volume {volume_id} is no file: {found.connection.kind}.")
-        return disk, found.connection
+        """Merge a file into the one below it, or what is below the active file into that."""
+        assisted_snapshots.merge(
+            self._parts, instance, volume_id, delete_info.get("file_to_merge"),
+            delete_info.get("merge_target_file"),
+        )
 
     # --- the host's side of a connection -------------------------------------------------------------
 
@@ -327,44 +289,9 @@ def _mirror(domain: Any, target: str, new: DiskConfig) -> None:
         domain.blockJobAbort(target, 0)
     domain.blockCopy(target, device_xml(disk_element(new)), {}, flags)
     try:
-        _wait_for_job(domain, target, ready=True)
+        wait_for_job(domain, target, ready=True)
         domain.blockJobAbort(target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
     except BaseException:
         with contextlib.suppress(libvirt.libvirtError):
             domain.blockJobAbort(target, 0)
         raise
-
-
-def _wait_for_job(domain: Any, target: str, *, ready: bool) -> None:
-    """Until a copy is the same (``ready``), or the job is over."""
-    seen, since = -1, time.monotonic()
-    while True:
-        info = domain.blockJobInfo(target, 0)
-        if not info:
-            if ready:
-                raise VirtError(f"The copy of the disk {target} broke off.")
-            return
-        if ready and info["end"] > 0 and info["cur"] == info["end"]:
-            return
-        if info["cur"] != seen:
-            seen, since = info["cur"], time.monotonic()
-        elif time.monotonic() - since > _STALLED:
-            raise VirtError(f"The copy of the disk {target} makes no progress.")
-        time.sleep(_POLL)
-
-
-def _at(volume: VolumeConnection, path: str, disk_format: str) -> VolumeConnection:
-    """The connection with the file that is the active one now."""
-    facts = {**volume.data, "device_path": path, "name": os.path.basename(path), "format": disk_format}
-    return msgspec.structs.replace(
-        volume, connection_info={**volume.connection_info, "data": facts}
-    )
-
-
-def _format_of(domain: Any, target: str) -> str:
-    """The format with which the guest has the present file of a disk open."""
-    for disk in ElementTree.fromstring(domain.XMLDesc(0)).findall("devices/disk"):  # noqa: S314
-        where, driver = disk.find("target"), disk.find("driver")
-        if where is not None and driver is not None and where.get("dev") == target:
-            return str(driver.get("type") or "raw")
-    return "raw"

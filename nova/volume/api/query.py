@@ -35,7 +35,7 @@ _VOLUME_FILTERS = {
 }
 _VOLUME_ADMIN_FILTERS = {
     "host": "host", "user_id": "user_id", "id": "id", "snapshot_id": "snapshot_id",
-    "source_volid": "source_id",
+    "source_volid": "source_id", "migration_status": "migration_status",
 }
 _SNAPSHOT_FILTERS = {
     "name": "name", "display_name": "name", "status": "status", "volume_id": "volume_id",
@@ -67,7 +67,7 @@ def volume_query(request: Request) -> ListQuery:
             extra["image_metadata"] = pairs(name, value)
         elif name in ("created_at", "updated_at") and request.version >= versions.TIME_FILTERS:
             times += _times(name, value)
-        elif name in ("group_id", "migration_status") or _no_quota(request, name, value):
+        elif name == "group_id" or _no_quota(request, name, value):
             equal["id"] = ()
     return ListQuery(**facts, **extra, equal=equal, like=like, times=tuple(times))
 

@@ -145,20 +145,14 @@ def act(request: Request, snapshot_id: str) -> Any:
 
 def _update_status(request: Request, snapshot: SnapshotRecord, given: dict[str, Any]) -> None:
     """What compute tells of a snapshot that it takes part in."""
-    allowed = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
     status = required_text("status", given.get("status"))
-    if status not in allowed.get(snapshot.status, ()):
-        raise BadRequest(
-            f"Snapshot status {snapshot.status} not allowed for update_snapshot_status to {status[:40]}."
-        )
-    changes: dict[str, Any] = {"status": status}
-    progress = given.get("progress")
+    progress, reached = given.get("progress"), None
     if progress is not None:
         digits = str(progress).rstrip("%")
         if not digits.isdigit() or int(digits) > 100:
             raise InvalidInput("progress", "It is an integer of 0 to 100 with a per cent sign.", progress)
-        changes["progress"] = int(digits)
-    request.service.snapshots.change(request.caller, snapshot.id, lambda _snapshot: changes)
+        reached = int(digits)
+    request.service.snapshots.update_status(request.caller, snapshot.id, status, reached)
 
 
 # --- metadata --------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def volume_view(request: Request, volume: VolumeRecord, *, created: bool = False
         ],
     }
     if admin:
-        view["migration_status"] = None
+        view["migration_status"] = volume.migration_status
     if version >= versions.GROUPS:
         view["group_id"] = None
     if admin and version >= versions.PROVIDER_ID:
@@ -66,7 +66,7 @@ def volume_view(request: Request, volume: VolumeRecord, *, created: bool = False
         view["os-vol-tenant-attr:tenant_id"] = volume.project_id
         if admin:
             view["os-vol-host-attr:host"] = volume.host
-            view["os-vol-mig-status-attr:migstat"] = None
+            view["os-vol-mig-status-attr:migstat"] = volume.migration_status
             view["os-vol-mig-status-attr:name_id"] = None
         if volume.image_metadata:
             view["volume_image_metadata"] = volume.image_metadata

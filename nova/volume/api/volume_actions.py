@@ -95,7 +95,8 @@ def _reset_status(request: Request, volume: VolumeRecord, given: dict[str, Any])
     if attach_status not in (None, "detached", "attached"):
         raise InvalidInput("attach_status", "It is attached or detached.", attach_status)
     request.service.volumes.reset_status(
-        request.caller, volume.id, status.lower() if status else None, attach_status
+        request.caller, volume.id, status.lower() if status else None, attach_status,
+        migration.lower() if migration else None,
     )
     return Reply(202)
 

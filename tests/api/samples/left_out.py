@@ -65,29 +65,13 @@ REFUSED: dict[str, Case] = {
         None, "POST", "/servers/{server}/action", server_cases.running,
         body={"resetNetwork": None}, status=_GONE,
     ),
-    # Without a bare-metal service, and with no driver for host power and DNS, as in the original.
+    # Without a bare-metal service, and with no driver for host power, as in the original.
     "os-baremetal-nodes/baremetal-node-list-resp": Case(
         None, "GET", "/os-baremetal-nodes", status=501
     ),
     "os-baremetal-nodes/baremetal-node-get-resp": Case(
         None, "GET", "/os-baremetal-nodes/1", status=501
     ),
-    **{
-        f"os-floating-ip-dns/floating-ip-dns-{name}": Case(
-            None, method, f"/os-floating-ip-dns{path}", body=body, status=501
-        )
-        for name, method, path, body in (
-            ("list-resp", "GET", "", None),
-            ("create-or-update-req", "PUT", "/domain1", {"domain_entry": {"scope": "public"}}),
-            ("create-or-update-resp", "PUT", "/domain1", {"domain_entry": {"scope": "public"}}),
-            ("create-or-update-entry-req", "PUT", "/domain1/entries/instance1",
-             {"dns_entry": {"ip": "192.168.53.11", "dns_type": "A"}}),
-            ("create-or-update-entry-resp", "PUT", "/domain1/entries/instance1",
-             {"dns_entry": {"ip": "192.168.53.11", "dns_type": "A"}}),
-            ("entry-get-resp", "GET", "/domain1/entries/instance1", None),
-            ("entry-list-resp", "GET", "/domain1/entries/192.168.1.1", None),
-        )
-    },
     **{
         f"os-hosts/host-{name}": Case(
             None, method, f"/os-hosts/{{host}}{path}", host_cases.host, body=body, status=501

@@ -66,6 +66,20 @@ def on_host(stage: Stage) -> None:
     stage.names["host"] = stage.show(stage.names["server"])["OS-EXT-SRV-ATTR:host"]
 
 
+def dns_domain(stage: Stage) -> None:
+    """A DNS domain of the project, by the name that requests have."""
+    stage.must("PUT", _DOMAIN, {"domain_entry": {"scope": "public", "project": stage.project}}, at=35)
+    stage.undo.append(lambda: stage.must("DELETE", _DOMAIN, at=35))
+
+
+def dns_entry(stage: Stage) -> None:
+    """A name in a DNS domain."""
+    dns_domain(stage)
+    stage.must("PUT", f"{_DOMAIN}/entries/instance1", {
+        "dns_entry": {"ip": "192.168.1.1", "dns_type": "A"},
+    }, at=35)
+
+
 def free_network(stage: Stage) -> None:
     """A range that no network has yet."""
     number = int(stage.project[:4], 16)
@@ -109,6 +123,8 @@ def new_rule(stage: Stage) -> None:
 #: nova-network numbers these; the samples show a network service's uuids.
 _NUMBERED = frozenset({"id"})
 _ADDRESS = "/os-fixed-ips/{address}"
+_DNS = "os-floating-ip-dns/floating-ip-dns-"
+_DOMAIN = "/os-floating-ip-dns/domain1.example.org"
 _NETWORK = "/os-networks/{network}/action"
 _INTERFACE = "/servers/{server}/os-interface"
 _VOLUME = "a07f71dc-8151-4e7d-a0cc-cd24a3f11113"
@@ -147,6 +163,13 @@ CASES: tuple[Case, ...] = (
          used_range),
     Case("os-floating-ips-bulk/floating-ips-bulk-list-by-host-resp", "GET",
          "/os-floating-ips-bulk/{host}", on_host),
+    Case(_DNS + "create-or-update-resp", "PUT", _DOMAIN, dns_domain,
+         request=_DNS + "create-or-update-req"),
+    Case(_DNS + "create-or-update-entry-resp", "PUT", _DOMAIN + "/entries/instance1", dns_domain,
+         request=_DNS + "create-or-update-entry-req"),
+    Case(_DNS + "entry-get-resp", "GET", _DOMAIN + "/entries/instance1", dns_entry),
+    Case(_DNS + "entry-list-resp", "GET", _DOMAIN + "/entries/192.168.1.1", dns_entry),
+    Case(_DNS + "list-resp", "GET", "/os-floating-ip-dns", dns_domain),
 
     Case("os-networks/network-create-resp", "POST", "/os-networks", free_network,
          request="os-networks/network-create-req"),

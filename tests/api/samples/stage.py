@@ -165,6 +165,12 @@ class Stage:
         self.names[name] = self.texts[sampled] = made.uuid
         return made.uuid
 
+    def migrating(self, volume: str) -> str:
+        """Let a volume be one that the block storage service moves, as it does itself."""
+        with self.cloud.db.write() as tx:
+            tx.volumes.update(volume, {"migration_status": "starting"})
+        return volume
+
     def attached(self, volume: str, name: str = "server", **facts: Any) -> None:
         """Attach a volume, and wait until the server has it."""
         body = {"volumeAttachment": {"volumeId": volume, **facts}}

@@ -53,7 +53,7 @@ def to_attach(stage: Stage) -> None:
 def to_swap(stage: Stage) -> None:
     """A server with a volume, and another one that is to take its place."""
     server_cases.running(stage)
-    stage.attached(stage.volume(_ATTACHED))
+    stage.attached(stage.migrating(stage.volume(_ATTACHED)))
     stage.texts[_OTHER_OF_V2] = stage.volume(_OTHER, name="other")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``os-floating-ips`` with pools, bulk and DNS."""
+"""``os-floating-ips`` with pools and bulk."""
 
 from __future__ import annotations
 
@@ -189,13 +189,6 @@ def test_bulk_deletes_count_for_each_project(api: Api, db: Database) -> None:
     assert (_used(db), _used(db, OTHER_PROJECT)) == (0, 0)
 
 
-def test_no_dns_and_gone_from_2_36(api: Api) -> None:
-    for method, path in (
-        ("GET", "/os-floating-ip-dns"), ("PUT", "/os-floating-ip-dns/example.org"),
-        ("DELETE", "/os-floating-ip-dns/example.org"),
-        ("GET", "/os-floating-ip-dns/example.org/entries/10.0.0.1"),
-    ):
-        assert api.request(method, path, at=35, raw=b"{}").status_code == 501
-        assert api.request(method, path, at=36, raw=b"{}").status_code == 404
+def test_gone_from_2_36(api: Api) -> None:
     for path in (ROOT, BULK, "/os-floating-ip-pools", f"{ROOT}/1"):
         assert api.get(path, at=36).status_code == 404

@@ -397,6 +397,34 @@ def test_later_events(server_api: Api, uuid: str, name: str, first: int) -> None
     assert server_api.post(path, body, at=first, token="admin").status_code == 200
 
 
+def test_who_may_say_that_a_volume_has_its_image(
+    server_api: Api, db: Database, operations: OperationsProbe, uuid: str
+) -> None:
+    (homeless,) = add_servers(db, server_row(host=None))
+    path = "/os-server-external-events"
+
+    def events(*servers: str, **facts: str) -> dict[str, Any]:
+        return {"events": [
+            {"name": "volume-reimaged", "server_uuid": server, **facts} for server in servers
+        ]}
+
+    assert server_api.post(path, events(uuid, tag=VOLUME), at=93).status_code == 403
+    assert server_api.post(path, events(uuid, tag=VOLUME), at=92, token="admin").status_code == 400
+    assert server_api.post(path, events(uuid, status="done"), at=93, token="admin").status_code == 400
+    assert not operations.calls
+    answer = server_api.post(path, events(SHARE, homeless, tag=VOLUME), at=93, token="admin")
+    assert answer.status_code == 207
+    assert [(event["code"], event["status"]) for event in answer.json["events"]] == [
+        (404, "failed"), (422, "failed"),
+    ]
+    assert not operations.calls
+    # The tag may be left out, as in the original: it is the root volume that a rebuild waits for.
+    for body in (events(uuid), events(uuid, tag=VOLUME, status="failed")):
+        answer = server_api.post(path, body, at=93, token="admin")
+        assert (answer.status_code, answer.json["events"][0]["status"]) == (200, "completed")
+    assert [name for name, _arguments, _options in operations.calls] == ["volume_reimaged"] * 2
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"events": []}, {"events": [{}]}, {"events": [{"name": "x", "server_uuid": SHARE}]},

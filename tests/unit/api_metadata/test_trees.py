@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from nova.conf.metadata import ApiMetadataSection
@@ -162,6 +163,32 @@ def test_disks_are_named_as_the_drivers_name_them() -> None:
     assert asked.get(f"{where}/ebs0").text == "/dev/vdd"
     devices = asked.get("/openstack/latest/meta_data.json").json["devices"]
     assert {"type": "disk", "serial": "v-1", "bus": "none", "address": "none", "tags": ["data"]} in devices
+
+
+def test_tagged_devices_are_where_the_hypervisor_put_them() -> None:
+    plain = guest()
+    card = msgspec.structs.replace(plain.network_info[0], tag="lan")
+    found = guest(
+        network_info=(card,),
+        block_devices=(
+            BlockDevice(source_type="volume", destination_type="volume", volume_id="v-1",
+                        bdm_uuid="b-1", tag="data"),
+            BlockDevice(source_type="image", destination_type="local", boot_index=0, bdm_uuid="b-2",
+                        tag="root"),
+            BlockDevice(source_type="blank", destination_type="local", bdm_uuid="b-3"),
+        ),
+        system_metadata={
+            "device_addresses": {card.mac: ["pci", "0000:00:03.0"], "b-1": ["scsi", "none"]}
+        },
+    )
+    source = KnownGuests()
+    source.guests[None, ADDRESS] = found
+    assert service(source).get("/openstack/latest/meta_data.json").json["devices"] == [
+        {"vf_trusted": False, "type": "nic", "mac": card.mac, "bus": "pci",
+         "address": "0000:00:03.0", "tags": ["lan"]},
+        {"type": "disk", "serial": "v-1", "bus": "scsi", "address": "none", "tags": ["data"]},
+        {"type": "disk", "serial": None, "bus": "none", "address": "none", "tags": ["root"]},
+    ]
 
 
 def test_the_config_drive_is_the_same_tree() -> None:

@@ -273,6 +273,25 @@ def test_lists_are_filtered_sorted_paged_and_cut_to_fields(api: NetworkApi) -> N
     api.refused(404, "HTTPNotFound", "GET", "/networks?marker=nosuch")
 
 
+def test_a_network_of_several_subnets_counts_once_and_its_subnets_each(api: NetworkApi) -> None:
+    api.ok("PUT", f"/quotas/{PROJECT}", {
+        "quota": {"network": 2, "subnet": 3, "rbac_policy": 1, "subnetpool": 1},
+    }, token="admin")
+    made = api.ok("POST", "/networks", {"network": {"name": "one"}})
+    for cidr in ("10.61.0.0/24", "10.62.0.0/24", "10.63.0.0/24"):
+        subnet = {"network_id": made["id"], "cidr": cidr, "ip_version": 4}
+        api.ok("POST", "/subnets", {"subnet": subnet})
+    api.refused(409, "OverQuota", "POST", "/subnets", {
+        "subnet": {"network_id": made["id"], "cidr": "10.64.0.0/24", "ip_version": 4},
+    })
+    api.ok("POST", "/networks", {"network": {"name": "two"}})
+    api.refused(409, "OverQuota", "POST", "/networks", {"network": {"name": "three"}})
+    details = api.ok("GET", f"/quotas/{PROJECT}/details")
+    assert {name: details[name]["used"] for name in ("network", "subnet", "rbac_policy", "subnetpool")} == {
+        "network": 2, "subnet": 3, "rbac_policy": 0, "subnetpool": 0,
+    }
+
+
 def test_quotas_stop_and_are_reported(api: NetworkApi) -> None:
     api.refused(403, "HTTPForbidden", "PUT", f"/quotas/{PROJECT}", {"quota": {"network": 1}})
     api.ok("PUT", f"/quotas/{PROJECT}", {"quota": {"network": 1, "port": 1}}, token="admin")

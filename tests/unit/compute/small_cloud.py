@@ -35,7 +35,8 @@ _FAULTY = (
     "spawn", "destroy", "power_on", "power_off", "reboot", "pause", "unpause", "suspend", "resume",
     "rescue", "unrescue", "rebuild", "snapshot", "set_password", "migrate_out", "migrate_in",
     "forget_outgoing", "revert_outgoing", "live_migrate", "live_migrated_in", "attach_volume",
-    "detach_volume", "swap_volume", "extend_volume", "connect_volumes",
+    "detach_volume", "swap_volume", "extend_volume", "connect_volumes", "plug", "unplug",
+    "snapshot_volume", "delete_volume_snapshot",
 )
 
 
@@ -190,7 +191,7 @@ class SmallCloud:
         assert found is not None
         return found
 
-    def settle(self, seconds: float = 10.0) -> None:
+    def settle(self, seconds: float = 60.0) -> None:
         """Wait until no operation is open."""
         deadline = time.monotonic() + seconds
         while True:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nova.errors import Conflict, NotFound, ServiceUnavailable
-from nova.objects.instance import RequestedNetwork
+from nova.errors import Conflict, NotFound, NovaError, ServiceUnavailable
+from nova.objects.instance import Instance, RequestedNetwork
+from nova.objects.states import SHELVED_OFFLOADED
 from nova.rpc.calls import COMPUTE
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
@@ -65,4 +67,108 @@ def test_a_card_whose_plugging_is_not_answered_is_not_left_in_the_guest(
     monkeypatch.setattr(cloud.transport, "call", lose_the_answer)
     with pytest.raises(ServiceUnavailable):
         cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    assert cloud.leaks() == []
+
+
+class _Dead(BaseException):
+    """Ends what runs as the death of its process does: nobody catches it."""
+
+
+def _change(cloud: SmallCloud, server: Instance, *, attach: bool, card: str) -> Callable[[], object]:
+    if attach:
+        return lambda: cloud.operations.attach_interface(USER, server, RequestedNetwork())
+    return lambda: cloud.operations.detach_interface(USER, server, card)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("method", ["plug_interface", "unplug_interface"])
+def test_a_process_that_dies_while_a_card_comes_or_goes_leaves_guest_and_server_alike(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch, method: str, moment: str
+) -> None:
+    seen = cloud.boot()
+    spare = cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    seen = cloud.show(seen.uuid)
+    call = cloud.transport.call
+
+    def die(topic: str, host: str | None, name: str, *args: Any) -> Any:
+        if (topic, name) == (COMPUTE, method):
+            if moment == "after":
+                call(topic, host, name, *args)
+            raise _Dead
+        return call(topic, host, name, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.transport, "call", die)
+        ask = _change(cloud, seen, attach=method == "plug_interface", card=spare.id)
+        with pytest.raises(_Dead):
+            ask()
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    assert len(cloud.show(seen.uuid).network_info) == (3 if method == "plug_interface" else 1)
+    assert cloud.leaks() == []
+
+
+def test_a_host_that_does_not_answer_takes_the_card_away_later(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cloud.boot()
+    call = cloud.transport.call
+
+    def silent(topic: str, host: str | None, name: str, *args: Any) -> Any:
+        if (topic, name) == (COMPUTE, "unplug_interface"):
+            raise ServiceUnavailable("It did not answer.")
+        return call(topic, host, name, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.transport, "call", silent)
+        with pytest.raises(ServiceUnavailable):
+            cloud.operations.detach_interface(USER, seen, seen.network_info[0].id)
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    assert cloud.show(seen.uuid).network_info == ()
+    assert cloud.leaks() == []
+
+
+@pytest.mark.parametrize("name", ["plug", "unplug"])
+def test_a_card_that_the_host_refuses_is_as_before_and_the_refusal_is_shown(
+    cloud: SmallCloud, name: str
+) -> None:
+    seen = cloud.boot()
+    before = cloud.show(seen.uuid).network_info
+    cloud.faults.set(name)
+    ask = _change(cloud, seen, attach=name == "plug", card=before[0].id)
+    with pytest.raises(NovaError):
+        ask()
+    cloud.faults.clear()
+    assert cloud.show(seen.uuid).network_info == before
+    with cloud.db.read() as tx:
+        operations = tx.operations.of_instance(seen.uuid)
+    assert operations is not None
+    public = "attach_interface" if name == "plug" else "detach_interface"
+    assert [(each.action, each.state) for each in operations][:1] == [(public, "failed")]
+    assert cloud.leaks() == []
+
+
+def test_a_lost_card_of_a_server_that_has_left_its_host_is_no_trouble(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cloud.boot()
+
+    def die(topic: str, host: str | None, name: str, *args: Any) -> Any:
+        raise _Dead
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.transport, "call", die)
+        with pytest.raises(_Dead):
+            cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    cloud.operations.shelve(USER, cloud.show(seen.uuid))
+    deadline = time.monotonic() + 20
+    while cloud.show(seen.uuid).vm_state != SHELVED_OFFLOADED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    cloud.operations.unshelve(USER, cloud.show(seen.uuid))
+    cloud.settle()
+    assert len(cloud.show(seen.uuid).network_info) == 2
     assert cloud.leaks() == []

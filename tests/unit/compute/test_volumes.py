@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from nova.compute.lifecycle import ACTIONS
-from nova.errors import BadRequest, InvalidVolume, NotFound, ServiceUnavailable, VirtError
+from nova.errors import BadRequest, Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.boot import RebuildRequest
 from nova.objects.instance import BlockDevice, Instance
 from nova.objects.volume import Volume
+from nova.virt.fake import FakeDriver
+from nova.volume.local import LocalBlockStorage
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
 
@@ -77,6 +80,30 @@ def test_an_attached_volume_is_the_servers_next_disk(cloud: SmallCloud) -> None:
     assert attach(cloud, cloud.show(server.uuid), first).device_name == "/dev/vdb"
 
 
+def test_a_host_tells_where_it_put_a_tagged_disk(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def device_addresses(_driver: FakeDriver, instance: Instance) -> dict[str, list[str]]:
+        asked.append(instance.uuid)
+        if len(asked) > 1:
+            raise VirtError("no guest")
+        return {each.bdm_uuid: ["pci", "0000:00:07.0"] for each in instance.volumes}
+
+    monkeypatch.setattr(FakeDriver, "device_addresses", device_addresses)
+    server = cloud.boot()
+    attach(cloud, server, volume(cloud))
+    assert asked == []
+    made = attach(cloud, cloud.show(server.uuid), volume(cloud), tag="data")
+    known = cloud.show(server.uuid).system_metadata["device_addresses"]
+    assert (asked, known[made.bdm_uuid]) == ([server.uuid], ["pci", "0000:00:07.0"])
+    other = volume(cloud)
+    attach(cloud, cloud.show(server.uuid), other, tag="more")
+    assert (len(asked), status(cloud, other)) == (2, "in-use")
+    assert cloud.show(server.uuid).system_metadata["device_addresses"] == known
+
+
 def test_what_cannot_be_attached_changes_nothing(cloud: SmallCloud) -> None:
     server, other = cloud.boot(), cloud.boot()
     taken = volume(cloud)
@@ -130,6 +157,10 @@ def test_a_volume_is_exchanged_for_another(cloud: SmallCloud) -> None:
     attach(cloud, server, old)
     small, big = cloud.boot(), volume(cloud, 3)
     attach(cloud, small, big)
+    with pytest.raises(Conflict, match="not migrating"):
+        cloud.operations.swap_volume(USER, cloud.show(server.uuid), old, new)
+    for each in (old, big):
+        cloud.storage.volumes.reset_status(USER, each, None, None, "starting")
     with pytest.raises(InvalidVolume, match="same size or larger"):
         cloud.operations.swap_volume(USER, cloud.show(small.uuid), big, new)
     cloud.faults.set("swap_volume", times=1)
@@ -141,6 +172,41 @@ def test_a_volume_is_exchanged_for_another(cloud: SmallCloud) -> None:
     assert (status(cloud, old), status(cloud, new)) == ("available", "in-use")
     device = cloud.show(server.uuid).volumes[0]
     assert (device.volume_id, device.volume_size) == (new, 2)
+    cloud.storage.volumes.reset_status(USER, old, None, None, "none")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_volume_that_its_service_moves_keeps_its_id_and_the_service_is_told(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    server = cloud.boot()
+    old, copy = volume(cloud), volume(cloud)
+    first = attach(cloud, server, old)
+    told: list[tuple[str, str, bool]] = []
+
+    def complete_migration(
+        _service: Any, _context: Any, volume_id: str, target_id: str, *, failed: bool
+    ) -> None:
+        told.append((volume_id, target_id, failed))
+
+    monkeypatch.setattr(LocalBlockStorage, "complete_migration", complete_migration)
+    with cloud.db.write() as tx:
+        tx.volumes.update(old, {"migration_status": "migrating"})
+        tx.volumes.update(copy, {"migration_status": f"target:{old}"})
+    if fails:
+        cloud.faults.set("swap_volume", times=1)
+    cloud.operations.swap_volume(USER, cloud.show(server.uuid), old, copy)
+    cloud.settle()
+    assert told == [(old, copy, fails)]
+    (device,) = cloud.show(server.uuid).volumes
+    assert (device.volume_id, device.state) == (old, None)
+    (held,) = cloud.volumes.show(USER, old if fails else copy).attachments
+    assert device.attachment_id == held.uuid
+    assert (device.bdm_uuid, disks(cloud, server)) == (first.bdm_uuid, 2)
+    with cloud.db.write() as tx:
+        # As the service does: the copy is the volume from now on.
+        tx.volumes.attachments.update(held.uuid, {"volume_id": old})
+        tx.volumes.update(copy, {"status": "available"})
 
 
 def test_a_server_boots_from_a_volume_made_of_an_image(cloud: SmallCloud) -> None:
@@ -282,11 +348,39 @@ def test_a_shelved_server_keeps_its_volumes_and_can_get_more(cloud: SmallCloud) 
     assert (shelved.vm_state, status(cloud, root)) == ("shelved_offloaded", "reserved")
     data = volume(cloud)
     attach(cloud, shelved, data)
-    assert status(cloud, data) == "reserved"
+    # What clients wait for: nothing is connected, and it is in use all the same.
+    (held,) = cloud.volumes.show(USER, data).attachments
+    assert (status(cloud, data), held.status, held.host) == ("in-use", "attached", None)
+    other = volume(cloud)
+    attach(cloud, cloud.show(server.uuid), other)
+    cloud.operations.detach_volume(USER, cloud.show(server.uuid), other)
+    cloud.settle()
+    assert status(cloud, other) == "available"
     cloud.operations.unshelve(USER, cloud.show(server.uuid))
     cloud.settle()
     assert cloud.show(server.uuid).vm_state == "active"
     assert (status(cloud, root), status(cloud, data)) == ("in-use", "in-use")
+    (held,) = cloud.volumes.show(USER, data).attachments
+    assert held.host == cloud.show(server.uuid).host
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["reserve", "complete", "detach"])
+def test_a_shelved_servers_volume_survives_lost_answers(
+    cloud: SmallCloud, call: str, after: bool
+) -> None:
+    data = volume(cloud)
+    server = cloud.boot()
+    cloud.operations.shelve(USER, server)
+    cloud.settle()
+    cloud.faults.error = ServiceUnavailable
+    for step in (
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
+    ):
+        _through(cloud, call, after, step)
+    for each in cloud.volumes.show(USER, data).attachments:
+        assert each.uuid in {device.attachment_id for device in cloud.show(server.uuid).volumes}
 
 
 def test_an_evacuated_server_has_its_volumes(cloud: SmallCloud) -> None:
@@ -333,6 +427,73 @@ def test_a_volume_that_has_grown_is_made_known(cloud: SmallCloud) -> None:
         told = [each for each in tx.operations.of_instance(server.uuid) or () if each.flow == "extend_volume"]
     assert len(told) == 1
     assert cloud.show(server.uuid).volumes[0].volume_size == 3
+
+
+def _taken_part(cloud: SmallCloud, data: str, begun: str) -> str:
+    """A snapshot whose service waits for a host's part in it."""
+    made = cloud.volumes.create_snapshot(USER, data, "s", "", force=True)
+    cloud.storage.snapshots.reset_status(USER, made.uuid, begun)
+    return str(made.uuid)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_service_is_told_how_a_hosts_part_in_its_snapshot_ended(cloud: SmallCloud, after: bool) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    cloud.faults.error = ServiceUnavailable
+    taken, gone = _taken_part(cloud, data, "creating"), _taken_part(cloud, data, "deleting")
+    cloud.faults.set("update_snapshot_status", host="volumes", times=2, after=after)
+    cloud.operations.snapshot_volume(USER, data, taken, {"new_file": "n"})
+    cloud.operations.delete_volume_snapshot(
+        USER, data, gone, {"file_to_merge": "n", "merge_target_file": "o"}
+    )
+    _recovered(cloud)
+    shown = [cloud.volumes.show_snapshot(USER, each) for each in (taken, gone)]
+    assert [(each.status, each.progress) for each in shown] == [("creating", 90), ("deleting", 90)]
+    assert cloud.show(server.uuid).vm_state == "active"
+
+
+def test_a_service_is_told_of_a_snapshot_in_which_a_host_failed(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    taken, gone = _taken_part(cloud, data, "creating"), _taken_part(cloud, data, "deleting")
+    cloud.faults.set("snapshot_volume", times=1)
+    cloud.faults.set("delete_volume_snapshot", times=1)
+    cloud.operations.snapshot_volume(USER, data, taken, {"new_file": "n"})
+    cloud.operations.delete_volume_snapshot(
+        USER, data, gone, {"file_to_merge": None, "merge_target_file": None}
+    )
+    cloud.settle()
+    assert [cloud.volumes.show_snapshot(USER, each).status for each in (taken, gone)] == [
+        "error", "error_deleting",
+    ]
+    assert cloud.show(server.uuid).vm_state == "active"
+
+
+def test_a_service_is_told_of_a_snapshot_whose_server_goes(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    waiting = _taken_part(cloud, data, "creating")
+    begun, over = threading.Event(), threading.Event()
+
+    def slow(*_arguments: object) -> None:
+        begun.set()
+        over.wait(30)
+
+    driver = cloud.managers[server.host or ""]._host.driver
+    monkeypatch.setattr(driver, "snapshot_volume", slow)
+    cloud.operations.snapshot_volume(USER, data, waiting, {"new_file": "n"})
+    assert begun.wait(30)
+    cloud.operations.delete(USER, cloud.show(server.uuid))
+    over.set()
+    cloud.settle()
+    assert cloud.volumes.show_snapshot(USER, waiting).status == "error"
+    assert status(cloud, data) == "available"
 
 
 def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from nova.compute.host_network import HostNetworking
 from nova.errors import NetworkNotReady, ServiceUnavailable
+from nova.objects.dns import DnsDomain
 from nova.objects.host_network import HostNetworkState, LeaseEvent
-from nova.objects.instance import Vif
+from nova.objects.instance import Instance, Vif
 from nova.rpc.calls import NETWORK
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
@@ -236,6 +238,68 @@ def test_a_name_reaches_every_host_of_a_multi_host_network_at_once(make: Make) -
     clear()
     cloud.operations.update(USER, servers[0], {"name": "only shown"})
     assert not any(each.refreshed for each in heard.values()), "DNS knows nothing of shown names"
+
+
+def test_servers_get_names_in_the_domain_that_is_named_for_them_and_lose_them(make: Make) -> None:
+    cloud = make(instance_dns_domain="Vms.Example.org", multi_host=True)
+    first = cloud.boot()
+    heard = {name: Hears() for name in cloud.managers}
+    for name, each in heard.items():
+        cloud.transport.serve(NETWORK, name, each)
+        cloud.control.conductor.network_report(name)
+    cloud.control.networks.refreshes._known = None  # type: ignore[union-attr]
+
+    def address(server: Instance) -> str:
+        return server.network_info[0].addresses[0].address
+
+    def names() -> dict[str, str]:
+        found = _state(cloud, "any-host").names
+        assert found == cloud.control.conductor.host_names("any-host")
+        assert _state(cloud, "any-host", []).names is None, "only whole looks ask for names"
+        return {name: where for where, name in found or ()}
+
+    def named(server: Instance, *own: str) -> dict[str, str]:
+        return {f"{each}.vms.example.org": address(server) for each in (*own, server.uuid)}
+
+    assert names() == named(first, first.hostname)
+    second = cloud.boot()
+    _until(lambda: all(("names", []) in each.refreshed for each in heard.values()))
+    # The name is the first's, if both have it.
+    assert second.hostname == first.hostname
+    assert names() == named(first, first.hostname) | named(second)
+    cloud.operations.update(USER, second, {"hostname": "second"})
+    assert names() == named(first, first.hostname) | named(second, "second")
+    cloud.operations.delete(USER, first)
+    cloud.settle()
+    assert names() == named(second, "second")
+    # Once the domain has a zone, servers elsewhere get no names; those that are there stay.
+    with cloud.db.write() as tx:
+        tx.dns.put_domain(DnsDomain("vms.example.org", "private", None, "somewhere"))
+    third = cloud.boot()
+    with cloud.db.read() as tx:
+        assert {each[1] for each in tx.dns.answered()} == named(second, "second").keys()
+        assert tx.aggregates.zones_of_hosts() == {}
+    with cloud.db.write() as tx:
+        tx.aggregates.add_host(tx.aggregates.create("a", "somewhere").id, third.host or "")
+    cloud.operations.update(USER, third, {"hostname": "third"})
+    assert cloud.control.conductor.host_names("any-host") == ()
+    found = cloud.control.conductor.host_names(third.host or "")
+    assert named(third, "third").items() <= {name: where for where, name in found}.items()
+
+
+def test_no_statement_is_spent_on_names_where_nobody_asked_for_them(make: Make) -> None:
+    cloud = make()
+    asked: list[str] = []
+
+    @event.listens_for(cloud.db.engine, "before_cursor_execute")
+    def note(_c: object, _u: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    server = cloud.boot()
+    cloud.operations.delete(USER, server)
+    cloud.settle()
+    assert asked
+    assert not [each for each in asked if "dns_" in each]
 
 
 def test_without_the_option_names_are_the_business_of_their_own_host(make: Make) -> None:

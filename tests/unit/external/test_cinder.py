@@ -12,7 +12,8 @@ pytest.importorskip("keystonemiddleware", reason="the extra external is not inst
 
 from nova.conf.load import load
 from nova.external.build import ExternalServiceMisconfigured, external_volumes
-from nova.external.cinder import connection_of, snapshot_of, volume_of
+from nova.external.cinder import CinderVolumes, connection_of, snapshot_of, volume_of
+from nova.objects.context import RequestContext
 
 VOLUME: dict[str, Any] = {
     "id": "v1", "name": None, "status": "in-use", "size": 2, "bootable": "true", "multiattach": False,
@@ -36,6 +37,32 @@ def test_a_volume_of_cinders_is_one_of_ours() -> None:
     assert (attachment.uuid, attachment.instance_uuid, attachment.host) == ("a1", "s1", "h1")
     bare = volume_of({"id": "v2", "status": "creating", "bootable": "false"})
     assert (bare.bootable, bare.attachments, bare.image_metadata) == (False, (), {})
+
+
+def test_cinder_is_told_how_its_migration_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, Any]] = []
+
+    def send(
+        _volumes: CinderVolumes, _context: RequestContext, method: str, path: str, body: Any, **_facts: Any
+    ) -> None:
+        sent.append((method, path, body))
+
+    monkeypatch.setattr(CinderVolumes, "_send", send)
+    options = {
+        ("cinder", "endpoint_template"): "http://cinder:8776/v3/%(project_id)s",
+        ("cinder", "auth_url"): "http://keystone:5000/v3",
+    }
+    volumes = external_volumes(load(overrides=options))
+    assert volumes is not None
+    volumes.complete_migration(RequestContext(), "old", "copy", failed=False)
+    volumes.complete_migration(RequestContext(), "old", "copy", failed=True)
+    assert sent == [
+        ("POST", "/volumes/old/action",
+         {"os-migrate_volume_completion": {"new_volume": "copy", "error": failed}})
+        for failed in (False, True)
+    ]
+    assert volume_of({**VOLUME, "migration_status": "target:old"}).migration_status == "target:old"
+    assert volume_of(VOLUME).migration_status is None
 
 
 def test_a_snapshots_progress_is_a_number() -> None:

@@ -19,6 +19,7 @@ from nova.errors import AddressInUse, BadRequest, NoMoreAddresses, NotFound, Nov
 from nova.network import allocation
 from nova.network.allocation import NetworkAllocator
 from nova.network.cards import AllocationRequest
+from nova.objects.dns import DnsDomain, DnsEntry
 from nova.objects.instance import RequestedNetwork, Vif
 from nova.objects.network import Network
 
@@ -411,7 +412,11 @@ def test_floating_addresses_are_assigned_and_given_back_automatically(
     assert allocate(db, allocator, first) == [answers[0]]
     with db.write() as tx:
         assert tx.fixed_ips.interfaces_of([second.instance_uuid]) == []
+        tx.dns.put_domain(DnsDomain("d.org", "public"))
+        tx.dns.put(DnsEntry("d.org", "theirs", "192.0.2.1"))
+        tx.dns.put(DnsEntry("d.org", "other", "192.0.2.2"))
         allocator.release(tx, [first.instance_uuid])
+        assert [each.name for each in tx.dns.entries("d.org")] == ["other"], "its name went with it"
         (floating,) = tx.floating_ips.every()
         assert (floating.project_id, floating.fixed_ip_id) == (None, None)
         assert not floating.auto_assigned

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("libvirt", reason="libvirt-python is not installed")
 
 from nova.errors import VirtError
-from nova.objects.migration import Arrival
-from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened
+from nova.objects.migration import Arrival, VolumePlace
+from nova.virt.libvirt.arrival_xml import expects_other_consoles, relistened, resourced, serials_of
 from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
 from nova.virt.libvirt.moves import migration_address
 
@@ -65,3 +65,66 @@ def test_an_address_for_the_data(told: str, written: str) -> None:
 def test_an_address_that_is_none_is_refused(told: str) -> None:
     with pytest.raises(VirtError, match="no address"):
         migration_address(told)
+
+
+_DISKS = f"""<domain type='qemu'><name>one</name>
+<metadata><nova:instance xmlns:nova='{NOVA_NAMESPACE}'/></metadata><devices>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/g/disk'/><target dev='vda'/>
+</disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/here/one' index='2'/>
+<backingStore type='file'><format type='raw'/><source file='/here/base'/><backingStore/></backingStore>
+<target dev='vdb' bus='virtio'/><serial>first</serial><address type='pci' bus='0x00' slot='0x07'/></disk>
+<disk type='network' device='disk'><driver name='qemu' type='raw'/>
+<source protocol='iscsi' name='iqn:x/1' index='1'><host name='10.0.0.1' port='3260'/>
+<auth username='u'><secret type='iscsi' uuid='5f'/></auth></source><target dev='vdc'/>
+<serial>second</serial></disk>
+</devices></domain>"""
+
+
+def _disk(domain_xml: str, target: str) -> ElementTree.Element:
+    domain = ElementTree.fromstring(domain_xml)
+    return next(
+        disk for disk in domain.findall("devices/disk") if disk.find(f"target[@dev='{target}']") is not None
+    )
+
+
+def test_volumes_are_opened_where_the_destination_has_them() -> None:
+    places = {
+        "first": VolumePlace(volume_id="v1", kind="block", path="/dev/there"),
+        "second": VolumePlace(
+            volume_id="v2", kind="network", path="iqn:x/1", protocol="iscsi", hosts=(("10.0.0.9", "3260"),),
+            secret=("u", "iscsi", "5f"),
+        ),
+    }
+    text = resourced(_DISKS, places, namespaces={"nova": NOVA_NAMESPACE})
+    first = _disk(text, "vdb")
+    assert first.get("type") == "block"
+    assert [each.attrib for each in first.findall("source")] == [{"dev": "/dev/there"}]
+    assert first.find("backingStore") is None, "what lies below it is the destination's to find"
+    assert first.find("address") is not None, "the guest sees it in its place"
+    second = _disk(text, "vdc")
+    assert [each.get("name") for each in second.findall("source/host")] == ["10.0.0.9"]
+    assert len(second.findall(".//secret[@uuid='5f']")) == 1
+    assert ElementTree.tostring(_disk(text, "vda")) == ElementTree.tostring(_disk(_DISKS, "vda"))
+
+
+def test_volumes_that_are_opened_alike_are_left_as_they_are() -> None:
+    places = {
+        "first": VolumePlace(volume_id="v1", kind="file", path="/here/one"),
+        "second": VolumePlace(
+            volume_id="v2", kind="network", path="iqn:x/1", protocol="iscsi", hosts=(("10.0.0.1", "3260"),),
+        ),
+        "third": VolumePlace(volume_id="v3", kind="file", path="/here/two"),
+    }
+    text = resourced(_DISKS, places, namespaces={"nova": NOVA_NAMESPACE})
+    for target in ("vda", "vdb", "vdc"):
+        assert ElementTree.tostring(_disk(text, target)) == ElementTree.tostring(_disk(_DISKS, target))
+
+
+def test_a_disk_whose_volume_was_exchanged_is_known_by_its_number() -> None:
+    """It has that of the volume before until it starts anew, and has to be found to be taken away."""
+    places = {
+        "v1": VolumePlace(volume_id="v1", kind="file", path="/here/one"),
+        "v2": VolumePlace(volume_id="v2", kind="file", path="/here/none"),
+    }
+    assert serials_of(_DISKS, places) == {"v1": "first"}

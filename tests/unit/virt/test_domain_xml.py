@@ -16,8 +16,9 @@ import pytest
 
 from nova.errors import VirtError
 from nova.objects.instance import Instance
+from nova.virt.libvirt.cpu_topology import cpu_topology
 from nova.virt.libvirt.domain_xml import DiskConfig, device_xml, domain_xml, nic_element
-from nova.virt.libvirt.guest_config import GuestHost, cpu_topology, domain_config
+from nova.virt.libvirt.guest_config import GuestHost, domain_config
 from nova.virt.libvirt.vif import NicHost, nic_config, tap_queue_limit
 from tests.unit.virt.guests import UUID, VIF, instance, with_properties
 
@@ -328,9 +329,42 @@ def test_what_may_be_left_out_is_not_refused() -> None:
         describe(guest)
 
 
-def test_a_topology_that_does_not_add_up_is_refused() -> None:
-    with pytest.raises(VirtError, match="do not make 3 vCPUs"):
-        cpu_topology(instance(vcpus=3, specs={"hw:cpu_cores": "2"}))
+@pytest.mark.parametrize(
+    ("vcpus", "specs", "properties", "topology"),
+    [
+        (8, {}, {}, (8, 1, 1)),
+        # What does not add up is a preference that cannot be met.
+        (3, {"hw:cpu_cores": "2"}, {}, (3, 1, 1)),
+        (8, {"hw:cpu_cores": "2"}, {}, (4, 2, 1)),
+        (8, {"hw:cpu_sockets": "2", "hw:cpu_threads": "2"}, {}, (2, 2, 2)),
+        # Any count of the image puts aside all of the flavor's.
+        (8, {"hw:cpu_sockets": "2", "hw:cpu_threads": "2"}, {"hw_cpu_cores": "8"}, (1, 8, 1)),
+        (8, {"hw:cpu_max_sockets": "2"}, {}, (2, 4, 1)),
+        (8, {"hw:cpu_max_sockets": "4"}, {"hw_cpu_max_sockets": "1"}, (1, 8, 1)),
+        (8, {"hw:cpu_sockets": "8"}, {"hw_cpu_max_sockets": "2", "hw_cpu_max_cores": "2"}, (2, 2, 2)),
+    ],
+)
+def test_the_preferred_topology_within_the_limits_is_taken(
+    vcpus: int, specs: dict[str, str], properties: dict[str, str], topology: tuple[int, int, int]
+) -> None:
+    guest = instance(vcpus=vcpus, specs=specs, image_properties=properties)
+    assert cpu_topology(guest) == topology
+
+
+@pytest.mark.parametrize(
+    ("specs", "properties", "reason"),
+    [
+        ({"hw:cpu_max_sockets": "1", "hw:cpu_max_cores": "2", "hw:cpu_max_threads": "1"}, {}, "not make 8"),
+        ({"hw:cpu_max_cores": "2"}, {"hw_cpu_max_cores": "4"}, "hw_cpu_max_cores=4 is more than the"),
+        ({"hw:cpu_max_sockets": "2"}, {"hw_cpu_sockets": "4"}, "hw_cpu_sockets=4 is more than the 2"),
+        ({}, {"hw_cpu_threads": "two"}, "hw_cpu_threads: two is no whole number"),
+    ],
+)
+def test_a_topology_beyond_the_limits_is_refused(
+    specs: dict[str, str], properties: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(VirtError, match=reason):
+        cpu_topology(instance(vcpus=8, specs=specs, image_properties=properties))
 
 
 def test_a_control_character_in_a_name_does_not_spoil_the_description() -> None:

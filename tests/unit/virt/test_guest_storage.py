@@ -14,11 +14,12 @@ import pytest
 from nova.conf import load
 from nova.errors import VirtError
 from nova.objects.instance import Instance
+from nova.objects.rescue_disk import RescueDisk
 from nova.virt.driver import GuestSpec, SourceImage
 from nova.virt.libvirt import qemu_img
 from nova.virt.libvirt.files import HostFiles
 from nova.virt.libvirt.image_cache import ImageCache
-from nova.virt.libvirt.storage import GuestStorage, StorageOptions, qcow2_size
+from nova.virt.libvirt.storage import GuestStorage, StorageOptions, qcow2_size, require_rescue_disk
 from tests.unit.virt.guests import UUID, flavor, instance
 
 pytestmark = pytest.mark.skipif(
@@ -71,6 +72,29 @@ def test_disks_are_raw_copies_where_no_overlay_is_wanted(files: HostFiles) -> No
         assert [disks.size(UUID, name) for name in formats] == [_GIB, _GIB, 8 << 20]
         disks.remove(UUID)
         assert not files.guest(UUID).exists()
+
+
+def test_a_rescue_disk_comes_first_unless_its_image_names_a_place(files: HostFiles) -> None:
+    disks, guest = storage(files), instance(root_gb=1)
+    disks.create(spec(guest))
+
+    def rescued(wanted: RescueDisk | None) -> list[tuple[str, str, str, int | None]]:
+        files.guest(UUID).remove_disk("disk.rescue")
+        disks.rescue_disk(msgspec.structs.replace(spec(guest), rescue_disk=wanted), "70a599e0")
+        return [
+            (Path(each.path).name, each.target, each.device, each.boot_order) for each in disks.disks(guest)
+        ]
+
+    assert rescued(RescueDisk()) == [("disk", "vda", "disk", None), ("disk.rescue", "vdb", "disk", 1)]
+    assert rescued(None) == [("disk.rescue", "vda", "disk", 1), ("disk", "vdb", "disk", None)]
+    assert rescued(RescueDisk(bus="usb")) == [
+        ("disk", "vda", "disk", None), ("disk.rescue", "sdb", "disk", 1),
+    ]
+    cdrom = rescued(RescueDisk(device="cdrom"))
+    assert cdrom == [("disk", "vda", "disk", None), ("disk.rescue", "hdb", "cdrom", 1)]
+    for wrong in (RescueDisk(bus="fdc"), RescueDisk(device="floppy")):
+        with pytest.raises(VirtError, match="Image property hw_rescue_"):
+            require_rescue_disk(wrong)
 
 
 def test_a_disk_takes_its_room_at_once_where_that_is_wanted(files: HostFiles) -> None:

@@ -119,8 +119,8 @@ def test_steps_out_of_turn_are_refused(storage: Storage) -> None:
     attachments = storage.service.attachments
     volume_id = storage.volume()
     made = attachments.reserve(MEMBER, volume_id, INSTANCE)
-    with pytest.raises(BadRequest, match="must be attaching"):
-        attachments.complete(MEMBER, made.id)
+    with pytest.raises(NotFound):
+        attachments.complete(OTHER, made.id)
     with pytest.raises(BadRequest, match="connector"):
         attachments.connect(MEMBER, made.id, {})
     with pytest.raises(InvalidVolume):
@@ -129,6 +129,19 @@ def test_steps_out_of_turn_are_refused(storage: Storage) -> None:
         storage.service.volumes.delete(MEMBER, volume_id)
     with pytest.raises(InvalidVolume):
         storage.service.volumes.delete(ADMIN, volume_id, force=True)
+
+
+def test_a_reservation_of_a_shelved_server_is_in_use_and_connected_later(storage: Storage) -> None:
+    attachments = storage.service.attachments
+    volume_id = storage.volume()
+    made = attachments.reserve(MEMBER, volume_id, INSTANCE)
+    attachments.complete(MEMBER, made.id)
+    assert storage.status(volume_id) == "in-use"
+    connected = attachments.connect(MEMBER, made.id, CONNECTOR)
+    assert (connected.status, connected.attached_host) == ("attached", CONNECTOR["host"])
+    attachments.complete(MEMBER, made.id)
+    assert attachments.delete(MEMBER, made.id) == []
+    assert storage.status(volume_id) == "available"
 
 
 def test_the_older_way_of_attaching(storage: Storage) -> None:

@@ -123,6 +123,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deleted_images")),
     )
     op.create_table(
+        "dns_domains",
+        sa.Column("domain", sa.String(length=255), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("availability_zone", sa.String(length=255), nullable=True),
+        sa.PrimaryKeyConstraint("domain", name=op.f("pk_dns_domains")),
+    )
+    op.create_table(
         "flavors",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("flavorid", sa.String(length=255), nullable=False),
@@ -942,6 +950,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_claims_node_id"), "claims", ["node_id"], unique=False)
     op.create_table(
+        "dns_entries",
+        sa.Column("domain", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("address", sa.String(length=39), nullable=False),
+        sa.Column("type", sa.String(length=8), nullable=False),
+        sa.Column("instance_uuid", sa.String(length=36), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["domain"], ["dns_domains.domain"], name=op.f("fk_dns_entries_domain"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("domain", "name", name=op.f("pk_dns_entries")),
+    )
+    op.create_index(op.f("ix_dns_entries_address"), "dns_entries", ["address"], unique=False)
+    op.create_index(op.f("ix_dns_entries_instance_uuid"), "dns_entries", ["instance_uuid"], unique=False)
+    op.create_table(
         "fixed_ips",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("address", sa.String(length=39), nullable=False),
@@ -1370,6 +1392,7 @@ def upgrade() -> None:
         sa.Column("previous_status", sa.String(length=32), nullable=True),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("growing", sa.Integer(), nullable=False),
+        sa.Column("migration_status", sa.String(length=32), nullable=True),
         sa.Column("type_id", sa.String(length=36), nullable=False),
         sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
@@ -1634,6 +1657,7 @@ def downgrade() -> None:
     op.drop_table("identity_endpoints")
     op.drop_table("flavor_access")
     op.drop_table("fixed_ips")
+    op.drop_table("dns_entries")
     op.drop_table("claims")
     op.drop_table("aggregate_hosts")
     op.drop_table("volume_types")
@@ -1669,6 +1693,7 @@ def downgrade() -> None:
     op.drop_table("floating_ips")
     op.drop_table("floating_ip_pools")
     op.drop_table("flavors")
+    op.drop_table("dns_domains")
     op.drop_table("deleted_images")
     op.drop_table("console_tokens")
     op.drop_table("compute_nodes")
