@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in the interpreter of the public clients, with python-novaclient 7 before the newest one: every
-command that the newest has no more, most of them of networks that Nova keeps itself (``test_nova_client.py``).
+command that the newest has no more, most of them of networks that Nova keeps itself
+(``test_nova_client.py``).
 
 The argument is the names of the newest client's commands, with blanks. Prints a JSON object: the command
 lines that went wrong and why (``failures``), and the commands that were not tried (``untried``).
