@@ -56,9 +56,9 @@ $(VENV)/.libvirt: pyproject.toml | $(VENV)/.test
 	@.clients/bin/pip install --quiet --disable-pip-version-check \
 		'python-openstackclient>=7' 'openstacksdk>=4' 'python-novaclient>=18' 'python-keystoneclient>=5' \
 		'schemathesis>=4' 'ansible-core>=2.16'
-	@# The last ones with commands for networks that Nova keeps; it needs no more than the newest.
+	@# The last one with commands for networks that Nova keeps; six is all that it needs beyond the newest.
 	@.clients/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-		--target .clients/novaclient-7 'python-novaclient==7.1.2'
+		--target .clients/novaclient-7 'python-novaclient==7.1.2' 'six>=1.16'
 	@touch $@
 
 # The real Keystone and Glance, for the tests of clouds that use them in place of the built-in services.

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from nova.compute import consoles
-from nova.compute.operations.core import OperationsCore
+from nova.compute.operations.core import OperationsCore, ask_guest, host_of
 from nova.errors import (
     BadRequest,
     Conflict,
-    GuestNotFound,
     InstanceInvalidState,
     InstanceNotFound,
     NotFound,
@@ -17,7 +16,6 @@ from nova.objects.console import ConsoleEndpoint, ConsoleToken
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.objects.states import BUILDING, DELETING, MIGRATING
-from nova.rpc.calls import COMPUTE
 
 #: Consoles whose drivers are gone; they are still understood.
 _FORMER = frozenset({"xvpvnc"})
@@ -31,8 +29,7 @@ def open_console(
     Raises ``Conflict`` for a server that is on no host, not made yet or on its way, ``BadRequest`` for
     a type that its host does not offer.
     """
-    if instance.host is None:
-        raise Conflict(f"Instance {instance.uuid} is not ready")
+    host = host_of(instance)
     if instance.task_state in (DELETING, MIGRATING):
         raise InstanceInvalidState(
             "get_console", instance.uuid, "task_state", instance.task_state
@@ -43,15 +40,13 @@ def open_console(
     if base is None:
         raise BadRequest(f"Unavailable console type {console_type}.")
     try:
-        endpoint: ConsoleEndpoint = core.transport.call(
-            COMPUTE, instance.host, "console_endpoint", instance, console_type
-        )
-    except GuestNotFound:
+        endpoint: ConsoleEndpoint = ask_guest(core, host, "console_endpoint", instance, console_type)
+    except InstanceNotFound:
         if instance.vm_state == BUILDING:
-            raise Conflict(f"Instance {instance.uuid} is not ready") from None
-        raise InstanceNotFound(instance.uuid) from None
+            raise Conflict(f"Instance {instance.uuid} is not ready.") from None
+        raise
     token = consoles.new_token(
-        core.db, instance_uuid=instance.uuid, compute_host=instance.host,
+        core.db, instance_uuid=instance.uuid, compute_host=host,
         console_type=console_type, endpoint=endpoint, base=base,
         seconds=core.config.consoleauth.token_ttl,
     )

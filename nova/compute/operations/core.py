@@ -21,10 +21,11 @@ from nova.conductor.host_services import HostServices
 from nova.conductor.steps import FLOWS
 from nova.conf import Config
 from nova.db.engine import Database, Transaction
-from nova.errors import Conflict, InstanceInvalidState, InstanceLocked, InstanceNotFound
+from nova.errors import Conflict, GuestNotFound, InstanceInvalidState, InstanceLocked, InstanceNotFound
 from nova.network.allocation import NetworkAllocator
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
+from nova.rpc.calls import COMPUTE
 from nova.rpc.transport import Transport
 from nova.volume.absent import no_volumes
 from nova.volume.interface import BlockStorage
@@ -157,6 +158,24 @@ def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool
         return False
     note_end(tx, operation, failed=failed)
     return True
+
+
+def host_of(instance: Instance) -> str:
+    """The host of a server; ``Conflict`` where it has none."""
+    if instance.host is None:
+        raise Conflict(f"Instance {instance.uuid} is not ready.")
+    return instance.host
+
+
+def ask_guest(core: OperationsCore, host: str, method: str, instance: Instance, *args: Any) -> Any:
+    """What a host answers of its guest.
+
+    Raises ``InstanceNotFound`` where it has none: the guest is not made yet, moves or goes away.
+    """
+    try:
+        return core.transport.call(COMPUTE, host, method, instance, *args)
+    except GuestNotFound:
+        raise InstanceNotFound(instance.uuid) from None
 
 
 _ALPHABET = "".join(c for c in string.ascii_letters + string.digits if c not in "0O1lI")

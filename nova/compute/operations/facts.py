@@ -12,8 +12,10 @@ from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations import outside_interfaces
 from nova.compute.operations.core import (
     OperationsCore,
+    ask_guest,
     check_lock,
     check_state,
+    host_of,
     record,
 )
 from nova.compute.operations.limits import check_metadata
@@ -28,7 +30,6 @@ from nova.network.security_groups import group_names
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, Vif
 from nova.objects.states import RESIZED, SOFT_DELETED
-from nova.rpc.calls import COMPUTE
 from nova.virt.driver import Diagnostics
 
 
@@ -127,11 +128,13 @@ def reset_state(
 def console_output(
     core: OperationsCore, context: RequestContext, instance: Instance, length: int | None
 ) -> str:
-    """The last ``length`` lines of the console, all where it is None or negative."""
-    host = host_of(instance)
-    text: str = core.transport.call(COMPUTE, host, "console_output", instance).decode(
-        "utf-8", "replace"
-    )
+    """The last ``length`` lines of the console, all where it is None or negative.
+
+    Raises ``Conflict`` for a server that is on no host yet, ``InstanceNotFound`` where its host has no
+    guest of it (API reference, "Show console output": 404 and 409).
+    """
+    output: bytes = ask_guest(core, host_of(instance), "console_output", instance)
+    text = output.decode("utf-8", "replace")
     if length is None or length < 0:
         return text
     lines = text.splitlines(keepends=True)
@@ -141,18 +144,9 @@ def console_output(
 def diagnostics(
     core: OperationsCore, context: RequestContext, instance: Instance
 ) -> Diagnostics:
-    """The guest's counters."""
-    found: Diagnostics = core.transport.call(
-        COMPUTE, host_of(instance), "diagnostics", instance
-    )
+    """The guest's counters; raises what ``console_output`` raises."""
+    found: Diagnostics = ask_guest(core, host_of(instance), "diagnostics", instance)
     return found
-
-
-def host_of(instance: Instance) -> str:
-    """The host of a server; ``Conflict`` where it has none."""
-    if instance.host is None:
-        raise Conflict(f"Instance {instance.uuid} is not ready.")
-    return instance.host
 
 
 def check_card(core: OperationsCore, tx: Transaction, instance: Instance) -> None:

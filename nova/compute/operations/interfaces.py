@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 
 from nova.compute.operations import outside_interfaces
-from nova.compute.operations.core import OperationsCore, begin_own, end_own, prepare
-from nova.compute.operations.facts import check_card, host_of, join_groups
+from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own, host_of, prepare
+from nova.compute.operations.facts import check_card, join_groups
 from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
@@ -34,7 +34,7 @@ def attach_interface(
         )
     added, operation_id = core.db.run(lambda tx: _add_card(core, tx, context, instance.uuid, host, wanted))
     try:
-        places = core.transport.call(COMPUTE, host, "plug_interface", instance, added)
+        places = ask_guest(core, host, "plug_interface", instance, added)
     except Exception:
         # Nobody knows what became of a call that was not answered.
         with contextlib.suppress(NovaError):
@@ -110,7 +110,7 @@ def detach_interface(
         lambda tx: _begin_detach(core, tx, context, instance, vif_id, keep=keep)
     )
     try:
-        core.transport.call(COMPUTE, host, "unplug_interface", instance, vif)
+        ask_guest(core, host, "unplug_interface", instance, vif)
     except ServiceUnavailable:
         # It may have come about: the operation stays open, and is taken up again.
         raise

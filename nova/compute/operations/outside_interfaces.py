@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from nova.compute.operations.core import OperationsCore, begin_own, end_own
+from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own
 from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
@@ -57,7 +57,7 @@ def attach(
         lambda tx: _know(core, tx, context, instance.uuid, added, intent, kept=kept)
     )
     try:
-        places = core.transport.call(COMPUTE, host, "plug_interface", instance, added)
+        places = ask_guest(core, host, "plug_interface", instance, added)
     except Exception:
         forget(core, outside, instance, added.id, operation_id, keep=kept, failed=True)
         raise

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from nova import wiring
 from nova.conf.load import load
@@ -21,6 +24,7 @@ from nova.objects.boot import BootRequest
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.policy import Policy
+from nova.rpc.calls import COMPUTE
 from nova.virt.fake import FakeDriver, host_names
 from nova.volume.build import build_service
 from nova.volume.interface import BlockStorage
@@ -159,6 +163,24 @@ class SmallCloud:
             self.control, Policy((), str(directory / "policy.yaml"))
         ).operations
         self.image = self.images.list(USER, filters={}, limit=1, marker=None)[0].id
+
+    @contextlib.contextmanager
+    def calls_fail(
+        self, method: str, error: type[BaseException], *, carried_out: bool = False
+    ) -> Iterator[None]:
+        """Calls of one method to hosts raise ``error``: before they are carried out, or after."""
+        call = self.transport.call
+
+        def failing(topic: str, host: str | None, name: str, *args: Any) -> Any:
+            if (topic, name) != (COMPUTE, method):
+                return call(topic, host, name, *args)
+            if carried_out:
+                call(topic, host, name, *args)
+            raise error(f"Simulated failure of {method}")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.transport, "call", failing)
+            yield
 
     def stop(self) -> None:
         self.transport.close()

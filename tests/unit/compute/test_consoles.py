@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +13,7 @@ import pytest
 
 from nova.compute.consoles import access_url, purge, redeem
 from nova.db.schema.base import now
-from nova.errors import BadRequest, Conflict, NotFound
+from nova.errors import BadRequest, Conflict, GuestNotFound, InstanceNotFound, NotFound
 from nova.objects.console import ConsoleEndpoint
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
@@ -124,3 +124,18 @@ def test_what_has_no_console(cloud: SmallCloud) -> None:
             cloud.operations.open_console(
                 USER, msgspec.structs.replace(instance, **changes), "novnc"
             )
+
+
+@pytest.mark.parametrize("method", ["console_endpoint", "console_output", "diagnostics"])
+def test_what_is_asked_of_a_guest_that_its_host_no_longer_has_is_not_found(
+    cloud: SmallCloud, method: str
+) -> None:
+    instance = cloud.boot()
+    asks: dict[str, Callable[[], object]] = {
+        "console_endpoint": lambda: cloud.operations.open_console(USER, instance, "novnc"),
+        "console_output": lambda: cloud.operations.console_output(USER, instance, None),
+        "diagnostics": lambda: cloud.operations.diagnostics(USER, instance),
+    }
+    with cloud.calls_fail(method, GuestNotFound), pytest.raises(InstanceNotFound):
+        asks[method]()
+    asks[method]()

@@ -6,14 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nova.errors import Conflict, NotFound, NovaError, ServiceUnavailable
 from nova.objects.instance import Instance, RequestedNetwork
 from nova.objects.states import SHELVED_OFFLOADED
-from nova.rpc.calls import COMPUTE
 from tests.unit.compute.small_cloud import USER, SmallCloud
 
 
@@ -52,20 +50,12 @@ def test_two_cards_that_are_asked_for_at_once_are_two(cloud: SmallCloud) -> None
     assert cloud.leaks() == []
 
 
-def test_a_card_whose_plugging_is_not_answered_is_not_left_in_the_guest(
-    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_card_whose_plugging_is_not_answered_is_not_left_in_the_guest(cloud: SmallCloud) -> None:
     seen = cloud.boot()
-    call = cloud.transport.call
-
-    def lose_the_answer(topic: str, host: str | None, method: str, *args: Any) -> Any:
-        answer = call(topic, host, method, *args)
-        if (topic, method) == (COMPUTE, "plug_interface"):
-            raise ServiceUnavailable("It did not answer.")
-        return answer
-
-    monkeypatch.setattr(cloud.transport, "call", lose_the_answer)
-    with pytest.raises(ServiceUnavailable):
+    with (
+        cloud.calls_fail("plug_interface", ServiceUnavailable, carried_out=True),
+        pytest.raises(ServiceUnavailable),
+    ):
         cloud.operations.attach_interface(USER, seen, RequestedNetwork())
     assert cloud.leaks() == []
 
@@ -80,49 +70,26 @@ def _change(cloud: SmallCloud, server: Instance, *, attach: bool, card: str) -> 
     return lambda: cloud.operations.detach_interface(USER, server, card)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("method", ["plug_interface", "unplug_interface"])
 def test_a_process_that_dies_while_a_card_comes_or_goes_leaves_guest_and_server_alike(
-    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch, method: str, moment: str
+    cloud: SmallCloud, method: str, carried_out: bool
 ) -> None:
     seen = cloud.boot()
     spare = cloud.operations.attach_interface(USER, seen, RequestedNetwork())
-    seen = cloud.show(seen.uuid)
-    call = cloud.transport.call
-
-    def die(topic: str, host: str | None, name: str, *args: Any) -> Any:
-        if (topic, name) == (COMPUTE, method):
-            if moment == "after":
-                call(topic, host, name, *args)
-            raise _Dead
-        return call(topic, host, name, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cloud.transport, "call", die)
-        ask = _change(cloud, seen, attach=method == "plug_interface", card=spare.id)
-        with pytest.raises(_Dead):
-            ask()
+    ask = _change(cloud, cloud.show(seen.uuid), attach=method == "plug_interface", card=spare.id)
+    with cloud.calls_fail(method, _Dead, carried_out=carried_out), pytest.raises(_Dead):
+        ask()
     cloud.control.conductor.recovery.run(everything=True)
     cloud.settle()
     assert len(cloud.show(seen.uuid).network_info) == (3 if method == "plug_interface" else 1)
     assert cloud.leaks() == []
 
 
-def test_a_host_that_does_not_answer_takes_the_card_away_later(
-    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_does_not_answer_takes_the_card_away_later(cloud: SmallCloud) -> None:
     seen = cloud.boot()
-    call = cloud.transport.call
-
-    def silent(topic: str, host: str | None, name: str, *args: Any) -> Any:
-        if (topic, name) == (COMPUTE, "unplug_interface"):
-            raise ServiceUnavailable("It did not answer.")
-        return call(topic, host, name, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cloud.transport, "call", silent)
-        with pytest.raises(ServiceUnavailable):
-            cloud.operations.detach_interface(USER, seen, seen.network_info[0].id)
+    with cloud.calls_fail("unplug_interface", ServiceUnavailable), pytest.raises(ServiceUnavailable):
+        cloud.operations.detach_interface(USER, seen, seen.network_info[0].id)
     cloud.control.conductor.recovery.run(everything=True)
     cloud.settle()
     assert cloud.show(seen.uuid).network_info == ()
@@ -149,18 +116,10 @@ def test_a_card_that_the_host_refuses_is_as_before_and_the_refusal_is_shown(
     assert cloud.leaks() == []
 
 
-def test_a_lost_card_of_a_server_that_has_left_its_host_is_no_trouble(
-    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_card_of_a_server_that_has_left_its_host_is_no_trouble(cloud: SmallCloud) -> None:
     seen = cloud.boot()
-
-    def die(topic: str, host: str | None, name: str, *args: Any) -> Any:
-        raise _Dead
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cloud.transport, "call", die)
-        with pytest.raises(_Dead):
-            cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    with cloud.calls_fail("plug_interface", _Dead), pytest.raises(_Dead):
+        cloud.operations.attach_interface(USER, seen, RequestedNetwork())
     cloud.operations.shelve(USER, cloud.show(seen.uuid))
     deadline = time.monotonic() + 20
     while cloud.show(seen.uuid).vm_state != SHELVED_OFFLOADED:
