@@ -34,6 +34,7 @@ from nova.daemons.host import ComputeUnit, NetworkUnit
 from nova.daemons.unit import Unit, Units
 from nova.db import migrate
 from nova.db.engine import Database
+from nova.decoding import json_decoder
 from nova.errors import NovaError
 from nova.external.build import (
     external_authenticator,
@@ -72,6 +73,9 @@ class Secrets(msgspec.Struct, frozen=True):
 
     admin_password: str
     demo_password: str
+
+
+_decode_secrets = json_decoder(Secrets).decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,7 +374,7 @@ def load_secrets(directory: Path) -> Secrets:
     """The passwords of a cloud, made where there are none yet."""
     path = directory / "secrets.json"
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Secrets)
+        return _decode_secrets(path.read_bytes())
     made = Secrets(secrets.token_urlsafe(15), secrets.token_urlsafe(15))
     path.touch(mode=0o600)
     path.write_bytes(msgspec.json.encode(made))

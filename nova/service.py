@@ -83,10 +83,14 @@ class Periodic:
         """Begin; every task waits its interval first."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after the task that runs now."""
+    def end(self) -> None:
+        """Begin no further task."""
         self._stop.set()
-        self._thread.join(10)
+
+    def stop(self, patience: float = 10.0) -> None:
+        """End after the task that runs now, or after ``patience`` seconds."""
+        self.end()
+        self._thread.join(max(0.0, patience))
 
     def _loop(self) -> None:
         due = {task.name: time.monotonic() + task.interval for task in self._tasks}

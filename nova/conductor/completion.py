@@ -35,6 +35,7 @@ from nova.conductor.release import release_claims
 from nova.conductor.volume_rows import GivenUp, device_of, end_of_snapshot, settle_attachments
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.decoding import convert
 from nova.objects.device_addresses import KEY
 from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Instance
@@ -260,7 +261,7 @@ def _evacuated(
 
 def arrived_topology(op: Operation) -> GuestTopology | None:
     """The place on its new host that a move claimed."""
-    return msgspec.convert(op.payload.get("topology"), GuestTopology | None)
+    return convert(op.payload.get("topology"), GuestTopology | None)
 
 
 def _shelved(
@@ -330,7 +331,7 @@ def _migrated_out(
 def _migrated_in(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    flavor = msgspec.convert(op.payload["new_flavor"], Flavor)
+    flavor = convert(op.payload["new_flavor"], Flavor)
     tx.claims.move(instance.uuid, "instance", "outgoing")
     tx.claims.move(instance.uuid, "incoming", "instance")
     core.networks.moved(tx, instance.uuid)

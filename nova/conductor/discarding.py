@@ -12,11 +12,10 @@ import functools
 import logging
 from collections.abc import Callable
 
-import msgspec
-
 from nova.conductor.core import ConductorCore
 from nova.conductor.ended import about_operation, count_end
 from nova.conductor.volume_rows import GivenUp
+from nova.decoding import convert
 from nova.errors import ImageNotFound, NotFound, NovaError, ServiceUnavailable
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.operation import Operation
@@ -37,7 +36,7 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
     context = internal_context(operation.request_id)
     with about_operation(operation):
         if payload.get("given_up"):
-            _give_up(core, context, operation, msgspec.convert(payload["given_up"], GivenUp))
+            _give_up(core, context, operation, convert(payload["given_up"], GivenUp))
         if payload.get("image_id"):
             _delete_image(core, context, str(payload["image_id"]), bool(payload.get("keep_active")))
     failed = bool(payload.get("failed"))

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.cards import forget_card
 from nova.conductor.core import ConductorCore
@@ -36,6 +34,7 @@ from nova.conductor.volume_rows import (
 )
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.decoding import convert
 from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Fault, Instance, RequestedNetwork
 from nova.objects.operation import Operation, StepFailure
@@ -129,7 +128,7 @@ def _create(
     ):
         changes: dict[str, Any] = {"task_state": SCHEDULING}
         if core.networks.outside is None:
-            requested = msgspec.convert(op.payload.get("networks") or (), tuple[RequestedNetwork, ...])
+            requested = convert(op.payload.get("networks") or (), tuple[RequestedNetwork, ...])
             changes["network_info"] = core.networks.reserve_ports(tx, instance, requested)
         tx.instances.transition(instance.uuid, changes)
         payload = {
@@ -263,10 +262,10 @@ def back_on_source(
     return {
         "host": op.payload["source"], "node": op.payload["source_node"],
         "system_metadata": without_resize(instance),
-        "topology": msgspec.convert(
+        "topology": convert(
             instance.system_metadata.get("old_topology"), GuestTopology | None
         ),
-        **flavor_columns(msgspec.convert(op.payload["old_flavor"], Flavor)),
+        **flavor_columns(convert(op.payload["old_flavor"], Flavor)),
     }
 
 

@@ -20,6 +20,8 @@ from nova.objects.host import HostReport
 LOG = logging.getLogger(__name__)
 
 _PAUSE = 1.0
+#: How long the end waits for a database that does not answer.
+_LAST_SECONDS = 4.0
 
 #: Host -> what it says of its nodes, and what it is busy with.
 _Reports = dict[str, tuple[Sequence[HostReport], Sequence[int]]]
@@ -46,7 +48,7 @@ class HostReports:
         self._ending.set()
         self._news.set()
         if self._thread is not None:
-            self._thread.join(10)
+            self._thread.join(_LAST_SECONDS)
 
     def take(self, host: str, reports: Sequence[HostReport], running: Sequence[int]) -> None:
         """A host reports; written at once where it is new, was down, or nothing is collected."""

@@ -26,6 +26,7 @@ from nova.conductor.failing import fail
 from nova.conductor.strikes import Strikes
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.decoding import convert
 from nova.errors import NovaError, ServiceUnavailable
 from nova.network.external import PLUGGED_EARLY, kept_ports
 from nova.network.outside import OutsideNetworks, OutsidePlan
@@ -164,7 +165,7 @@ class Networking:
         if begun is None:
             return
         operation, instance = begun
-        plan = msgspec.convert(operation.payload["network_plan"], OutsidePlan)
+        plan = convert(operation.payload["network_plan"], OutsidePlan)
         try:
             vifs = self._outside.allocate(instance, plan)
         except ServiceUnavailable as error:

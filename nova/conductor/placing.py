@@ -27,6 +27,7 @@ from nova.conductor.steps import FLOWS
 from nova.conductor.strikes import Strikes
 from nova.conductor.topology_claims import TopologyClaims, Wanted
 from nova.db.engine import Transaction
+from nova.decoding import convert
 from nova.errors import NovaError, NoValidHost
 from nova.network.cards import AllocationRequest
 from nova.network.probing import AddressesUnprobed
@@ -490,4 +491,4 @@ def _placed_row(job: _Job) -> dict[str, Any]:
 
 
 def _requested(networks: Any) -> tuple[RequestedNetwork, ...] | None:
-    return None if networks is None else msgspec.convert(networks, tuple[RequestedNetwork, ...])
+    return None if networks is None else convert(networks, tuple[RequestedNetwork, ...])

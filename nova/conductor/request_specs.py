@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from nova.db.engine import Transaction
+from nova.decoding import convert
 from nova.errors import NovaError
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
@@ -90,7 +89,7 @@ def _spec(
         }
     flavor = instance.flavor
     if payload.get("new_flavor"):
-        flavor = msgspec.convert(payload["new_flavor"], Flavor)
+        flavor = convert(payload["new_flavor"], Flavor)
     return RequestSpec(
         instance_uuid=instance.uuid, project_id=instance.project_id, user_id=instance.user_id,
         flavor=flavor, image={"id": instance.image_ref, "properties": instance.image_properties or {}},

@@ -6,6 +6,7 @@ A daemon imports what it is made of and nothing else, which is most of its memor
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import threading
@@ -61,9 +62,7 @@ def build_api(config: Config, ending: threading.Event) -> Built:
         apps.append(("network", make_network_app(cloud, authenticator, identity_url),
                      config.network_api.listen_port))
     built = _built(config, db, transport, [PolicyUnit(cloud.policy)], apps, authenticator)
-    return Built(
-        built.units, built.drain, built.close, built.health, cloud.policy.reload_if_changed
-    )
+    return dataclasses.replace(built, reload=cloud.policy.reload_if_changed)
 
 
 def build_conductor(config: Config, ending: threading.Event) -> Built:
@@ -151,7 +150,7 @@ def build_volume(config: Config, ending: threading.Event) -> Built:
         config, db, None, [VolumeUnit(service, alone=False)],
         [("volume", app, config.volume.listen_port)], authenticator,
     )
-    return Built(built.units, compute.close, built.close, built.health)
+    return dataclasses.replace(built, drain=compute.close)
 
 
 class _Compute:
@@ -220,7 +219,10 @@ def _built(
             transport.close(1.0)
         db.dispose()
 
-    return Built(Units([*units, *faces]), drain, close, health)
+    return Built(
+        Units([*units, *faces]), drain, close, health,
+        hurry=transport.hurry if transport is not None else lambda: None,
+    )
 
 
 def _faces(

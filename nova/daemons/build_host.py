@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -36,7 +37,13 @@ def build_compute(config: Config, ending: threading.Event) -> Built:
         )
         for place, name in enumerate(names)
     ]
-    return _built(config, transport, ComputeUnit(managers, config.default, ending, transport))
+    unit = ComputeUnit(managers, config.default, ending, transport)
+
+    def hurry() -> None:
+        unit.give_up()
+        transport.hurry()
+
+    return dataclasses.replace(_built(config, transport, unit), hurry=hurry)
 
 
 def build_network(config: Config, ending: threading.Event) -> Built:
@@ -64,5 +71,5 @@ def _built(config: Config, transport: RabbitTransport, unit: Unit) -> Built:
         disabled_by_file=config.metrics.healthcheck_disabled_by_file,
     )
     return Built(
-        Units([unit]), transport.stop_serving, lambda: transport.close(1.0), health
+        Units([unit]), transport.stop_serving, lambda: transport.close(1.0), health, hurry=transport.hurry
     )

@@ -81,6 +81,12 @@ class ComputeUnit:
         ]
         return [*reports, *guests]
 
+    def give_up(self) -> None:
+        """Insist no more on reports that nobody takes: what they tell is taken up again."""
+        self._ending.set()
+        for manager in self._managers:
+            manager.give_up()
+
     def stop(self) -> None:
         """Let go of the hypervisors; guests go on."""
         self._ending.set()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ LOG = logging.getLogger(__name__)
 
 #: Periodic tasks run beside each other on so many threads, so that a slow one holds up few.
 _THREADS = 4
+#: How long the end waits for those that are under way, seconds.
+_PATIENCE = 10.0
 
 
 class Unit(Protocol):
@@ -51,9 +54,12 @@ class Units:
             self._periodic.append(periodic)
 
     def end_tasks(self) -> None:
-        """Stop the periodic work."""
+        """Stop the periodic work; what hangs in it is waited for once and not again by each thread."""
         for periodic in self._periodic:
-            periodic.stop()
+            periodic.end()
+        until = time.monotonic() + _PATIENCE
+        for periodic in self._periodic:
+            periodic.stop(until - time.monotonic())
         self._periodic.clear()
 
     def stop(self) -> None:

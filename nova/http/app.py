@@ -18,6 +18,7 @@ import falcon
 import msgspec
 
 from nova import errors, log, metrics
+from nova.decoding import decode_json
 
 LOG = logging.getLogger(__name__)
 ACCESS = log.ACCESS
@@ -27,7 +28,6 @@ MAX_BODY = 114688
 
 ErrorRenderer = Callable[[errors.NovaError, falcon.Request], bytes]
 
-_decoder = msgspec.json.Decoder()
 
 
 def new_request_id() -> str:
@@ -144,6 +144,6 @@ def read_json(req: falcon.Request, limit: int = MAX_BODY) -> Any:
     """The request's body as JSON; ``BadRequest`` where it is missing or malformed."""
     data = read_body(req, limit)
     try:
-        return _decoder.decode(data)
+        return decode_json(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise errors.BadRequest("Malformed request body: it is not valid JSON.") from None

@@ -15,6 +15,7 @@ import msgspec
 from cryptography.fernet import InvalidToken
 
 from nova.db.stores.identity import IdentityStore
+from nova.decoding import json_decoder
 from nova.errors import InvalidInput, NotFound
 from nova.identity.core import IdentityCore, new_id
 from nova.identity.fields import Field, check, extras
@@ -30,6 +31,7 @@ CREDENTIAL_FIELDS = (
     Field(name="user_id", required=True, minimum=1, maximum=64),
     Field(name="project_id", nullable=True, maximum=64),
 )
+_decode_blob = json_decoder(dict[str, Any]).decode
 
 
 class Ec2Key(msgspec.Struct, frozen=True):
@@ -190,7 +192,7 @@ def ec2_credential_id(access: str) -> str:
 
 def _ec2_blob(blob: str) -> dict[str, str]:
     try:
-        loaded = msgspec.json.decode(blob, type=dict[str, Any])
+        loaded = _decode_blob(blob)
     except (msgspec.DecodeError, RecursionError):
         raise InvalidInput("credential.blob", "Invalid blob in credential: not JSON.") from None
     for name in ("access", "secret"):

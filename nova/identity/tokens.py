@@ -17,6 +17,8 @@ from typing import Literal
 import msgspec
 from cryptography.fernet import InvalidToken, MultiFernet
 
+from nova.decoding import msgpack_decoder
+
 ScopeKind = Literal["", "project", "domain", "system"]
 
 #: The order gives each method its bit and must never change.
@@ -64,7 +66,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
 
 _VERSION = 1
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Packed)
+_decoder = msgpack_decoder(_Packed)
 
 
 def new_audit_id() -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from nova.decoding import msgpack_decoder
 from nova.errors import Unauthorized
 from nova.objects.context import RequestContext
 
@@ -38,6 +39,9 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     project_id: str
     request_id: str
     expires: float
+
+
+_decode = msgpack_decoder(Ticket).decode
 
 
 class ImageTickets:
@@ -62,7 +66,7 @@ class ImageTickets:
             proof, body = raw[:32], raw[32:]
             if not hmac.compare_digest(proof, hmac.digest(self._key, body, hashlib.sha256)):
                 raise Unauthorized("The image ticket is not valid.")
-            ticket = msgspec.msgpack.decode(body, type=Ticket)
+            ticket = _decode(body)
         except (binascii.Error, ValueError, msgspec.DecodeError):
             raise Unauthorized("The image ticket is not valid.") from None
         if ticket.expires < time.time():

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nova.conf.metadata import ApiMetadataSection
+from nova.decoding import decode_json
 from nova.errors import NovaError
 from nova.objects.instance import Instance
 
@@ -52,7 +53,7 @@ class VendorData:
             known = self._file
             if known is not None and known[0] == stamp:
                 return known[1]
-            content = msgspec.json.decode(path.read_bytes())
+            content = decode_json(path.read_bytes())
         except (OSError, msgspec.DecodeError) as error:
             LOG.warning("vendordata_jsonfile_path %s: %s", path, error)
             return {}
@@ -105,7 +106,7 @@ class VendorData:
                 data = answer.read(_LIMIT + 1)
             if len(data) > _LIMIT:
                 raise ValueError(f"more than {_LIMIT} bytes")
-            return msgspec.json.decode(data) if data.strip() else {}
+            return decode_json(data) if data.strip() else {}
         except (OSError, ValueError, msgspec.DecodeError) as error:
             LOG.warning("vendor data service %s at %s: %s", name, url, error)
             if self._section.vendordata_dynamic_failure_fatal:

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from nova import errors
+from nova.decoding import msgpack_decoder
 from nova.errors import NovaError, ServiceUnavailable
 from nova.rpc.calls import Call
 
@@ -39,8 +40,8 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_raw_list = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_answers = msgspec.msgpack.Decoder(_Answer)
+_raw_list = msgpack_decoder(list[msgspec.Raw])
+_answers = msgpack_decoder(_Answer)
 
 
 def encode_arguments(arguments: Sequence[Any]) -> bytes:
@@ -57,7 +58,7 @@ class Arguments:
         missing = [each.name for each in parameters if each.name not in hints]
         if missing:
             raise TypeError(f"{method!r} does not say the types of {', '.join(missing)}")
-        self._decoders = [msgspec.msgpack.Decoder(hints[each.name]) for each in parameters]
+        self._decoders = [msgpack_decoder(hints[each.name]) for each in parameters]
         self._required = sum(each.default is inspect.Parameter.empty for each in parameters)
 
     def decode(self, data: bytes) -> list[Any]:
@@ -78,7 +79,7 @@ class Results:
     """Decodes the answers of one call of the table."""
 
     def __init__(self, call: Call) -> None:
-        self._decoder = msgspec.msgpack.Decoder(call.result)
+        self._decoder = msgpack_decoder(call.result)
 
     def decode(self, data: bytes) -> Any:
         """The result; raises the error that the other side raised."""

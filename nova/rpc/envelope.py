@@ -21,6 +21,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from nova.decoding import msgpack_decoder
 from nova.errors import NovaError
 
 #: The control side's name in a header; a host's name is never empty.
@@ -55,6 +56,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     sent_at: float
 
 
+_decode_header = msgpack_decoder(Header).decode
+
+
 class Sealed(msgspec.Struct, frozen=True, array_like=True):
     """What lies on the broker."""
 
@@ -63,6 +67,15 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True):
     header: bytes
     nonce: bytes
     sealed: bytes
+
+
+_decode_sealed = msgpack_decoder(Sealed).decode
+
+
+def look_at(data: bytes) -> tuple[Sealed, Header]:
+    """A message as it stands on the wire, nothing of it proven; raises ``msgspec.DecodeError``."""
+    sealed = _decode_sealed(data)
+    return sealed, _decode_header(sealed.header)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -206,8 +219,7 @@ class Envelope:
         An answer is not looked at for its age: it belongs to a question that waits, or to none.
         """
         try:
-            outer = msgspec.msgpack.decode(data, type=Sealed)
-            header = msgspec.msgpack.decode(outer.header, type=Header)
+            outer, header = look_at(data)
         except msgspec.DecodeError as error:
             raise MessageRefused(f"A message could not be read: {error}") from None
         if outer.version != _VERSION:

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from nova.decoding import json_decoder
 from nova.errors import NovaError
 from nova.rpc.envelope import CONTROL, Key, MessageRefused
 
@@ -34,6 +35,9 @@ class _File(msgspec.Struct, frozen=True):
     host: str
     key_id: str
     key: str
+
+
+_decode = json_decoder(_File).decode
 
 
 def new_key(owner: str) -> Key:
@@ -63,7 +67,7 @@ def read_key(path: Path) -> Key:
     if mode & 0o077:
         raise KeyFileInvalid(f"The key file {path} is open to others: chmod 600 {path}.")
     try:
-        found = msgspec.json.decode(data, type=_File)
+        found = _decode(data)
         secret = base64.b64decode(found.key, validate=True)
     except (msgspec.DecodeError, ValueError):
         raise KeyFileInvalid(f"{path} is no key file.") from None

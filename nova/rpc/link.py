@@ -60,8 +60,8 @@ class Link:
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._thread.start()
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """Close the connection and end the thread."""
+    def stop(self, timeout: float = 2.0) -> None:
+        """Close the connection and end the thread; a broker that is silent is left after ``timeout``."""
         self._stopping.set()
         with self._lock:
             connection = self._connection

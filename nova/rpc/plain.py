@@ -9,12 +9,16 @@ from typing import Literal
 
 import msgspec
 
+from nova.decoding import msgpack_decoder
 from nova.rpc.envelope import Header, MessageRefused
 
 
 class _Open(msgspec.Struct, frozen=True, array_like=True):
     header: Header
     payload: bytes
+
+
+_decode = msgpack_decoder(_Open).decode
 
 
 class PlainSealer:
@@ -40,7 +44,7 @@ class PlainSealer:
     def open(self, data: bytes) -> tuple[Header, bytes]:
         """The message; raises ``MessageRefused`` for what is none."""
         try:
-            found = msgspec.msgpack.decode(data, type=_Open)
+            found = _decode(data)
         except msgspec.DecodeError as error:
             raise MessageRefused(f"A message could not be read: {error}") from None
         return found.header, found.payload

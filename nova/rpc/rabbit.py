@@ -25,14 +25,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
-import msgspec
 import pika
 
 from nova import log, metrics
 from nova.errors import HostRefused, MessageRepeated, NovaError, ServiceUnavailable
 from nova.rpc.calls import CALLS, Call
 from nova.rpc.codec import Arguments, Results, Undecodable, encode_arguments, encode_error, encode_result
-from nova.rpc.envelope import CONTROL, Header, MessageRefused, MessageStale, Sealed, Sealer
+from nova.rpc.envelope import CONTROL, Header, MessageRefused, MessageStale, Sealer, look_at
 from nova.rpc.link import Link, Retry
 from nova.rpc.topology import Topology
 
@@ -42,6 +41,10 @@ LOG = logging.getLogger(__name__)
 _KEPT = 10_000
 _CASTS = 64
 _SERVE_SECONDS = 10.0
+#: How long an answer is waited for once the process ends; calls whose work takes longer than the usual have
+#: their own time.
+_LAST_SECONDS = 4.0
+_USUAL_SECONDS = 60.0
 _REPLY_QUEUE = "amq.rabbitmq.reply-to"
 
 
@@ -74,7 +77,8 @@ class _Outgoing:
     deadline: float = 0.0
     #: Sealed answers, or why there is none. Whoever waits opens them: that may take a look at the database,
     #: which the connection's thread must not wait for.
-    came: queue.SimpleQueue[bytes | NovaError] = dataclasses.field(default_factory=queue.SimpleQueue)
+    #: None lets it look at the clock again.
+    came: queue.SimpleQueue[bytes | NovaError | None] = dataclasses.field(default_factory=queue.SimpleQueue)
     #: Nobody waits any more.
     over: bool = False
     #: The request that it is from, for the logs.
@@ -148,6 +152,7 @@ class RabbitTransport:
         self._consuming: dict[str, _Endpoint] = {}
         self._ready = threading.Event()
         self._closed = threading.Event()
+        self._hurrying = False
         self._running = 0
         self._idle = threading.Condition(self._lock)
         self._calls = ThreadPoolExecutor(settings.threads, thread_name_prefix="call")
@@ -184,7 +189,7 @@ class RabbitTransport:
     def call(self, topic: str, host: str | None, method: str, /, *args: Any) -> Any:
         """Call and wait; asks again over a new connection where the present one is lost."""
         row = _row(topic, method)
-        timeout = self._settings.response_timeout if row.timeout == 60.0 else row.timeout
+        timeout = self._settings.response_timeout if row.timeout == _USUAL_SECONDS else row.timeout
         message = self._message(row, host, args)
         message.deadline = time.monotonic() + timeout
         try:
@@ -195,7 +200,7 @@ class RabbitTransport:
             answer = self._wait(message)
             if answer is None:
                 metrics.MESSAGES.labels(topic, method, "timeout").inc()
-                raise ServiceUnavailable(self._silence(row, host, timeout))
+                raise ServiceUnavailable(_ENDING if self._hurrying else self._silence(row, host, timeout))
         finally:
             with self._lock:
                 message.over = True
@@ -206,13 +211,15 @@ class RabbitTransport:
     def _wait(self, message: _Outgoing) -> bytes | None:
         """The answer, opened; None where none came in time."""
         while True:
+            if self._hurrying and message.row is not None and message.row.timeout <= _USUAL_SECONDS:
+                message.deadline = min(message.deadline, time.monotonic() + _LAST_SECONDS)
             try:
                 came = message.came.get(timeout=max(0.0, message.deadline - time.monotonic()))
             except queue.Empty:
                 return None
             if isinstance(came, NovaError):
                 raise came
-            answer = self._open_answer(message, came)
+            answer = None if came is None else self._open_answer(message, came)
             if answer is not None:
                 return answer
 
@@ -231,6 +238,14 @@ class RabbitTransport:
     def now(self) -> float:
         """The control side's time, whatever this machine's clock says."""
         return self._sealer.now()
+
+    def hurry(self) -> None:
+        """The process ends: nothing waits long any more for a broker or a peer that may be gone."""
+        self._hurrying = True
+        with self._lock:
+            waiting = {id(each): each for each in self._waiting.values()}
+        for message in waiting.values():
+            message.came.put(None)
 
     def close(self, timeout: float = 10.0) -> None:
         """Take nothing new, let what runs end for at most ``timeout`` seconds, disconnect.
@@ -641,8 +656,7 @@ class RabbitTransport:
         """The sender proved who it is, only its clock is wrong: tell it the time."""
         if delivery.reply_to is None:
             return
-        outer = msgspec.msgpack.decode(delivery.body, type=Sealed)
-        header = msgspec.msgpack.decode(outer.header, type=Header)
+        _sealed, header = look_at(delivery.body)
         self._reply(delivery, header, _STALE)
 
     def _settle(self, delivery: _Delivery, *, accepted: bool, again: bool = False) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from nova.decoding import convert
 from nova.objects.host import ComputeNode
 from nova.objects.topology import HostTopology, HostUsage
 from nova.scheduler.columns import Integers, Mask
@@ -130,11 +131,11 @@ class NodeRooms:
             self._alive.append((node.topology, node.topology_used))
             topology = self._topologies.get(id(node.topology))
             if topology is None:
-                topology = self._rooms.host(msgspec.convert(node.topology, HostTopology))
+                topology = self._rooms.host(convert(node.topology, HostTopology))
                 self._topologies[id(node.topology)] = topology
             found = self._seen[key] = self._rooms.number(
                 Room(
-                    host=topology, usage=msgspec.convert(node.topology_used or {}, HostUsage),
+                    host=topology, usage=convert(node.topology_used or {}, HostUsage),
                     cpu_ratio=node.cpu_allocation_ratio, ram_ratio=node.ram_allocation_ratio,
                 )
             )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nova.conf.scheduler import SchedulerSection
+from nova.decoding import json_decoder
 from nova.objects.flavor import Flavor
 from nova.objects.host import Aggregate, ComputeNode, NodeUsage, Service
 from nova.objects.request_spec import RequestSpec, Selection
@@ -98,7 +99,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_trace(lines: Iterable[str]) -> Iterator[TraceEvent]:
     """Events of a trace file: a JSON object a line. Raises ``ValueError`` naming the line."""
-    decoder = msgspec.json.Decoder(TraceEvent)
+    decoder = json_decoder(TraceEvent)
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from nova.decoding import decode_json
 from nova.errors import BadRequest
 from nova.objects.topology import (
     DeviceRequest,
@@ -265,7 +266,7 @@ def offered(devices: Iterable[PciDevice], specs: Sequence[DeviceSpec]) -> tuple[
 def _objects(texts: Iterable[str], what: str) -> Iterable[dict[str, Any]]:
     for text in texts:
         try:
-            value = msgspec.json.decode(text)
+            value = decode_json(text)
         except msgspec.DecodeError as error:
             raise BadRequest(f"{what}: {error}") from None
         for each in value if isinstance(value, list) else [value]:

@@ -19,6 +19,7 @@ from typing import IO
 import msgspec
 
 from nova.conf.fake import FakeSection
+from nova.decoding import json_decoder
 from nova.errors import ConsoleTypeUnavailable, GuestNotFound, VirtError
 from nova.objects.console import NOVNC, SERIAL, SPICE_DIRECT, SPICE_HTML5, WEBMKS, ConsoleEndpoint
 from nova.objects.host import HostReport
@@ -83,7 +84,7 @@ class FakeGuest(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(FakeGuest).decode
+_decode = json_decoder(FakeGuest).decode
 
 
 class GuestJournal:

@@ -247,6 +247,13 @@ class GuestCluster:
         """A volume of the project that a server is of."""
         return dict(self.ask("GET", f"/volumes/{volume}", base=self._volumes(uuid))["volume"])
 
+    def in_volume(self, volume: str, offset: int, size: int) -> bytes:
+        """What is written in a volume, past the guest that has it."""
+        (path,) = (self.cluster.directory / "control" / "volumes").glob(f"*{volume}*")
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
     def _volumes(self, uuid: str) -> str:
         self._project = self._project or str(self.server(uuid)["tenant_id"])
         return f"http://127.0.0.1:{VOLUME + self.cluster.offset}/v3/{self._project}"

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.api.cloud_process import wait_for
-from tests.host.cloud import GuestCloud
+from tests.host.cloud import PATIENCE, GuestCloud
 from tests.host.hypervisor import PrivateLibvirt
 
 
@@ -66,12 +64,11 @@ def test_a_guest_that_stops_by_itself_shows_as_stopped(
 ) -> None:
     uuid = cloud.boot("quitter")
     cloud.reach(uuid, "ACTIVE")
+    # The periodic comparison comes every ten minutes: what is seen before was told by an event.
     hypervisor.virsh("destroy", uuid)
-    began = time.monotonic()
-    cloud.reach(uuid, "SHUTOFF", 10)
-    assert time.monotonic() - began < 5, "it was told by an event, not by the periodic comparison"
+    cloud.reach(uuid, "SHUTOFF")
     hypervisor.virsh("start", uuid)
-    cloud.reach(uuid, "ACTIVE", 10)
+    cloud.reach(uuid, "ACTIVE")
     cloud.remove(uuid)
 
 
@@ -84,10 +81,11 @@ def test_a_restart_of_libvirtd_is_survived(cloud: GuestCloud, hypervisor: Privat
     hypervisor.start_libvirtd()
     wait_for(
         lambda: cloud.compute("GET", f"/servers/{uuid}/diagnostics", by="admin").status == 200,
-        lambda: "the driver did not find libvirtd again",
+        lambda: "the driver did not find libvirtd again", PATIENCE,
     )
-    # Events come again too.
-    time.sleep(6)
+    # Events come again too. The first change may be seen by the comparison that follows a return.
     hypervisor.virsh("destroy", uuid)
-    cloud.reach(uuid, "SHUTOFF", 10)
+    cloud.reach(uuid, "SHUTOFF")
+    hypervisor.virsh("start", uuid)
+    cloud.reach(uuid, "ACTIVE")
     cloud.remove(uuid)

@@ -47,8 +47,7 @@ def guests(cloud: GuestCluster) -> Iterator[tuple[str, str]]:
         cloud.reach(uuid, "ACTIVE", on=host)
         cloud.says(uuid, "MARK ready")
         VOLUMES[uuid] = cloud.attach_volume(uuid)
-        _typed(cloud, uuid, f"printf {uuid} | dd of=/dev/vdb bs=512 seek=40000 conv=notrunc,fsync; "
-               "echo volume $((6 * 7))", "volume 42")
+        _write_to_volume(cloud, uuid)
     yield first, second
     cloud.remove(first, second)
     for uuid in (first, second):
@@ -90,13 +89,29 @@ def _typed(cloud: GuestCluster, uuid: str, command: str, pattern: str) -> str:
     return seen
 
 
+#: What a guest says of its volume: the serial number, and what is written there, past the page cache.
+_READ_VOLUME = (
+    'echo 1 >/proc/sys/vm/drop_caches; test -b /dev/vdb && echo "has $(cat /sys/block/vdb/serial) '
+    '$(dd if=/dev/vdb bs=512 skip=40000 count=1 2>/dev/null | head -c 36)"'
+)
+
+
+def _write_to_volume(cloud: GuestCluster, uuid: str) -> None:
+    """Let a guest write its uuid to its volume, and see it there from inside and from outside.
+
+    A guest's kernel takes a moment to show a disk that was plugged. What is written to ``/dev/vdb`` before that
+    becomes a file of that name in memory, which stays in the disk's way until the guest starts anew.
+    """
+    write = f"test -b /dev/vdb && printf {uuid} | dd of=/dev/vdb bs=512 seek=40000 conv=notrunc,fsync"
+    _typed(cloud, uuid, f"{write}; {_READ_VOLUME}", f"has {VOLUMES[uuid][:20]} {uuid}")
+    assert cloud.in_volume(VOLUMES[uuid], 40000 * 512, 36) == uuid.encode()
+
+
 def has_its_volume(cloud: GuestCluster, uuid: str) -> None:
     """A guest has the volume that it got at first, with what it wrote; its host alone has it open."""
     volume = VOLUMES[uuid]
-    _typed(
-        cloud, uuid, 'echo 1 >/proc/sys/vm/drop_caches; echo "has $(cat /sys/block/vdb/serial) '
-        '$(dd if=/dev/vdb bs=512 skip=40000 count=1 2>/dev/null | head -c 36)"', f"has {volume[:20]} {uuid}",
-    )
+    assert cloud.in_volume(volume, 40000 * 512, 36) == uuid.encode(), "its volume has lost what was written"
+    _typed(cloud, uuid, _READ_VOLUME, f"has {volume[:20]} {uuid}")
     cloud.until(
         lambda: [each["host_name"] for each in cloud.volume(uuid, volume)["attachments"]]
         == [cloud.host_of(uuid).name],

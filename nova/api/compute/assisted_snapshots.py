@@ -15,6 +15,7 @@ from msgspec import Meta
 from nova.api.compute.bodies import Body
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query, Route
+from nova.decoding import json_decoder
 from nova.errors import BadRequest, Conflict
 from nova.policy import Rule
 
@@ -54,6 +55,9 @@ class DeleteInfo(msgspec.Struct, frozen=True):
     merge_target_file: str | None = None
 
 
+_decode_delete_info = json_decoder(DeleteInfo).decode
+
+
 def create(request: ApiRequest) -> Any:
     """Begin to take a snapshot: its service is told of the end, not the caller."""
     body: AssistedSnapshot = request.body
@@ -73,7 +77,7 @@ def delete(request: ApiRequest) -> Any:
     if text is None:
         raise BadRequest("The query has to have delete_info.")
     try:
-        info = msgspec.json.decode(text.encode(), type=DeleteInfo)
+        info = _decode_delete_info(text.encode())
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadRequest(f"Invalid input for query parameters delete_info. {error}") from None
     try:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta
 
+from nova.decoding import prepare
 from nova.errors import BadRequest, InvalidInput
 
 T = TypeVar("T")
@@ -70,13 +71,14 @@ class Body(Generic[T]):
         inner, siblings = self._unwrap(raw, legacy)
         shape = self._shapes.get(minor)
         if shape is None:
+            prepare(self.type_)
             shape = self._shapes[minor] = shape_of(self.type_, minor)
         if _is_struct(self.type_):
             inner = _keep_known(inner, shape, legacy or self.tolerant, self.key or "body")
         for name, value in siblings.items():
             inner = {**inner, self.siblings[name]: value}
         try:
-            value = msgspec.convert(inner, self.type_, strict=False)
+            value = msgspec.convert(inner, self.type_, strict=False)  # noqa: TID251  prepared above
         except msgspec.ValidationError as error:
             raise _explain(error, inner, self.key) from None
         return value

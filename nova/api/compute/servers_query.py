@@ -21,6 +21,7 @@ from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query
 from nova.api.compute.times import changed_between
 from nova.compute.lifecycle import states_of
+from nova.decoding import json_decoder
 from nova.objects.listing import NEWEST_FIRST, ServerQuery, SortKey, StateChoice, TagChoice
 from nova.objects.states import SOFT_DELETED
 from nova.policy import Rule
@@ -117,6 +118,7 @@ _LONGEST = 255
 #: Two repeats without a bound, and something beside them: milliseconds for a name.
 _MOST_WAYS = 16 * _LONGEST**2
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
+_decode_metadata = json_decoder(dict[str, str]).decode
 
 
 def nothing(request: ApiRequest) -> bool:
@@ -353,7 +355,7 @@ def _metadata(filters: Mapping[str, list[str]]) -> dict[str, str]:
     if "metadata" not in filters:
         return {}
     try:
-        return msgspec.json.decode(filters["metadata"][-1], type=dict[str, str])
+        return _decode_metadata(filters["metadata"][-1])
     except (msgspec.DecodeError, UnicodeError):
         raise errors.BadRequest(
             "Invalid filter field: metadata. It has to be a JSON object of texts."

@@ -13,6 +13,7 @@ import msgspec
 from nova.compute.conductor_client import ConductorClient
 from nova.compute.host_network import HostNetworking
 from nova.compute.undo import Undo
+from nova.decoding import convert
 from nova.errors import VirtError
 from nova.objects.instance import Instance
 from nova.objects.operation import StepResult, StepTask
@@ -82,7 +83,7 @@ def placed(task: StepTask, key: str = "topology") -> Instance:
     """The instance with the place on its host that the operation has for it, where it has one."""
     if key not in task.payload:
         return task.instance
-    topology = msgspec.convert(task.payload[key], GuestTopology | None)
+    topology = convert(task.payload[key], GuestTopology | None)
     return msgspec.structs.replace(task.instance, topology=topology)
 
 

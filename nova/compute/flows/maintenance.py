@@ -7,6 +7,7 @@ import msgspec
 
 from nova.compute.flows.host import FlowHost, guest_spec
 from nova.compute.undo import Undo
+from nova.decoding import convert
 from nova.errors import GuestNotFound
 from nova.objects.operation import StepResult, StepTask
 from nova.objects.rescue_disk import RescueDisk
@@ -17,7 +18,7 @@ def rescue(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     spec = guest_spec(host, task, power_on=True)
     wanted = task.payload.get("rescue_disk")
     if wanted is not None:
-        spec = msgspec.structs.replace(spec, rescue_disk=msgspec.convert(wanted, RescueDisk))
+        spec = msgspec.structs.replace(spec, rescue_disk=convert(wanted, RescueDisk))
     return StepResult(power_state=host.driver.rescue(spec, task.payload.get("image_ref")))
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from nova.compute.flows.host import FlowHost, guest_spec, placed
 from nova.compute.undo import Undo
+from nova.decoding import convert
 from nova.errors import GuestNotFound, NovaError
 from nova.objects.flavor import Flavor
 from nova.objects.instance import Instance
@@ -29,7 +30,7 @@ def in_size(instance: Instance, flavor: Flavor) -> Instance:
 
 
 def _flavor(task: StepTask, key: str) -> Flavor:
-    return msgspec.convert(task.payload[key], Flavor)
+    return convert(task.payload[key], Flavor)
 
 
 def migrate_out(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
@@ -103,7 +104,7 @@ def live_migrate(host: FlowHost, task: StepTask, undo: Undo) -> StepResult:
     try:
         host.driver.live_migrate(
             placed(task), task.payload["dest"], ProgressWatch(host, task).note,
-            msgspec.convert(task.payload.get("arrival") or {}, Arrival),
+            convert(task.payload.get("arrival") or {}, Arrival),
         )
     finally:
         host.aborts.discard(task.operation_id)

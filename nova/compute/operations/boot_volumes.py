@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nova.compute.operations.volumes import check_attachable
+from nova.decoding import decode_json
 from nova.errors import BadRequest, ImageNotFound, NotFound
 from nova.objects.boot import BootRequest
 from nova.objects.context import RequestContext
@@ -82,7 +83,7 @@ def disks_of_image(image: Image) -> tuple[BlockDevice, ...]:
     """The disks that an image lists. Raises ``BadRequest`` for a list that cannot be read."""
     text = image.properties.get("block_device_mapping")
     try:
-        items = msgspec.json.decode(text) if isinstance(text, str) else text
+        items = decode_json(text) if isinstance(text, str) else text
         return tuple(_from_image(item) for item in items or ())
     except (msgspec.MsgspecError, TypeError, ValueError, KeyError, AttributeError):
         raise BadRequest(

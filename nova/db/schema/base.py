@@ -17,6 +17,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 
+from nova.decoding import decode_json, json_decoder
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -43,7 +45,6 @@ def _create_table(element: CreateTable, compiler: Any, **options: Any) -> str:
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder()
 
 
 class Document(TypeDecorator[Any]):
@@ -58,7 +59,7 @@ class Document(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Decode from the database."""
-        return None if value is None else _decoder.decode(value)
+        return None if value is None else decode_json(value)
 
 
 class TypedDocument(TypeDecorator[Any]):
@@ -70,7 +71,7 @@ class TypedDocument(TypeDecorator[Any]):
     def __init__(self, type_: Any) -> None:
         super().__init__()
         self.type_ = type_
-        self._decode = msgspec.json.Decoder(type_).decode
+        self._decode = json_decoder(type_).decode
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Encode for the database."""

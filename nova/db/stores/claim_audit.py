@@ -11,12 +11,12 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from nova.db.schema.base import now
 from nova.db.schema.compute import instances
 from nova.db.schema.hosts import claims, compute_nodes
+from nova.decoding import convert
 from nova.objects.flavor import Flavor
 from nova.objects.host import Claim, ClaimRepairs
 from nova.objects.topology import GuestTopology, HostUsage
@@ -121,9 +121,9 @@ class ClaimAudit:
             kept = row.system_metadata
             if not kept.get("old_flavor") or not kept.get("old_host"):
                 return None
-            flavor = msgspec.convert(kept["old_flavor"], Flavor)
+            flavor = convert(kept["old_flavor"], Flavor)
             host, node = kept["old_host"], kept.get("old_node")
-            topology = msgspec.convert(kept.get("old_topology"), GuestTopology | None)
+            topology = convert(kept.get("old_topology"), GuestTopology | None)
         found = self._connection.execute(
             select(_node.id, _node.pcpus)
             .where(_node.host == host, _node.hypervisor_hostname == (node or host))
@@ -170,7 +170,7 @@ class ClaimAudit:
         """Nodes whose document of what is used is not the sum of their claims' documents."""
         held = self._held_topologies()
         kept = {
-            row.id: msgspec.convert(row.topology_used, HostUsage)
+            row.id: convert(row.topology_used, HostUsage)
             for row in self._connection.execute(
                 select(_node.id, _node.topology_used).where(_node.topology_used.is_not(None))
             )
@@ -184,7 +184,7 @@ class ClaimAudit:
             now_kept = self._connection.scalar(
                 select(_node.topology_used).where(_node.id == node_id)
             )
-            if msgspec.convert(now_kept or {}, HostUsage) == used:
+            if convert(now_kept or {}, HostUsage) == used:
                 continue
             self._connection.execute(
                 update(compute_nodes)

@@ -17,7 +17,6 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -36,6 +35,7 @@ from nova.db.schema.base import now
 from nova.db.schema.compute import server_group_members, server_groups
 from nova.db.schema.hosts import claims, compute_nodes
 from nova.db.stores.claim_audit import ClaimAudit
+from nova.decoding import convert
 from nova.errors import StateChanged
 from nova.objects.host import Claim, ClaimLimits, ClaimRepairs, ClaimRequest, NodeTopology
 from nova.objects.topology import HostTopology, HostUsage
@@ -196,8 +196,8 @@ class ClaimStore:
         return {
             row.id: NodeTopology(
                 node_id=row.id, generation=row.topology_generation,
-                topology=msgspec.convert(row.topology, HostTopology),
-                used=msgspec.convert(row.topology_used or {}, HostUsage),
+                topology=convert(row.topology, HostTopology),
+                used=convert(row.topology_used or {}, HostUsage),
                 cpu_allocation_ratio=row.cpu_allocation_ratio,
                 ram_allocation_ratio=row.ram_allocation_ratio, pcpus=row.pcpus,
             )
@@ -400,7 +400,7 @@ class ClaimStore:
             )
         for node_id, gone in pinned.items():
             # The row is locked by the statement above: what is read now is nobody else's to change.
-            used = msgspec.convert(
+            used = convert(
                 self._connection.scalar(select(_node.topology_used).where(_node.id == node_id)) or {},
                 HostUsage,
             )

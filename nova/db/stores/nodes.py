@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 
 from nova.db.schema.base import Document, now
 from nova.db.schema.hosts import claims, compute_nodes, services
+from nova.decoding import decode_json
 from nova.errors import Conflict, NotFound
 from nova.objects.host import ComputeNode, HostReport, NodeStatistics, NodeUsage
 
@@ -94,7 +94,7 @@ def _nodes(rows: Iterable[Sequence[Any]]) -> list[ComputeNode]:
                 continue
             document = shared.get(text)
             if document is None:
-                document = shared[text] = msgspec.json.decode(text)
+                document = shared[text] = decode_json(text)
             values[place] = document
         found.append(ComputeNode(*values))
     return found
@@ -175,7 +175,7 @@ class NodeStore:
             return [NodeUsage(*row) for row in self._connection.execute(_USAGE)]
         rows = self._connection.execute(_USAGE_MEASURED).all()
         # Simulated hosts all measure the same.
-        documents = {text: msgspec.json.decode(text) for text in {row[7] for row in rows}}
+        documents = {text: decode_json(text) for text in {row[7] for row in rows}}
         return [NodeUsage(*(*row[:7], documents[row[7]])) for row in rows]
 
     def get_many(self, node_ids: Sequence[int]) -> Nodes:

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import msgspec
 
+from nova.decoding import json_decoder
 from nova.objects.host_network import HostNetwork
 
 LOG = logging.getLogger(__name__)
+_decode = json_decoder(HostNetwork).decode
 
 
 class StateFiles:
@@ -64,7 +66,7 @@ class StateFiles:
         found = []
         for path in sorted(self.directory.glob("nova-*.network")):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=HostNetwork))
+                found.append(_decode(path.read_bytes()))
             except (OSError, msgspec.DecodeError) as error:
                 LOG.warning("%s is not read: %s", path, error)
         return found

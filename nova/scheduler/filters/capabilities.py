@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from nova.decoding import decode_json
 from nova.objects.request_spec import RequestSpec
 from nova.scheduler.filters.base import Attempt, Filter
 from nova.scheduler.filters.extra_specs import matches
@@ -79,7 +80,7 @@ def _meets(value: Any, path: list[str], requirement: str) -> bool:
     for name in path:
         if isinstance(value, str):
             try:
-                value = msgspec.json.decode(value)
+                value = decode_json(value)
             except msgspec.DecodeError:
                 return False
         if not isinstance(value, dict) or value.get(name) is None:

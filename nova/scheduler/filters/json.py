@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from nova.decoding import decode_json
 from nova.objects.request_spec import RequestSpec
 from nova.scheduler.filters.base import Attempt, Filter
 from nova.scheduler.host_state import HostState
@@ -60,7 +61,7 @@ class JsonFilter(Filter):
     def mask(self, table: HostTable, spec: RequestSpec, attempt: Attempt) -> Mask:
         """Rows for which the query holds; none if it is malformed."""
         try:
-            query = msgspec.json.decode(spec.hints["query"][0])
+            query = decode_json(spec.hints["query"][0])
             held = [_holds(query, HostState(table, row)) for row in range(len(table))]
         except (msgspec.DecodeError, QueryError):
             return np.zeros(len(table), dtype=bool)
@@ -70,7 +71,7 @@ class JsonFilter(Filter):
         """The query, and what is wrong with it if it is none."""
         text = spec.hints["query"][0]
         try:
-            _holds(msgspec.json.decode(text), HostState(table, 0))
+            _holds(decode_json(text), HostState(table, 0))
         except (msgspec.DecodeError, QueryError) as error:
             return f"the query {text[:120]} is malformed: {error}"
         return f"query {text[:120]}"

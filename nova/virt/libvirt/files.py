@@ -16,7 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-_decode_formats = msgspec.json.Decoder(dict[str, str]).decode
+from nova.decoding import json_decoder
+
+_decode_formats = json_decoder(dict[str, str]).decode
 
 
 class GuestDirectory:

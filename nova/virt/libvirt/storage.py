@@ -21,6 +21,7 @@ import msgspec
 from nova.conf.compute_host import ComputeHostSection
 from nova.conf.libvirt import LibvirtSection
 from nova.conf.metadata import ApiMetadataSection
+from nova.decoding import json_decoder
 from nova.errors import VirtError
 from nova.objects.device_addresses import KEY, DeviceAddresses
 from nova.objects.device_names import free_name, letters_of
@@ -51,6 +52,7 @@ _RESCUE_PLACE = "rescue.json"
 _BLANK = re.compile(r"ephemeral_(?P<gb>[1-9]\d{0,6})_(?P<kind>\w+)")
 _MAKERS = {"ext2": ("mkfs.ext2", "-q", "-F", "-L"), "ext3": ("mkfs.ext3", "-q", "-F", "-L"),
            "ext4": ("mkfs.ext4", "-q", "-F", "-L"), "xfs": ("mkfs.xfs", "-q", "-f", "-L")}
+_decode_rescue_disk = json_decoder(RescueDisk).decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -521,7 +523,7 @@ def require_rescue_disk(wanted: RescueDisk) -> None:
 def _rescue_place(directory: GuestDirectory) -> RescueDisk | None:
     """The place of the rescue disk; None where it comes first."""
     try:
-        return msgspec.json.decode(directory.file(_RESCUE_PLACE).read_bytes(), type=RescueDisk)
+        return _decode_rescue_disk(directory.file(_RESCUE_PLACE).read_bytes())
     except FileNotFoundError:
         return None
 

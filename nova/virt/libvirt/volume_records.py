@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from nova.decoding import json_decoder
 from nova.errors import VirtError
 from nova.objects.volume_connection import VolumeConnection
 from nova.virt.libvirt.files import GuestDirectory
@@ -24,7 +25,7 @@ class RecordedVolume(msgspec.Struct, frozen=True):
     serial: str
 
 
-_decode = msgspec.json.Decoder(list[RecordedVolume]).decode
+_decode = json_decoder(list[RecordedVolume]).decode
 
 
 class VolumeRecords:
