@@ -15,6 +15,7 @@ from typing import Any
 
 from nova import __version__, log
 from nova.collecting import keep_what_is_there, uncollected
+from nova.daemons.signals import follow_signals
 
 _EPILOG = """\
 examples:
@@ -107,8 +108,7 @@ def _run(arguments: argparse.Namespace, began: float, starting: contextlib.ExitS
     listen = arguments.listen or config.default.osapi_compute_listen
     cloud = AllInOne(config, state, listen=listen, port_offset=arguments.port_offset)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    follow_signals((signal.SIGINT, signal.SIGTERM), lambda _number: stop.set())
     try:
         try:
             result = cloud.start()

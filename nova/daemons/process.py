@@ -2,7 +2,8 @@
 """A daemon's process: command line, configuration, log, signals, and its units from start to end.
 
 SIGTERM and SIGINT end it: it takes nothing new, and what runs may end within ``graceful_shutdown_timeout``;
-what does not is taken up by another when its lease is over. SIGHUP reads the log's options and the policy
+what does not is taken up by another when its lease is over. Nothing waits long for a broker, a database or
+a peer that is away, and whatever hangs all the same is left. SIGHUP reads the log's options and the policy
 file again. Everything else takes a restart.
 """
 
@@ -18,12 +19,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from nova import __version__, log
 from nova.collecting import keep_what_is_there, uncollected
 from nova.conf import Config
 from nova.daemons.notify import notify, reloading, watchdog_seconds
+from nova.daemons.signals import follow_signals
 from nova.daemons.unit import Units
 from nova.errors import NovaError
 from nova.health import Health
@@ -31,19 +32,25 @@ from nova.service import Service
 
 #: Read where the command line names no file.
 DEFAULT_FILES = ("/etc/nova/nova.conf",)
+#: How long after its work had its time a daemon may take to end, seconds.
+_LAST_SECONDS = 15.0
 #: mallopt(3).
 _M_ARENA_MAX = -8
 
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """What a daemon is: its units, how it stops being sent work, what is left to close, its health."""
+    """What a daemon is: its units, how it stops being sent work, what is left to close, its health.
+
+    ``hurry`` is called when it is told to end, be it in the middle of its start: nothing waits long any more.
+    """
 
     units: Units
     drain: Callable[[float], object]
     close: Callable[[], object]
     health: Health
     reload: Callable[[], object] = lambda: None
+    hurry: Callable[[], object] = lambda: None
 
 
 #: Makes a daemon's parts. The event is set when the daemon is to end; who waits looks at it.
@@ -102,7 +109,20 @@ def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = No
     except (NovaError, OSError) as error:
         print(f"{binary}: {error}", file=sys.stderr)
         return 1
-    return _live(binary, config, built, lambda: load(files, overrides), (ending, hangup, wake))
+    status = _live(binary, config, built, lambda: load(files, overrides), (ending, hangup, wake))
+    _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End the process. The interpreter's own end would wait for what still hangs on threads of pools."""
+    import logging
+
+    logging.shutdown()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _few_arenas() -> None:
@@ -116,17 +136,11 @@ class Ended(Exception):
 
 
 def _handle_signals(ending: threading.Event, hangup: threading.Event, wake: threading.Event) -> None:
-    def end(_number: int, _frame: Any) -> None:
-        ending.set()
+    def came(number: int) -> None:
+        (hangup if number == signal.SIGHUP else ending).set()
         wake.set()
 
-    def reload(_number: int, _frame: Any) -> None:
-        hangup.set()
-        wake.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    signal.signal(signal.SIGHUP, reload)
+    follow_signals((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), came)
 
 
 def _live(
@@ -144,13 +158,15 @@ def _live(
     logger = logging.getLogger(__name__)
     ending, hangup, wake = events
     admin = open_admin_listener(config.metrics, binary, built.health)
+    threading.Thread(target=_hurry, args=(ending, built), name="hurry", daemon=True).start()
     status = 0
     try:
         with uncollected():
             built.units.start()
         keep_what_is_there()
-        logger.info("%s is ready", binary)
-        notify("READY=1")
+        if not ending.is_set():
+            logger.info("%s is ready", binary)
+            notify("READY=1")
         watchdog = watchdog_seconds()
         while not ending.is_set():
             wake.wait(watchdog)
@@ -168,6 +184,8 @@ def _live(
         logger.info("%s ends", binary)
         built.health.drain()
         patience = float(config.messaging.graceful_shutdown_timeout) or 86400.0
+        _end_at_last(patience + _LAST_SECONDS, binary, status)
+        ending.set()
         built.units.end_tasks()
         built.drain(patience)
         built.units.stop()
@@ -175,6 +193,24 @@ def _live(
         if admin is not None:
             admin.stop()
     return status
+
+
+def _hurry(ending: threading.Event, built: Built) -> None:
+    ending.wait()
+    built.hurry()
+
+
+def _end_at_last(seconds: float, binary: str, status: int) -> None:
+    """Whatever hangs, the process ends by then."""
+    import logging
+
+    def end() -> None:
+        logging.getLogger(__name__).error("%s leaves what did not end within %.0f seconds", binary, seconds)
+        _leave(status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _reload(binary: str, built: Built, load_again: Callable[[], Config]) -> None:

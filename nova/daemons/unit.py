@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 #: Periodic tasks run beside each other on so many threads, so that a slow one holds up few.
 _THREADS = 4
 #: How long the end waits for those that are under way, seconds.
-_PATIENCE = 10.0
+_PATIENCE = 4.0
 
 
 class Unit(Protocol):

@@ -155,7 +155,7 @@ class CloudProcess:
             data = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
         connection = http.client.HTTPConnection(
-            "127.0.0.1", BASE_PORTS[service] + self.offset, timeout=30
+            "127.0.0.1", BASE_PORTS[service] + self.offset, timeout=60
         )
         try:
             connection.request(method, path, data, sent)
@@ -192,6 +192,17 @@ class CloudProcess:
         return self._tokens[who]
 
     # --- servers ---------------------------------------------------------------------------------
+
+    def become_service(self) -> None:
+        """Give the administrator the role of services, by which other services are known."""
+        token, project = self.login("admin")
+        role = self.call("identity", "GET", "/v3/roles?name=service", by="admin").json["roles"][0]["id"]
+        user = self.call(
+            "identity", "GET", "/v3/auth/tokens", by="admin", headers={"X-Subject-Token": token}
+        ).json["token"]["user"]["id"]
+        path = f"/v3/projects/{project}/users/{user}/roles/{role}"
+        assert self.call("identity", "PUT", path, by="admin").status == 204
+        self.forget_tokens()
 
     def forget_tokens(self) -> None:
         """Log in anew: roles have changed."""

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.proxy import Proxy, proxy_to
+from tests.processes import end
 from tests.services import servers
 from tests.services.broker import Broker, rabbitmq
 from tests.services.broker_cluster import BrokerCluster, rabbitmq_cluster
@@ -57,14 +58,8 @@ class Daemon:
     def end(self, number: int = signal.SIGTERM, patience: float = 30.0) -> None:
         """Send it a signal and wait for its end."""
         process, self.process = self.process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        if process is not None:
+            end(process, patience, number)
 
     def lines(self, words: str) -> int:
         """How many lines of its log have these words."""

@@ -21,6 +21,7 @@ import msgspec
 from nova.objects.volume_connection import VolumeConnection
 from nova.virt.libvirt.volume_disks import mount_point
 from tests.host.hypervisor import PrivateLibvirt, program_missing
+from tests.processes import end
 
 #: What the guests of these tests do all the time: a number that grows, on every disk but the first.
 HEARTBEAT = """
@@ -34,7 +35,7 @@ done ) &
 SIZE = 4 << 20
 _IQN = "iqn.2026-01.org.nova:volume"
 _PORTS = {"nbd": 10809, "iscsi": 3260}
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 def connection(number: int, kind: str, **data: object) -> VolumeConnection:
@@ -67,7 +68,7 @@ def beats(path: Path, disk_format: str = "raw") -> int:
 
 def grows(*files: Path, disk_format: str = "raw") -> None:
     """Wait until the guest writes to volumes, by the files in which that has to end up."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     before = {path: beats(path, disk_format) for path in files}
     while still := [path for path, seen in before.items() if beats(path, disk_format) <= seen]:
         assert time.monotonic() < deadline, f"the guest does not write to {still}; it was at {before}"
@@ -94,12 +95,7 @@ def _served(host: PrivateLibvirt, command: Sequence[str], address: str, port: in
         _ready(host, address, port, process)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, 5)
 
 
 @contextlib.contextmanager

@@ -169,7 +169,7 @@ class GuestHost:
 
 
 class GuestCluster:
-    """The control side and two hosts; ``image_id`` is the guest image, flavors: ``tiny``, ``large``."""
+    """The control side and two hosts; ``image_id`` is the guest image; see ``begin`` for flavors."""
 
     def __init__(self, cluster: Cluster, hosts: tuple[GuestHost, GuestHost]) -> None:
         self.cluster = cluster
@@ -201,7 +201,7 @@ class GuestCluster:
     def begin(self, image: Path) -> None:
         """Upload the image and make the flavors."""
         self.image_id = self.upload("guest", image.read_bytes(), "qcow2")
-        for name, vcpus, memory, disk in (("tiny", 1, 96, 0), ("large", 2, 128, 1)):
+        for name, vcpus, memory, disk in (("tiny", 1, 96, 0), ("small", 1, 96, 1), ("large", 2, 128, 1)):
             body = {"flavor": {"name": name, "vcpus": vcpus, "ram": memory, "disk": disk}}
             self.flavors[name] = self.ask("POST", "/flavors", body)["flavor"]["id"]
 

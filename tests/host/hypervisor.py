@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from tests.processes import end
+
 _START_SECONDS = 60.0
 
 #: A program, and where it comes from when it is missing.
@@ -182,12 +184,7 @@ class PrivateLibvirt:
                 os.kill(int(path.read_text()), signal.SIGKILL)
         for process in (*reversed(self._daemons), self._holder):
             if process is not None:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                end(process, 10)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _daemon(self, name: str, *arguments: str) -> None:

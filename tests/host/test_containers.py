@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -138,9 +139,11 @@ def _console(host: Host, guest: object, more: dict[str, object]) -> str:
     import base64
     import json
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
+    text = ""
     while True:
-        text = base64.b64decode(json.loads(host.call("console_output", guest, more=more))).decode()  # type: ignore[arg-type]
-        if "MARK" in text or time.monotonic() > deadline:
+        read = json.loads(host.call("console_output", guest, more=more))  # type: ignore[arg-type]
+        text += base64.b64decode(read).decode()
+        if re.search("MARK container .*\n", text) or time.monotonic() > deadline:
             return text
         time.sleep(0.3)

@@ -40,9 +40,11 @@ def consoles(hypervisor: PrivateLibvirt, image: Path) -> Iterator[GuestCloud]:
 
 
 @pytest.fixture(scope="module")
-def guest(consoles: GuestCloud) -> Iterator[str]:
-    """A running guest."""
-    uuid = consoles.boot("console")
+def guest(consoles: GuestCloud, hypervisor: PrivateLibvirt) -> Iterator[str]:
+    """A running guest, with USB ports for a client of SPICE where there is SPICE."""
+    ports = {"hw_redirected_usb_ports": "2"} if _has_spice(hypervisor) else {}
+    image = consoles.upload("ports", consoles.image_path.read_bytes(), "qcow2", **ports)
+    uuid = consoles.boot("console", image=image)
     consoles.reach(uuid, "ACTIVE")
     yield uuid
     consoles.remove(uuid)
@@ -62,7 +64,7 @@ def _open(url: str) -> websocket.WebSocket:
     query = parse_qs(parts.query)
     path = query["path"][0] if "path" in query else f"?{parts.query}"
     return websocket.create_connection(
-        f"ws://{parts.netloc}/{path}", timeout=20, subprotocols=["binary"],
+        f"ws://{parts.netloc}/{path}", timeout=60, subprotocols=["binary"],
         origin=f"http://{parts.netloc}",
     )
 
@@ -108,6 +110,8 @@ def test_the_screen_of_a_guest_by_spice(
         )
         assert answer.status == 400, answer.body
         return
+    described = hypervisor.virsh("dumpxml", guest).stdout
+    assert described.count("<redirdev bus='usb' type='spicevmc'>") == 2
     client, left = _open(_url(consoles, guest, "spice", "spice-html5")), bytearray()
     message = struct.pack("<IBBIII", 0, 1, 0, 0, 0, 18)
     client.send_binary(b"REDQ" + struct.pack("<III", 2, 2, len(message)) + message)

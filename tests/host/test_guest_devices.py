@@ -7,7 +7,7 @@ import subprocess
 from xml.etree import ElementTree
 
 from tests.api.cloud_process import wait_for
-from tests.host.cloud import GuestCloud
+from tests.host.cloud import PATIENCE, GuestCloud
 from tests.host.hypervisor import PrivateLibvirt
 
 _RUNNING, _PAUSED = 1, 3
@@ -39,6 +39,8 @@ _WATCHDOG = """
 load i6300esb
 echo "MARK watchdog $(cat /sys/class/watchdog/watchdog0/identity 2>/dev/null)"
 """
+#: Lets the watchdog run out once the guest has said all that it says of itself.
+_HANGS = "(until pidof nc; do sleep 1; done; sleep 2; watchdog -T 2 -t 60 /dev/watchdog) >/dev/null &\n"
 
 
 def _image(cloud: GuestCloud, rich: bytes, name: str, **properties: str) -> str:
@@ -96,7 +98,7 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
     script = (
         'echo "MARK firmware $(ls /sys/firmware | tr "\\n" ,)"\n'
         'echo "MARK disks $(ls /sys/block | grep ^sd | tr "\\n" ,)"\n' + _WATCHDOG
-        + "(sleep 4; watchdog -T 2 -t 60 /dev/watchdog) &\n"
+        + _HANGS
     )
     flavor = cloud.flavor("modern", ram=256, disk=1)
     uuid = cloud.boot("modern", flavor=flavor, image=image, script=script)
@@ -134,12 +136,12 @@ def test_a_guest_of_uefi_starts_from_its_disk_on_the_buses_of_its_image(
 def test_a_watchdog_pauses_a_guest_or_only_notes_that_it_hangs(
     cloud: GuestCloud, hypervisor: PrivateLibvirt, rich_image: bytes
 ) -> None:
-    script = _WATCHDOG + "sleep 2; watchdog -T 2 -t 60 /dev/watchdog\n"
+    script = _WATCHDOG + _HANGS
     flavor = cloud.flavor("watched", ram=192)
     guests = {}
     with subprocess.Popen(
         ["stdbuf", "-oL", "virsh", "-c", hypervisor.uri, "event", "--event", "watchdog", "--loop",
-         "--timeout", "150"],
+         "--timeout", "400"],
         stdout=subprocess.PIPE, text=True,
     ) as listener:
         for action in ("pause", "none"):
@@ -154,13 +156,18 @@ def test_a_watchdog_pauses_a_guest_or_only_notes_that_it_hangs(
     assert cloud.reach(guests["none"], "ACTIVE")["OS-EXT-STS:power_state"] == _RUNNING
     wait_for(
         lambda: cloud.server(guests["pause"])["OS-EXT-STS:power_state"] == _PAUSED,
-        lambda: f"{cloud.server(guests['pause'])}", 90,
+        lambda: f"{cloud.server(guests['pause'])}", PATIENCE,
     )
     reason = hypervisor.virsh("domstate", guests["pause"], "--reason").stdout.strip()
     assert reason == "paused (watchdog)"
     for uuid in guests.values():
         assert "MARK watchdog i6300ESB timer" in cloud.console(uuid)
         assert cloud.console(uuid).count("MARK start") == 1
+    # A hard reboot brings the paused one back.
+    cloud.act(guests["pause"], "reboot", {"type": "HARD"})
+    cloud.says(guests["pause"], "MARK start", times=2)
+    cloud.reach(guests["pause"], "ACTIVE")
+    for uuid in guests.values():
         cloud.remove(uuid)
 
 

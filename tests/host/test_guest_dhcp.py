@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def test_two_guests_get_their_addresses_from_the_hosts_own_dhcp(
 ) -> None:
     cloud = plumbed
     pid_file = cloud.state / "networks" / "nova-br100.pid"
-    until(pid_file.exists)
+    until(pid_file.exists, 60)
     guests = {}
     for name in ("first", "second"):
         uuid = cloud.boot(name)
@@ -52,7 +53,7 @@ def test_two_guests_get_their_addresses_from_the_hosts_own_dhcp(
         assert isinstance(addresses, dict)
         guests[uuid] = str(next(iter(addresses.values()))[0]["addr"])
     for uuid, address in guests.items():
-        cloud.says(uuid, "MARK ready", timeout=120)
+        cloud.says(uuid, "MARK ready")
         assert f"MARK lease {address}" in cloud.console(uuid)
     leases = (cloud.state / "networks" / "nova-br100.leases").read_text()
     assert all(address in leases for address in guests.values())
@@ -67,12 +68,13 @@ def test_two_guests_get_their_addresses_from_the_hosts_own_dhcp(
     cloud.process.wait(30)
     os.kill(pid, signal.SIGKILL)
     cloud.start()
-    until(lambda: pid_file.exists() and int(pid_file.read_text()) != pid)
+    until(lambda: pid_file.exists() and pid_file.read_text().strip() not in ("", str(pid)), 60)
     ping.send_signal(signal.SIGINT)
     output, _ = ping.communicate(timeout=30)
-    words = next(line for line in output.splitlines() if "transmitted" in line).split()
-    assert int(words[0]) >= 3, "it was asked all the while"
-    assert int(words[0]) - int(words[3]) <= 1, output[-500:]
+    # What was asked last may be on its way still.
+    answered = [int(number) for number in re.findall(r" seq=(\d+) ", output)]
+    assert len(answered) >= 3, "it was asked all the while"
+    assert answered == list(range(answered[0], answered[-1] + 1)), output[-500:]
 
     # A deleted guest's lease is released at once.
     cloud.remove(second)

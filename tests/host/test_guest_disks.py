@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.api.cloud_process import wait_for
-from tests.host.cloud import GuestCloud
+from tests.host.cloud import PATIENCE, GuestCloud
 from tests.host.hypervisor import PrivateLibvirt
 
 _GIB_SECTORS = 1 << 21
@@ -124,7 +124,9 @@ def test_a_resize_on_the_same_host_grows_the_disk_and_can_be_taken_back(
     assert cloud.files(f"{uuid}_resize").exists()
     cloud.act(uuid, "confirmResize")
     cloud.reach(uuid, "ACTIVE")
-    wait_for(lambda: not cloud.files(f"{uuid}_resize").exists(), lambda: "the old disk is still there")
+    wait_for(
+        lambda: not cloud.files(f"{uuid}_resize").exists(), lambda: "the old disk is still there", PATIENCE
+    )
     assert _virtual_size(cloud, uuid) == 2 << 30
     # Rebuilt, it begins with a fresh disk.
     cloud.act(uuid, "rebuild", {"imageRef": cloud.image_id, "user_data": None})
@@ -148,7 +150,7 @@ def test_a_cloud_killed_while_it_makes_a_guest_ends_the_boot_after_its_start(
     data = cloud.image_path.read_bytes()
     image = cloud.upload("fresh", data, "qcow2")
     uuid = cloud.boot("interrupted", image=image)
-    wait_for(lambda: cloud.files(uuid).exists(), lambda: "the boot did not begin")
+    wait_for(lambda: cloud.files(uuid).exists(), lambda: "the boot did not begin", PATIENCE)
     os.kill(cloud.process.pid, signal.SIGKILL)
     cloud.wait()
     cloud.start()

@@ -82,7 +82,7 @@ class Host:
         return self.libvirt.run("sh", "-c", f"cat {PLACE}/{guest.uuid}/console.log 2>/dev/null", check=False)
 
     def says(self, guest: Instance, pattern: str) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while not re.search(pattern, self.console(guest)):
             assert time.monotonic() < deadline, self.console(guest)[-2000:]
             time.sleep(0.3)
@@ -232,7 +232,7 @@ def test_a_running_guest_moves_with_its_disks_and_volumes(hosts: tuple[Host, Hos
         # Its disks are whole and its own: it boots from them, config drive and all.
         dest.call("power_off", guest)
         assert dest.call("power_on", guest) == "1"
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while dest.console(guest).count(f"MARK config-drive {guest.uuid}") < 2:
             assert time.monotonic() < deadline, dest.console(guest)[-2000:]
             time.sleep(0.3)

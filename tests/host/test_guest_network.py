@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.cloud_process import wait_for
 from tests.host.cloud import GuestCloud
 from tests.host.hypervisor import PrivateLibvirt, program_missing
 
@@ -81,10 +82,10 @@ def bridged(hypervisor: PrivateLibvirt, image: Path) -> Iterator[tuple[GuestClou
 
 def inside(address: str, command: str) -> str:
     """Run a shell command in a guest, through the shell that it opens on port 2222."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
-            with socket.create_connection((address, 2222), timeout=30) as connection:
+            with socket.create_connection((address, 2222), timeout=60) as connection:
                 connection.sendall(f"{command}\nexit\n".encode())
                 answer = b""
                 while piece := connection.recv(4096):
@@ -96,8 +97,8 @@ def inside(address: str, command: str) -> str:
 
 
 def answers(address: str, target: str) -> bool:
-    """Whether a guest gets an answer to a ping."""
-    return "0% packet loss" in re.sub(r"\b100% packet loss", "", inside(address, f"ping -c 3 -W 2 {target}"))
+    """Whether a guest gets an answer to any of three pings."""
+    return " bytes from " in inside(address, f"ping -c 3 -W 5 {target}")
 
 
 def test_guests_have_a_queue_for_each_vcpu_and_answer_for_virtual_addresses(
@@ -107,7 +108,7 @@ def test_guests_have_a_queue_for_each_vcpu_and_answer_for_virtual_addresses(
     first, second = cloud.boot("holder", flavor="large"), cloud.boot("asker", flavor="small")
     addresses = {uuid: bridge.lease(cloud.reach(uuid, "ACTIVE")) for uuid in (first, second)}
     for uuid, queues in ((first, 2), (second, 1)):
-        cloud.says(uuid, "MARK ready", timeout=120)
+        cloud.says(uuid, "MARK ready")
         text = cloud.console(uuid)
         assert f"rx={queues} tx={queues}" in text
         assert f"MARK lease {addresses[uuid]}" in text
@@ -141,12 +142,10 @@ def test_guests_have_a_queue_for_each_vcpu_and_answer_for_virtual_addresses(
     added = cloud.compute("POST", f"/servers/{second}/os-interface", {"interfaceAttachment": {}})
     assert added.status == 200, added.body
     mac = added.json["interfaceAttachment"]["mac_addr"]
-    assert mac in inside(addresses[second], "sleep 1; cat /sys/class/net/*/address")
+    shown = "cat /sys/class/net/*/address"
+    wait_for(lambda: mac in inside(addresses[second], shown), lambda: "the NIC is not there", 60)
     port = added.json["interfaceAttachment"]["port_id"]
     assert cloud.compute("DELETE", f"/servers/{second}/os-interface/{port}").status == 202
-    deadline = time.monotonic() + 30
-    while mac in inside(addresses[second], "cat /sys/class/net/*/address"):
-        assert time.monotonic() < deadline, "the NIC is still there"
-        time.sleep(0.5)
+    wait_for(lambda: mac not in inside(addresses[second], shown), lambda: "the NIC is still there", 60)
     for uuid in (first, second):
         cloud.remove(uuid)

@@ -14,7 +14,7 @@ _GIB_SECTORS = 1 << 21
 _WATCH = """
 ( seen=" "; while :; do
   for n in vdb vdc; do
-    size=$(cat /sys/block/$n/size 2>/dev/null)
+    size=$(test -b /dev/$n && cat /sys/block/$n/size 2>/dev/null)
     known=$(echo "$seen" | tr ' ' '\\n' | grep "^$n=")
     [ "$known" = "${size:+$n=$size}" ] && continue
     if [ -z "$size" ]; then echo "MARK unplugged $n"
@@ -60,18 +60,6 @@ def _reach(cloud: GuestCloud, volume: str, status: str) -> None:
     )
 
 
-def _become_service(cloud: GuestCloud) -> None:
-    """The administrator gets the role of services, which alone may exchange volumes."""
-    token, project = cloud.login("admin")
-    role = cloud.call("identity", "GET", "/v3/roles?name=service", by="admin").json["roles"][0]["id"]
-    user = cloud.call(
-        "identity", "GET", "/v3/auth/tokens", by="admin", headers={"X-Subject-Token": token}
-    ).json["token"]["user"]["id"]
-    path = f"/v3/projects/{project}/users/{user}/roles/{role}"
-    assert cloud.call("identity", "PUT", path, by="admin").status == 204
-    cloud.forget_tokens()
-
-
 def _attach(cloud: GuestCloud, server: str, volume: str) -> None:
     answer = cloud.compute(
         "POST", f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}}
@@ -102,7 +90,7 @@ def test_a_volume_goes_from_a_running_guest_to_another_with_what_is_on_it(cloud:
     cloud.says(first, "MARK wrote vdb")
 
     other = _volume(cloud)
-    _become_service(cloud)
+    cloud.become_service()
     project = cloud.login("admin")[1]
     exchange = {"volumeAttachment": {"volumeId": other}}
     path = f"/servers/{first}/os-volume_attachments/{volume}"

@@ -58,7 +58,7 @@ def vnc_port(certificates: Path) -> Iterator[int]:
         stderr=subprocess.PIPE, text=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
             try:

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.processes import end
 from tests.services.servers import MissingServer, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,12 +152,7 @@ def _serving(name: str, port: int, home: Path, settings: dict[str, str]) -> Iter
         _wait(process, f"http://127.0.0.1:{port}/", home)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, home: Path) -> None:

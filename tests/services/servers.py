@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from tests.processes import end
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _ELSEWHERE = ("/usr/sbin", "/usr/libexec", "/usr/local/bin")
@@ -175,7 +177,7 @@ def _running(
             _wait(process, probe, log)
             yield process.pid
         finally:
-            _stop(process, ending)
+            end(process, _STOP_SECONDS, ending)
     finally:
         log.unlink(missing_ok=True)
 
@@ -201,12 +203,3 @@ def _wait(process: subprocess.Popen[bytes], probe: Callable[[], None], log: Path
                 continue
             said = log.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{process.args!r} does not answer: {error}\n{said}") from None
-
-
-def _stop(process: subprocess.Popen[bytes], ending: int) -> None:
-    process.send_signal(ending)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(_STOP_SECONDS)

@@ -129,14 +129,8 @@ def test_volumes_of_another_cloud_are_attached_moved_and_given_back(outside: Out
 def _takes_part_in_a_snapshot(outside: Outside, volume: str) -> None:
     """The other cloud waits for a snapshot, asks for a host's part in it, and is told of its end."""
     storage = outside.storage
-    token, admin = storage.login("admin")
-    role = storage.call("identity", "GET", "/v3/roles?name=service", by="admin").json["roles"][0]["id"]
-    user = storage.call(
-        "identity", "GET", "/v3/auth/tokens", by="admin", headers={"X-Subject-Token": token}
-    ).json["token"]["user"]["id"]
-    path = f"/v3/projects/{admin}/users/{user}/roles/{role}"
-    assert storage.call("identity", "PUT", path, by="admin").status == 204
-    storage.forget_tokens()
+    admin = storage.login("admin")[1]
+    storage.become_service()
     project = storage.login("demo")[1]
     made = storage.call("volume", "POST", f"/v3/{project}/snapshots",
                         {"snapshot": {"volume_id": volume, "force": True}})
@@ -148,6 +142,7 @@ def _takes_part_in_a_snapshot(outside: Outside, volume: str) -> None:
         return found["status"], found["os-extended-snapshot-attributes:progress"]
 
     wait_for(lambda: shown()[0] == "available", lambda: str(shown()), 60.0)
+
     def act(action: str, **facts: str) -> None:
         answer = storage.call("volume", "POST", f"/v3/{admin}/snapshots/{snapshot}/action", {action: facts},
                               by="admin")

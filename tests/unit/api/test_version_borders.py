@@ -17,7 +17,8 @@ from nova.api.compute.versions import MICROVERSIONS
 from tests.api.samples import server_cases
 from tests.api.samples.runner import Clouds
 from tests.api.samples.stage import KEY, Stage
-from tests.unit.api.version_borders import ANSWERS, ELSEWHERE, REQUESTS, Answer, Request
+from tests.unit.api.version_borders import ANSWERS, ELSEWHERE, Answer
+from tests.unit.api.version_requests import REQUESTS, Request
 
 _MINORS = [row.minor for row in MICROVERSIONS]
 

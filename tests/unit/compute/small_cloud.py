@@ -224,6 +224,12 @@ class SmallCloud:
             assert time.monotonic() < deadline, lost
             time.sleep(0.002)
 
+    def usage(self) -> tuple[int, int, int]:
+        """Instances, cores and MiB of memory that the project is counted with."""
+        with self.db.read() as tx:
+            usage = tx.quotas.usage("p")
+        return usage.instances, usage.cores, usage.ram
+
     def leaks(self) -> list[str]:
         return leaks(self.directory / "nova.sqlite", self.directory / "guests")
 

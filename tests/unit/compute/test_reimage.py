@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from nova.objects.boot import RebuildRequest
 from nova.objects.instance import BlockDevice, Instance
 from nova.volume.local import LocalBlockStorage
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -55,13 +55,6 @@ def waiting(cloud: SmallCloud) -> Instance:
     until(lambda: volume_status(cloud, server) == "downloading")
     until(lambda: reimaging(cloud, server))
     return cloud.show(server.uuid)
-
-
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def reimaging(cloud: SmallCloud, server: Instance) -> bool:

@@ -21,6 +21,7 @@ from nova.objects.instance import Instance
 from nova.rpc.calls import NETWORK
 from nova.virt.libvirt.vif import tap_name
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 Make = Callable[..., SmallCloud]
 
@@ -62,13 +63,6 @@ def listen(cloud: SmallCloud) -> dict[str, Hears]:
         cloud.transport.serve(NETWORK, name, each)
         cloud.control.conductor.network_report(name)
     return heard
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def default_group(cloud: SmallCloud) -> int:

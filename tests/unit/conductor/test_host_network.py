@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from nova.objects.host_network import HostNetworkState, LeaseEvent
 from nova.objects.instance import Instance, Vif
 from nova.rpc.calls import NETWORK
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 Make = Callable[..., SmallCloud]
 
@@ -53,13 +53,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield one
     for cloud in made:
         cloud.stop()
-
-
-def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def _state(cloud: SmallCloud, host: str, uuids: Sequence[str] | None = None) -> HostNetworkState:
@@ -189,13 +182,13 @@ def test_a_change_is_told_to_the_hosts_that_it_concerns_and_to_no_others(make: M
     network = _state(cloud, "net-node").networks[0]
     server = cloud.boot()
     assert server.host is not None
-    _until(lambda: heard["net-node"].refreshed)
+    until(lambda: heard["net-node"].refreshed)
     assert heard["net-node"].refreshed[-1] == ("networks", [network.uuid]), "it serves the new guest"
     for each in heard.values():
         each.refreshed.clear()
     cloud.operations.delete(USER, server)
     cloud.settle()
-    _until(lambda: heard["net-node"].refreshed and heard[server.host or ""].refreshed)
+    until(lambda: heard["net-node"].refreshed and heard[server.host or ""].refreshed)
     assert heard["net-node"].refreshed[0] == ("networks", [network.uuid])
     for name in cloud.managers:
         if name != server.host:
@@ -224,17 +217,17 @@ def test_a_name_reaches_every_host_of_a_multi_host_network_at_once(make: Make) -
 
     late = cloud.boot()
     others = hosts - {late.host}
-    _until(lambda: all(told in heard[host].refreshed for host in others))
+    until(lambda: all(told in heard[host].refreshed for host in others))
     clear()
     cloud.operations.update(USER, servers[0], {"hostname": "größe-anders"})
-    _until(everybody_heard)
+    until(everybody_heard)
     for host in hosts:
         (seen,) = _state(cloud, host).networks
         assert "größe-anders" in {name for _address, name in seen.neighbours}
     clear()
     cloud.operations.delete(USER, late)
     cloud.settle()
-    _until(lambda: all(told in heard[host].refreshed for host in others))
+    until(lambda: all(told in heard[host].refreshed for host in others))
     clear()
     cloud.operations.update(USER, servers[0], {"name": "only shown"})
     assert not any(each.refreshed for each in heard.values()), "DNS knows nothing of shown names"
@@ -263,7 +256,7 @@ def test_servers_get_names_in_the_domain_that_is_named_for_them_and_lose_them(ma
 
     assert names() == named(first, first.hostname)
     second = cloud.boot()
-    _until(lambda: all(("names", []) in each.refreshed for each in heard.values()))
+    until(lambda: all(("names", []) in each.refreshed for each in heard.values()))
     # The name is the first's, if both have it.
     assert second.hostname == first.hostname
     assert names() == named(first, first.hostname) | named(second)
@@ -311,7 +304,7 @@ def test_without_the_option_names_are_the_business_of_their_own_host(make: Make)
         cloud.control.conductor.network_report(name)
     cloud.control.networks.refreshes._known = None  # type: ignore[union-attr]
     cloud.operations.update(USER, servers[0], {"hostname": "other"})
-    _until(lambda: heard[servers[0].host or ""].refreshed)
+    until(lambda: heard[servers[0].host or ""].refreshed)
     assert {name for name, each in heard.items() if each.refreshed} == {servers[0].host}
 
 

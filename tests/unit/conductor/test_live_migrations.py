@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from nova.objects.migration import Arrival, MigrationProgress
 from nova.objects.states import ACTIVE, ERROR
 from nova.virt.driver import GuestSpec
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -23,13 +23,6 @@ def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
     made = SmallCloud(tmp_path)
     yield made
     made.stop()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def _moved_calls(cloud: SmallCloud, *methods: str) -> list[tuple[str, str]]:
@@ -98,7 +91,7 @@ def test_what_arrived_on_a_host_that_died_is_removed_when_it_is_back(cloud: Smal
         lambda task: run_step(task) if task.step == "connect" else None
     )
     cloud.operations.live_migrate(USER, instance, host=dest)
-    _until(lambda: _step_of(cloud, instance.uuid) == "arrive")
+    until(lambda: _step_of(cloud, instance.uuid) == "arrive")
     manager._host.driver.live_migrated_in(GuestSpec(instance=instance, vifs=()))
     cloud.kill_host(dest)
     cloud.control.conductor.recovery.run(everything=True)

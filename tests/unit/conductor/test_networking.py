@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from nova.objects.network_task import ATTACH
 from nova.objects.states import ACTIVE, BUILDING, ERROR, POWER_PAUSED, RUNNING
 from nova.rpc.calls import CONDUCTOR
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 NETWORK = "b1b3a5d5-9d0c-4a4e-8f5c-0c9d3f0a4c11"
 
@@ -146,13 +146,6 @@ def cloud(
     yield made
     service.gate.set()
     made.stop()
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def tasks(cloud: SmallCloud) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nova.db.schema.base import now
 from nova.errors import ServiceUnavailable
 from nova.objects.operation import Operation
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_delete_that_went_on_to_its_last_step_meanwhile_is_not_ended_before_th
     with monkeypatch.context() as patch:
         patch.setattr(cloud.control.core.images, "delete", away)
         cloud.operations.delete(USER, cloud.show(instance.uuid))
-        _until(lambda: [each.step for each in _open(cloud)] == ["discard"])
+        until(lambda: [each.step for each in _open(cloud)] == ["discard"])
         # What another conductor read before: the guest was still to be removed, the lease was over.
         seen = msgspec.structs.replace(_open(cloud)[0], step="destroy", host=instance.host)
         cloud.control.conductor.recovery._resume(seen, now())
@@ -79,10 +80,3 @@ def test_a_step_whose_lease_was_renewed_meanwhile_does_not_fail_with_its_host(
     assert cloud.show(instance.uuid).fault is None
 
 
-def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons as processes: what signals do to them, with nobody at the broker's address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from nova.db import migrate
+from nova.db.engine import Database
+from nova.rpc.envelope import CONTROL
+from nova.rpc.keys import new_key, write_key
+
+ROOT = Path(__file__).resolve().parents[3]
+#: What a daemon that is stuck takes is longer, what a slow machine takes is not.
+_PATIENCE = 40
+
+#: A nova-api that tells of its policy what requests would find. Its own look at the file comes too late.
+_API = """
+import sys, threading, time
+from nova.daemons import build, faces, process
+from nova.objects.context import RequestContext
+
+faces._POLICY_SECONDS = 3600.0
+
+class Watched(faces.PolicyUnit):
+    def start(self):
+        threading.Thread(target=self.tell, daemon=True).start()
+
+    def tell(self):
+        said, caller = None, RequestContext(user_id="u", project_id="p", roles=("reader",))
+        while True:
+            allows = self._policy.allows("os_compute_api:os-hypervisors:list", caller)
+            if allows is not said:
+                print("readers", "may" if allows else "may not", flush=True)
+            said = allows
+            time.sleep(0.02)
+
+faces.PolicyUnit = Watched
+process.run("nova-api", "", build.build_api, sys.argv[1:])
+"""
+
+#: A daemon with work on a pool's thread that does not end.
+_STUCK = """
+import sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from nova.daemons.process import Built, run
+from nova.daemons.unit import Units
+from nova.health import Health
+
+def build(config, ending):
+    ThreadPoolExecutor(1).submit(time.sleep, 600)
+    return Built(Units([]), lambda seconds: time.sleep(min(seconds, 1)), lambda: None, Health({}))
+
+run("nova-conductor", "", build, sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    made: list[subprocess.Popen[str]] = []
+    yield made
+    for each in made:
+        each.kill()
+        each.wait(10)
+        for pipe in (each.stdout, each.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _configuration(directory: Path) -> Path:
+    write_key(directory / "control.key", new_key(CONTROL))
+    (directory / "keys").mkdir()
+    write_key(directory / "keys" / "node1.key", new_key("node1"))
+    file = directory / "nova.conf"
+    file.write_text(
+        f"[DEFAULT]\nhost = node1\nmy_ip = 127.0.0.1\nstate_path = {directory}\n"
+        f"transport_url = rabbit://nova:nova@127.0.0.1:{_free_port()}/\n"
+        f"osapi_compute_listen = 127.0.0.1\nosapi_compute_listen_port = {_free_port()}\n"
+        "compute_driver = fake.FakeDriver\nfake_network = True\nverbose = True\n"
+        "[network_api]\nenabled = False\n[metrics]\nlisten_port = 0\n"
+        f"[host_identity]\ncontrol_key_file = {directory}/control.key\nkey_directory = {directory}/keys\n"
+    )
+    return file
+
+
+def _start(started: list[subprocess.Popen[str]], *arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    started.append(process)
+    return process
+
+
+def _read_until(stream: IO[str] | None, words: str) -> None:
+    """Read a process's lines up to one with these words; the test's timeout ends a wait in vain."""
+    assert stream is not None
+    seen = []
+    for line in stream:
+        seen.append(line)
+        if words in line:
+            return
+    raise AssertionError(f"it ended without {words!r}: {''.join(seen)}")
+
+
+@pytest.mark.timeout(120)
+def test_sighup_reads_the_policy_again_and_signals_in_a_storm_do_no_harm(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    db = Database(f"sqlite:///{tmp_path}/nova.sqlite")
+    migrate.prepare(db)
+    db.dispose()
+    policy = tmp_path / "policy.yaml"
+    api = _start(started, "-c", _API, "--config-file", str(_configuration(tmp_path)),
+                 "--log-file", str(tmp_path / "log"))
+    _read_until(api.stdout, "readers may not")
+    # Written and moved: the signal that follows finds a whole file.
+    for rule, found in (("role:reader", "readers may"), ("!", "readers may not")):
+        fresh = tmp_path / "fresh"
+        fresh.write_text(f'"os_compute_api:os-hypervisors:list": "{rule}"\n')
+        fresh.replace(policy)
+        api.send_signal(signal.SIGHUP)
+        _read_until(api.stdout, found)
+    for _ in range(300):
+        api.send_signal(signal.SIGHUP)
+    api.terminate()
+    assert api.wait(_PATIENCE) == 0, (tmp_path / "log").read_text()
+
+
+@pytest.mark.timeout(120)
+def test_a_daemon_that_waits_for_a_conductor_ends_at_once(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    compute = _start(started, "-m", "nova.cmd.compute", "--config-file", str(_configuration(tmp_path)))
+    _read_until(compute.stderr, "waiting for the broker")
+    compute.terminate()
+    # An answer is waited for 60 seconds otherwise.
+    assert compute.wait(_PATIENCE) == 0
+
+
+@pytest.mark.timeout(120)
+def test_work_that_does_not_end_is_left_when_its_time_is_over(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    stuck = _start(started, "-c", _STUCK, "--config-file", str(_configuration(tmp_path)))
+    _read_until(stuck.stderr, "is ready")
+    stuck.terminate()
+    assert stuck.wait(_PATIENCE) == 0
