@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from nova.compute.images import Images
+from nova.conductor.held import held
 from nova.db.engine import Database
 from nova.errors import HostRefused
 from nova.image.tickets import HEADER, ImageTickets
@@ -65,7 +66,7 @@ class ImageAccess:
                 raise HostRefused(f"Image {image_id} is not open to host {host} now.")
             owner = internal_context()
         else:
-            operation, instance = self._held(host, operation_id)
+            operation, instance = held(self._db, host, operation_id)
             owner = RequestContext(
                 user_id=instance.user_id, project_id=instance.project_id, roles=("member", "reader"),
                 request_id=operation.request_id,
@@ -78,16 +79,6 @@ class ImageAccess:
             url=url, headers=headers, status=image.status, disk_format=image.disk_format, size=image.size,
             checksum=image.checksum, os_hash_algo=image.os_hash_algo, os_hash_value=image.os_hash_value,
         )
-
-    def _held(self, host: str, operation_id: int) -> tuple[Operation, Instance]:
-        with self._db.read() as tx:
-            operation = tx.operations.get(operation_id)
-            if operation is None or operation.finished_at is not None or operation.host != host:
-                raise HostRefused(f"Operation {operation_id} is not at host {host}.")
-            instance = tx.instances.get(operation.instance_uuid)
-        if instance is None:
-            raise HostRefused(f"Operation {operation_id} is about no instance any more.")
-        return operation, instance
 
     def _about(self, operation: Operation, instance: Instance, image_id: str, store: bool) -> bool:
         if store:

@@ -163,13 +163,10 @@ class Conductor:
         """
 
         def write(tx: Transaction) -> bool:
-            operation = self._own(tx, host, operation_id, step)
-            if operation is None:
+            found = self._standing(tx, host, operation_id, step)
+            if found is None:
                 return self._left_by(tx, operation_id, host)
-            instance = tx.instances.get(operation.instance_uuid, lock=True)
-            if instance is None or not stands(operation, instance):
-                self._drop(tx, operation, instance)
-                return self._left_by(tx, operation_id, host)
+            operation, instance = found
             self._record(tx, operation, host, "Success", None)
             not_building(self._core, tx, operation)
             complete(self._core, tx, operation, instance, result)
@@ -186,13 +183,10 @@ class Conductor:
         """
 
         def write(tx: Transaction) -> bool:
-            operation = self._own(tx, host, operation_id, step)
-            if operation is None:
+            found = self._standing(tx, host, operation_id, step)
+            if found is None:
                 return self._left_by(tx, operation_id, host)
-            instance = tx.instances.get(operation.instance_uuid, lock=True)
-            if instance is None or not stands(operation, instance):
-                self._drop(tx, operation, instance)
-                return self._left_by(tx, operation_id, host)
+            operation, instance = found
             self._record(tx, operation, host, "Error", failure)
             fail(self._core, tx, operation, instance, failure)
             return self._left_by(tx, operation_id, host)
@@ -239,6 +233,19 @@ class Conductor:
         if step is not None and operation.step != step:
             return None
         return operation
+
+    def _standing(
+        self, tx: Transaction, host: str, operation_id: int, step: str
+    ) -> tuple[Operation, Instance] | None:
+        """An operation that this host holds at a step, and its instance; one that was overtaken is ended."""
+        operation = self._own(tx, host, operation_id, step)
+        if operation is None:
+            return None
+        instance = tx.instances.get(operation.instance_uuid, lock=True)
+        if instance is None or not stands(operation, instance):
+            self._drop(tx, operation, instance)
+            return None
+        return operation, instance
 
     def _record(
         self,

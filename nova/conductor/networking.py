@@ -186,15 +186,25 @@ class Networking:
                     instance.uuid, port_id, keep=port_id in plan.ports
                 )
 
-    def _begin(self, tx: Transaction, operation_id: int) -> tuple[Operation, Instance] | None:
-        operation = tx.operations.get(operation_id)
-        if operation is None or operation.finished_at is not None or operation.step != "allocate":
+    def _standing(
+        self, tx: Transaction, operation: Operation | None, step: str
+    ) -> tuple[Operation, Instance] | None:
+        """An operation that is at a step, and its instance; one that was overtaken is ended."""
+        if operation is None or operation.finished_at is not None or operation.step != step:
             return None
         instance = tx.instances.get(operation.instance_uuid, lock=True)
-        if instance is None or not stands(operation, instance):
-            if instance is not None:
-                abandon(self._core, tx, operation, instance)
+        if instance is None:
             return None
+        if not stands(operation, instance):
+            abandon(self._core, tx, operation, instance)
+            return None
+        return operation, instance
+
+    def _begin(self, tx: Transaction, operation_id: int) -> tuple[Operation, Instance] | None:
+        found = self._standing(tx, tx.operations.get(operation_id), "allocate")
+        if found is None:
+            return None
+        operation, instance = found
         for task in tx.network_tasks.of_instance(instance.uuid):
             if task.kind != RELEASE:
                 continue
@@ -260,14 +270,10 @@ class Networking:
 
     def _waited(self, tx: Transaction, operation_id: int) -> float | None:
         """How many seconds there are left to wait; None where it has gone on or ended."""
-        operation = tx.operations.get(operation_id, lock=True)
-        if operation is None or operation.finished_at is not None or operation.step != "plugging":
+        found = self._standing(tx, tx.operations.get(operation_id, lock=True), "plugging")
+        if found is None:
             return None
-        instance = tx.instances.get(operation.instance_uuid, lock=True)
-        if instance is None or not stands(operation, instance):
-            if instance is not None:
-                abandon(self._core, tx, operation, instance)
-            return None
+        operation, instance = found
         missing = [vif.id for vif in instance.network_info if not vif.plugged]
         if not missing:
             go_on(self._core, tx, operation, instance, "unpause")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nova.conductor.core import ConductorCore
+from nova.conductor.held import held
 from nova.conductor.volume_rows import ASKED_FOR, ATTACHING, device_of
 from nova.db.engine import Transaction
 from nova.errors import HostRefused, NotFound
@@ -36,7 +37,7 @@ class VolumeConnections:
 
         Raises ``HostRefused`` where the operation is not at this host.
         """
-        operation, instance = self._held(host, operation_id)
+        operation, instance = held(self._core.db, host, operation_id)
         said = {**connector, "host": host}
         found = []
         for device in self._wanted(operation, instance):
@@ -57,7 +58,7 @@ class VolumeConnections:
 
     def complete(self, host: str, operation_id: int) -> None:
         """The guest has the disks of what was opened to this host for the operation."""
-        operation, instance = self._held(host, operation_id)
+        operation, instance = held(self._core.db, host, operation_id)
         context = internal_context(operation.request_id)
         for device in self._wanted(operation, instance):
             swapped = operation.flow == "swap_volume"
@@ -66,16 +67,6 @@ class VolumeConnections:
             elif device.next_host == host and device.next_attachment_id not in (None, ASKED_FOR):
                 assert device.next_attachment_id is not None
                 self._core.volumes.complete(context, device.next_attachment_id)
-
-    def _held(self, host: str, operation_id: int) -> tuple[Operation, Instance]:
-        with self._core.db.read() as tx:
-            operation = tx.operations.get(operation_id)
-            if operation is None or operation.finished_at is not None or operation.host != host:
-                raise HostRefused(f"Operation {operation_id} is not at host {host}.")
-            instance = tx.instances.get(operation.instance_uuid)
-        if instance is None:
-            raise HostRefused(f"Operation {operation_id} is about no instance any more.")
-        return operation, instance
 
     def _wanted(self, operation: Operation, instance: Instance) -> list[BlockDevice]:
         bdm_uuid = operation.payload.get("bdm_uuid")

@@ -167,7 +167,9 @@ class NetworkAllocator:
             return
         self._tell_hosts(tx, instance_uuids)
         self._forget_names(tx, instance_uuids)
-        tx.fixed_ips.take_off_kept(instance_uuids)
+        kept = tx.fixed_ips.kept_ports(instance_uuids)
+        if kept:
+            tx.ports.unbind(kept)
         tx.floating_ips.disassociate_instances(instance_uuids)
         tx.fixed_ips.release_instances(instance_uuids, self._hold)
 

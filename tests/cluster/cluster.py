@@ -363,7 +363,10 @@ class DatabaseProcess:
         """End what was started again."""
         if self._again is not None and self._again.poll() is None:
             self._again.terminate()
-            self._again.wait(30)
+            try:
+                self._again.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
 
 @contextlib.contextmanager

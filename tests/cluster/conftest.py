@@ -23,7 +23,6 @@ QUICK = (
 )
 
 
-
 class _Renewable:
     """The cluster of all tests, which can be made anew: every test keeps the same object."""
 
@@ -35,7 +34,9 @@ class _Renewable:
 
     def renew(self) -> None:
         """Throw all of it away and start another one, with directories of its own."""
-        self._closing.close()
+        # What of a broken one does not end in order keeps no new one from coming.
+        with contextlib.suppress(Exception):
+            self._closing.close()
         fresh = self._start()
         vars(self.cluster).clear()
         vars(self.cluster).update(vars(fresh))

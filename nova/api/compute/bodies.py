@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -41,6 +42,20 @@ def window(since: int = 1, until: int | None = None, absent: range = range(0)) -
     return Meta(extra={"since": since, "until": until, "absent": absent})
 
 
+#: A field that may be left out, but not be sent as null.
+FILLED = Meta(extra={"filled": True})
+
+
+class Shape(dict[str, Any]):
+    """The keys a Struct takes at a version: {encoded name: Shape of a nested Struct or None}.
+
+    ``filled`` are those that v2.1 refuses as null, ``truths`` those that are booleans: 0 and 1 are none.
+    """
+
+    filled: frozenset[str] = frozenset()
+    truths: frozenset[str] = frozenset()
+
+
 class Body(Generic[T]):
     """How one body is read: its wrapping key (None for none), its Struct, and sibling keys allowed.
 
@@ -61,7 +76,7 @@ class Body(Generic[T]):
         self.siblings = dict(siblings or {})
         self.nullable = nullable
         self.tolerant = tolerant
-        self._shapes: dict[int, dict[str, Any]] = {}
+        self._shapes: dict[int, Shape] = {}
 
     def read(self, raw: Any, minor: int, *, legacy: bool = False) -> T:
         """The body as its Struct.
@@ -75,6 +90,8 @@ class Body(Generic[T]):
             shape = self._shapes[minor] = shape_of(self.type_, minor)
         if _is_struct(self.type_):
             inner = _keep_known(inner, shape, legacy or self.tolerant, self.key or "body")
+            if not legacy:
+                _refuse_odd_values(inner, shape)
         for name, value in siblings.items():
             inner = {**inner, self.siblings[name]: value}
         try:
@@ -132,27 +149,49 @@ def _unexpected(keys: list[str]) -> str:
     return f"Additional properties are not allowed ({names} {verb} unexpected)"
 
 
-def shape_of(type_: Any, minor: int) -> dict[str, Any]:
-    """The keys a Struct takes at a version: {encoded name: shape of a nested Struct or None}."""
+def shape_of(type_: Any, minor: int) -> Shape:
+    """The keys a Struct takes at a version; those of anything else are not looked at."""
+    shape = Shape()
     if not _is_struct(type_):
-        return {}
+        return shape
     hints = get_type_hints(type_, include_extras=True)
-    shape: dict[str, Any] = {}
+    filled, truths = set(), set()
     for field in msgspec.structs.fields(type_):
         hint = hints[field.name]
-        since, until, absent = _window_of(hint)
-        if since <= minor and (until is None or minor <= until) and minor not in absent:
-            nested = _nested_struct(hint)
-            shape[field.encode_name] = shape_of(nested, minor) if nested else None
+        marks = _marks_of(hint)
+        if not (
+            marks.get("since", 1) <= minor
+            and (marks.get("until") is None or minor <= marks["until"])
+            and minor not in marks.get("absent", ())
+        ):
+            continue
+        nested = _nested_struct(hint)
+        shape[field.encode_name] = shape_of(nested, minor) if nested else None
+        if marks.get("filled"):
+            filled.add(field.encode_name)
+        kinds = _kinds_of(hint)
+        if bool in kinds and int not in kinds:
+            truths.add(field.encode_name)
+    shape.filled, shape.truths = frozenset(filled), frozenset(truths)
     return shape
 
 
-def _window_of(hint: Any) -> tuple[int, int | None, range]:
+def _marks_of(hint: Any) -> dict[str, Any]:
+    marks: dict[str, Any] = {}
     if get_origin(hint) is Annotated:
         for mark in get_args(hint)[1:]:
-            if isinstance(mark, Meta) and mark.extra and "since" in mark.extra:
-                return mark.extra["since"], mark.extra["until"], mark.extra["absent"]
-    return 1, None, range(0)
+            if isinstance(mark, Meta) and mark.extra:
+                marks.update(mark.extra)
+    return marks
+
+
+def _kinds_of(hint: Any) -> set[Any]:
+    """The types that a hint allows, outermost unions taken apart."""
+    if get_origin(hint) is Annotated:
+        return _kinds_of(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return {kind for part in get_args(hint) for kind in _kinds_of(part)}
+    return {hint}
 
 
 def _nested_struct(hint: Any) -> Any:
@@ -166,7 +205,24 @@ def _nested_struct(hint: Any) -> Any:
     return None
 
 
-def _keep_known(value: Any, shape: dict[str, Any], tolerant: bool, where: str) -> Any:
+def _refuse_odd_values(value: Any, shape: Shape) -> None:
+    """Null where a value is wanted, and numbers where a boolean is, nested ones included."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_odd_values(item, shape)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        if item is None:
+            if key in shape.filled:
+                raise InvalidInput(key, "None is not allowed: it may be left out.", item)
+        elif key in shape.truths and isinstance(item, int) and not isinstance(item, bool):
+            raise InvalidInput(key, f"{item} is not of type 'boolean', 'string'", item)
+        elif shape[key] is not None and isinstance(item, dict | list):
+            _refuse_odd_values(item, shape[key])
+
+
+def _keep_known(value: Any, shape: Shape, tolerant: bool, where: str) -> Any:
     """Drop (tolerant) or refuse keys that are not in the shape, nested ones included."""
     if isinstance(value, list):
         return [_keep_known(item, shape, tolerant, where) for item in value]

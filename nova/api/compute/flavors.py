@@ -175,7 +175,7 @@ def _name_filter(request: ApiRequest) -> str | None:
 
 
 def _choice(request: ApiRequest, name: str, choices: frozenset[str], default: str) -> str:
-    text = request.one(name) or default
+    text = request.one(name, default) or ""
     if text not in choices:
         raise BadRequest(
             f"Invalid input for query parameters {name}. Value: {text[:40]}. "

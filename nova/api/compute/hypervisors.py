@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from nova.api.compute import server_values as values
 from nova.api.compute.fields import ABSENT, Field, View, attribute
 from nova.api.compute.policies import ADMIN
 from nova.api.compute.queries import flag_of, limit_of, uuid_id
@@ -173,6 +174,12 @@ def _page(request: ApiRequest, tx: Transaction) -> tuple[list[ComputeNode], bool
     return nodes, bool(limit) and len(nodes) == limit
 
 
+def _with_servers(request: ApiRequest) -> bool:
+    if request.one("with_servers") == "":
+        raise BadRequest("Invalid input for query parameters with_servers. It is empty.")
+    return flag_of(request, "with_servers")
+
+
 def _matching(tx: Transaction, pattern: str) -> list[ComputeNode]:
     nodes = tx.nodes.search(pattern)
     if not nodes:
@@ -182,6 +189,8 @@ def _matching(tx: Transaction, pattern: str) -> list[ComputeNode]:
 
 def _list(request: ApiRequest, view: View) -> Any:
     pattern = request.one("hypervisor_hostname_pattern")
+    if pattern is not None:
+        values.host("hypervisor_hostname_pattern", pattern)
     if pattern is not None and (request.one("limit") or request.one("marker")):
         raise BadRequest(
             "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not "
@@ -192,7 +201,7 @@ def _list(request: ApiRequest, view: View) -> Any:
             nodes, full = _page(request, tx)
         else:
             nodes, full = _matching(tx, pattern), False
-        scene = _scene(request, tx, view, nodes, with_servers=flag_of(request, "with_servers"))
+        scene = _scene(request, tx, view, nodes, with_servers=_with_servers(request))
     shown = _render(request, view, nodes, scene)
     answer: dict[str, Any] = {"hypervisors": shown}
     if full:
@@ -227,7 +236,7 @@ def _one(request: ApiRequest, view: View, *, with_servers: bool) -> dict[str, An
 
 def show(request: ApiRequest) -> Any:
     """Show a hypervisor."""
-    return {"hypervisor": _one(request, DETAIL, with_servers=flag_of(request, "with_servers"))}
+    return {"hypervisor": _one(request, DETAIL, with_servers=_with_servers(request))}
 
 
 def uptime(request: ApiRequest) -> Any:
@@ -266,7 +275,8 @@ def _searched(request: ApiRequest, *, with_servers: bool) -> Any:
 
 
 _LISTING = Query(
-    {"limit": 33, "marker": 33, "hypervisor_hostname_pattern": 53, "with_servers": 53}, strict=53
+    {"limit": 33, "marker": 33, "hypervisor_hostname_pattern": 53, "with_servers": 53}, strict=53,
+    once=frozenset({"limit", "marker", "hypervisor_hostname_pattern", "with_servers"}),
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -274,7 +284,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-hypervisors/detail", detail, rule=f"{_ROOT}:list-detail", query=_LISTING),
     Route("GET", "/os-hypervisors/statistics", statistics, rule=f"{_ROOT}:statistics", until=87),
     Route("GET", "/os-hypervisors/{hypervisor_id}", show, rule=f"{_ROOT}:show",
-          query=Query({"with_servers": 53}, strict=53)),
+          query=Query({"with_servers": 53}, strict=53, once=frozenset({"with_servers"}))),
     Route("GET", "/os-hypervisors/{hypervisor_id}/uptime", uptime, rule=f"{_ROOT}:uptime",
           until=87),
     Route("GET", "/os-hypervisors/{hypervisor_id}/search", search, rule=f"{_ROOT}:search",

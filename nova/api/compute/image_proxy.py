@@ -103,6 +103,9 @@ def detail(request: ApiRequest) -> Any:
 
 def _listed(request: ApiRequest, view: View, collection: str) -> Any:
     limit = limit_of(request)
+    if not request.legacy:
+        for name in ("limit", "page_size", "offset"):
+            request.integer(name, minimum=1)
     wanted = _tests(request)
     found = [
         image for image in _visible(request) if all(test(image) for test in wanted)

@@ -128,7 +128,8 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/servers/{server_id}/os-instance-actions", index,
         query=Query(
-            {"limit": 58, "marker": 58, "changes-since": 58, "changes-before": 66}, strict=58
+            {"limit": 58, "marker": 58, "changes-since": 58, "changes-before": 66}, strict=58,
+            once=frozenset({"limit", "marker"}),
         ),
     ),
     Route("GET", "/servers/{server_id}/os-instance-actions/{request_id}", show),

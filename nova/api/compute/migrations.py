@@ -103,6 +103,7 @@ ROUTES: tuple[Route, ...] = (
                 "changes-before": 66, "user_id": 80, "project_id": 80,
             },
             strict=59,
+            once=frozenset({"limit", "marker", "user_id", "project_id"}),
         ),
     ),
 )

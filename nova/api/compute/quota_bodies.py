@@ -17,7 +17,7 @@ from nova.api.compute.fields import Field, View
 from nova.api.compute.texts import Boolean
 
 Limit = Annotated[int, Meta(ge=-1, le=2147483647)]
-AnyLimit = Limit | UnsetType | None
+AnyLimit = Limit | UnsetType
 
 NETWORK_RESOURCES = ("floating_ips", "fixed_ips", "security_groups", "security_group_rules")
 INJECTED_RESOURCES = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")

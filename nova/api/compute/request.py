@@ -42,7 +42,7 @@ class ApiRequest:
         return values[-1] if values else default
 
     def integer(self, name: str, default: int | None = None, *, minimum: int = 0) -> int | None:
-        """A query parameter as a number; ``BadRequest`` where it is none or too small."""
+        """A query parameter as a number that a database takes; ``BadRequest`` for none or too small."""
         text = self.one(name)
         if text is None:
             return default
@@ -53,12 +53,12 @@ class ApiRequest:
                 f"Invalid input for query parameters {name}. Value: {text[:40]}. "
                 f"'{text[:40]}' is not a number."
             ) from None
-        if value < minimum or value > 2**31 - 1:
+        if value < minimum:
             raise errors.BadRequest(
                 f"Invalid input for query parameters {name}. Value: {text[:40]}. "
                 f"It must be at least {minimum}."
             )
-        return value
+        return min(value, 2**31 - 1)
 
     def allows(
         self, rule: str, *, project_id: str | None = None, user_id: str | None = None

@@ -28,13 +28,14 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 class Query:
     """The query parameters a route knows, each with the first version that has it.
 
-    Unknown ones are ignored, and refused from ``strict`` on (2.75 where the original converted the
-    resource then, 2.102 everywhere).
+    ``once`` are those that may not be repeated. Unknown ones are ignored, and refused from ``strict`` on
+    (2.75 where the original converted the resource then, 2.102 everywhere).
     """
 
     since: dict[str, int] = dataclasses.field(default_factory=dict)
     strict: int = 102
     any_name: bool = False
+    once: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +149,12 @@ def _check_query(route: Route, request: ApiRequest) -> None:
     if not request.query:
         return
     known = route.query or Query()
+    if known.once and not request.legacy:
+        for name, values in request.query.items():
+            if len(values) > 1 and name in known.once and known.since[name] <= request.minor:
+                raise errors.BadRequest(
+                    f"Invalid input for query parameters {name}. It may be given once."
+                )
     later = [name for name in request.query if known.since.get(name, 0) > request.minor]
     if request.legacy or known.any_name or request.minor < known.strict:
         if later:

@@ -62,7 +62,7 @@ def _console_action(key: str, *types: str) -> ServerAction:
 ACTIONS: tuple[ServerAction, ...] = (
     ServerAction(
         "os-getConsoleOutput", console_output, _OUTPUT, success=200,
-        body=Body("os-getConsoleOutput", GetConsoleOutput, nullable=True),
+        body=Body("os-getConsoleOutput", GetConsoleOutput),
     ),
     _console_action("os-getVNCConsole", "novnc", "xvpvnc"),
     _console_action("os-getSPICEConsole", "spice-html5"),

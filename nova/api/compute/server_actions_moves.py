@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body, window
+from nova.api.compute.bodies import FILLED, Body, window
 from nova.api.compute.policies import ADMIN, MANAGER_OR_ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.server_action_table import ServerAction
@@ -39,7 +39,7 @@ class Resize(msgspec.Struct, frozen=True):
     """The new flavor."""
 
     flavor_ref: str | int = msgspec.field(name="flavorRef")
-    disk_config: str | None = msgspec.field(name="OS-DCF:diskConfig", default=None)
+    disk_config: Annotated[str | None, FILLED] = msgspec.field(name="OS-DCF:diskConfig", default=None)
 
 
 def resize(request: ApiRequest, instance: Instance, body: Resize) -> Any:
@@ -126,7 +126,7 @@ class EvacuateWithStorage(msgspec.Struct, frozen=True):
     """The form up to 2.13."""
 
     on_shared_storage: Boolean = msgspec.field(name="onSharedStorage")
-    host: str | UnsetType | None = UNSET
+    host: Annotated[str | UnsetType | None, FILLED] = UNSET
     admin_pass: str | UnsetType = msgspec.field(name="adminPass", default=UNSET)
 
 

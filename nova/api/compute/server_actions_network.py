@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body
+from nova.api.compute.bodies import FILLED, Body
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.server_action_table import ServerAction
@@ -69,7 +69,7 @@ class AddFloatingIp(msgspec.Struct, frozen=True):
     """A floating address, and the fixed one that it is to lead to."""
 
     address: str
-    fixed_address: str | None = None
+    fixed_address: Annotated[str | None, FILLED] = None
 
 
 def add_floating_ip(request: ApiRequest, instance: Instance, body: AddFloatingIp) -> Any:

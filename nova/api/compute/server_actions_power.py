@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body, window
+from nova.api.compute.bodies import FILLED, Body, window
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.server_action_table import ActionHandler, ServerAction
@@ -63,15 +63,12 @@ def _plain(operation: str) -> ActionHandler:
 class Reboot(msgspec.Struct, frozen=True):
     """How to reboot."""
 
-    type: str
+    type: Literal["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]
 
 
 def reboot(request: ApiRequest, instance: Instance, body: Reboot) -> Any:
     """Reboot, soft or hard."""
-    kind = body.type.upper()
-    if kind not in ("SOFT", "HARD"):
-        raise errors.InvalidInput("type", "It has to be HARD or SOFT.", body.type)
-    request.cloud.operations.reboot(request.caller, instance, kind == "HARD")
+    request.cloud.operations.reboot(request.caller, instance, body.type.upper() == "HARD")
     return None
 
 
@@ -101,8 +98,8 @@ def unlock(request: ApiRequest, instance: Instance, _body: Any) -> Any:
 class Rescue(msgspec.Struct, frozen=True):
     """Password and image of the rescue system."""
 
-    admin_pass: str | None = msgspec.field(name="adminPass", default=None)
-    rescue_image_ref: str | None = None
+    admin_pass: Annotated[str | None, FILLED] = msgspec.field(name="adminPass", default=None)
+    rescue_image_ref: Annotated[str | None, FILLED] = None
 
 
 def rescue(request: ApiRequest, instance: Instance, body: Rescue) -> Any:

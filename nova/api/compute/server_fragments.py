@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers as encoded JSON, kept until they change.
 
-Every write of a server raises its ``revision``, so (uuid, revision) names what a row holds.
-Whatever else a view shows (the host's zone and status, the caller's rights, the version, the
-address that was called) is part of the key too; nothing has to be thrown out for being wrong.
+Every write of a server raises its ``revision``. With whatever else a view shows (the host's zone and status)
+it says whether a fragment still holds; what a fragment belongs to is the server and the style (the caller's
+rights, the version, the address that was called). A newer fragment takes an older one's place, so that a
+client that watches a server come up leaves one behind and not one of each step.
 """
 
 from __future__ import annotations
@@ -21,21 +22,27 @@ class Style(NamedTuple):
     root: str
 
 
-#: (number of the style, uuid, revision, the host's zone, the host's status)
-FragmentKey = tuple[int, str, int, str, str]
+#: (number of the style, uuid)
+FragmentKey = tuple[int, str]
+#: (revision, the host's zone, the host's status)
+Shown = tuple[int, str, str]
+
+#: What an entry costs beside its fragment, bytes: the key, the uuid, what is shown, its place in the table.
+_ENTRY_BYTES = 450
 
 
 class FragmentCache:
-    """A bounded map in two generations: what is not asked for during a generation is forgotten.
+    """A map of so many ``megabytes`` in two generations: what a generation does not ask for is forgotten.
 
-    Safe for threads without a lock: each step is one operation on a dictionary, and losing an entry
-    in a race only costs rendering it again.
+    Safe for threads without a lock: each step is one operation on a dictionary, and losing an entry, or the
+    count of its bytes, in a race only costs rendering it again or a little room.
     """
 
-    def __init__(self, limit: int = 20000, styles: int = 256) -> None:
-        self._half = max(1, limit // 2)
-        self._young: dict[FragmentKey, bytes] = {}
-        self._old: dict[FragmentKey, bytes] = {}
+    def __init__(self, megabytes: float = 24.0, styles: int = 256) -> None:
+        self._half = int(megabytes * 1024 * 1024 / 2)
+        self._young: dict[FragmentKey, tuple[Shown, bytes]] = {}
+        self._old: dict[FragmentKey, tuple[Shown, bytes]] = {}
+        self._young_bytes = 0
         self._styles: dict[Style, int] = {}
         self._style_limit = styles
         self._numbers = itertools.count(1)
@@ -49,22 +56,27 @@ class FragmentCache:
             number = self._styles.setdefault(style, next(self._numbers))
         return number
 
-    def get(self, key: FragmentKey) -> bytes | None:
-        """The fragment, or None."""
+    def get(self, key: FragmentKey, shown: Shown) -> bytes | None:
+        """The fragment that shows this, or None."""
         found = self._young.get(key)
         if found is None:
             found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
-        return found
+            if found is None or found[0] != shown:
+                return None
+            self.put(key, *found)
+        return found[1] if found[0] == shown else None
 
-    def put(self, key: FragmentKey, fragment: bytes) -> None:
-        """Keep a fragment."""
-        young = self._young
-        if len(young) >= self._half:
-            self._old = young
-            young = self._young = {}
-        young[key] = fragment
+    def put(self, key: FragmentKey, shown: Shown, fragment: bytes) -> None:
+        """Keep a fragment in the place of the one before."""
+        before = self._young.get(key)
+        if before is not None:
+            self._young_bytes += len(fragment) - len(before[1])
+        else:
+            cost = len(fragment) + _ENTRY_BYTES
+            if self._young_bytes + cost > self._half:
+                self._old, self._young, self._young_bytes = self._young, {}, 0
+            self._young_bytes += cost
+        self._young[key] = (shown, fragment)
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

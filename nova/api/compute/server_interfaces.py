@@ -10,7 +10,7 @@ import msgspec
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body, window
+from nova.api.compute.bodies import FILLED, Body, window
 from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
@@ -75,10 +75,10 @@ class FixedIp(msgspec.Struct, frozen=True):
 class AttachInterface(msgspec.Struct, frozen=True):
     """The network or the port, and an address of the network."""
 
-    net_id: str | None = None
-    port_id: str | None = None
-    fixed_ips: list[FixedIp] | None = None
-    tag: Annotated[str | None, window(since=49)] = None
+    net_id: Annotated[str | None, FILLED] = None
+    port_id: Annotated[str | None, FILLED] = None
+    fixed_ips: Annotated[list[FixedIp] | None, FILLED] = None
+    tag: Annotated[str | None, window(since=49), FILLED] = None
 
 
 class AttachBody(Body[AttachInterface]):

@@ -14,10 +14,10 @@ from msgspec import Meta
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body
+from nova.api.compute.bodies import FILLED, Body
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
-from nova.api.compute.routing import Route
+from nova.api.compute.routing import Query, Route
 from nova.objects.instance import Instance
 from nova.objects.states import ERROR, STOPPED
 from nova.policy import Rule
@@ -37,7 +37,7 @@ class AttachShare(msgspec.Struct, frozen=True):
     """The share, and the tag by which the guest mounts it."""
 
     share_id: str
-    tag: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    tag: Annotated[Annotated[str, Meta(min_length=1, max_length=255)] | None, FILLED] = None
 
 
 def _server(request: ApiRequest, action: str) -> Instance:
@@ -90,8 +90,8 @@ def _not_attached(request: ApiRequest) -> errors.NotFound:
 
 _PATH = "/servers/{server_id}/shares"
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _PATH, index, since=97),
+    Route("GET", _PATH, index, since=97, query=Query(strict=97)),
     Route("POST", _PATH, create, success=201, since=97, body=Body("share", AttachShare)),
-    Route("GET", _PATH + "/{share_id}", show, since=97),
+    Route("GET", _PATH + "/{share_id}", show, since=97, query=Query(strict=97)),
     Route("DELETE", _PATH + "/{share_id}", delete, since=97),
 )

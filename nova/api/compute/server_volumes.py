@@ -10,7 +10,7 @@ import msgspec
 
 from nova import errors
 from nova.api.compute import server_values as values
-from nova.api.compute.bodies import Body, window
+from nova.api.compute.bodies import FILLED, Body, window
 from nova.api.compute.fields import ABSENT, Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
@@ -61,7 +61,7 @@ class AttachVolume(msgspec.Struct, frozen=True):
 
     volume_id: str = msgspec.field(name="volumeId")
     device: str | None = None
-    tag: Annotated[str | None, window(since=49)] = None
+    tag: Annotated[str | None, window(since=49), FILLED] = None
     delete_on_termination: Annotated[Boolean, window(since=79)] = False
 
 
@@ -70,12 +70,12 @@ class UpdateAttachment(msgspec.Struct, frozen=True):
 
     volume_id: str = msgspec.field(name="volumeId")
     device: Annotated[str | None, window(since=85)] = None
-    tag: Annotated[str | None, window(since=85)] = None
-    delete_on_termination: Annotated[Boolean | None, window(since=85)] = None
-    server_id: Annotated[str | None, window(since=85)] = msgspec.field(
+    tag: Annotated[str | None, window(since=85), FILLED] = None
+    delete_on_termination: Annotated[Boolean | None, window(since=85), FILLED] = None
+    server_id: Annotated[str | None, window(since=85), FILLED] = msgspec.field(
         name="serverId", default=None
     )
-    id: Annotated[str | None, window(since=85)] = None
+    id: Annotated[str | None, window(since=85), FILLED] = None
 
 
 def _server(request: ApiRequest, action: str) -> Instance:

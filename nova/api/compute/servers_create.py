@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from nova import errors
 from nova.api.compute import server_values as values
 from nova.api.compute.block_devices import BlockDeviceItem, LegacyBlockDevice, block_devices
-from nova.api.compute.bodies import Body, PositiveInt, window
+from nova.api.compute.bodies import FILLED, Body, PositiveInt, window
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
 from nova.api.compute.server_references import references_refused
@@ -28,6 +28,11 @@ _ROOT = "os_compute_api:servers:create"
 _DESTINATION = "compute:servers:create:requested_destination"
 #: A version that does not exist: the field is filled from a key beside the body's own.
 _SIBLING = window(since=100000)
+#: What the standard's hints may be; others may be anything.
+_HINT_KINDS: dict[str, type | tuple[type, ...]] = {
+    "build_near_host_ip": str, "cidr": str, "target_cell": str, "different_cell": (str, list),
+    "query": (str, dict),
+}
 
 RULES: tuple[Rule, ...] = (
     Rule(_ROOT, MEMBER_OR_ADMIN, "Create a server."),
@@ -51,7 +56,7 @@ class NetworkItem(msgspec.Struct, frozen=True):
 class GroupItem(msgspec.Struct, frozen=True):
     """A security group by name."""
 
-    name: str = ""
+    name: str | UnsetType = UNSET
 
 
 class FileItem(msgspec.Struct, frozen=True):
@@ -67,29 +72,29 @@ class ServerCreate(msgspec.Struct, frozen=True):
     name: str
     flavor_ref: str | int = msgspec.field(name="flavorRef")
     image_ref: str | None = msgspec.field(name="imageRef", default=None)
-    admin_pass: str | None = msgspec.field(name="adminPass", default=None)
+    admin_pass: Annotated[str | None, FILLED] = msgspec.field(name="adminPass", default=None)
     metadata: dict[str, str] = {}
     networks: list[NetworkItem] | str | UnsetType = UNSET
-    disk_config: str | None = msgspec.field(name="OS-DCF:diskConfig", default=None)
-    access_ipv4: str = msgspec.field(name="accessIPv4", default="")
-    access_ipv6: str = msgspec.field(name="accessIPv6", default="")
+    disk_config: Annotated[str | None, FILLED] = msgspec.field(name="OS-DCF:diskConfig", default=None)
+    access_ipv4: str | UnsetType = msgspec.field(name="accessIPv4", default=UNSET)
+    access_ipv6: str | UnsetType = msgspec.field(name="accessIPv6", default=UNSET)
     personality: Annotated[list[FileItem], window(until=56)] = []
-    availability_zone: str | None = None
+    availability_zone: Annotated[str | None, FILLED] = None
     block_device_mapping: list[LegacyBlockDevice] = []
     block_device_mapping_v2: list[BlockDeviceItem] = []
-    config_drive: Boolean | None = None
-    key_name: str | None = None
+    config_drive: Annotated[Boolean | None, FILLED] = None
+    key_name: Annotated[str | None, FILLED] = None
     min_count: PositiveInt = 1
     max_count: PositiveInt | UnsetType = UNSET
     return_reservation_id: Boolean = False
-    security_groups: list[GroupItem] | None = None
-    user_data: str | None = None
+    security_groups: Annotated[list[GroupItem] | None, FILLED] = None
+    user_data: Annotated[str | None, FILLED] = None
     description: Annotated[str | None, window(since=19)] = None
     tags: Annotated[list[str], window(since=52)] = []
     trusted_image_certificates: Annotated[list[str] | None, window(since=63)] = None
-    host: Annotated[str | None, window(since=74)] = None
-    hypervisor_hostname: Annotated[str | None, window(since=74)] = None
-    hostname: Annotated[str | None, window(since=90)] = None
+    host: Annotated[str | None, window(since=74), FILLED] = None
+    hypervisor_hostname: Annotated[str | None, window(since=74), FILLED] = None
+    hostname: Annotated[str | None, window(since=90), FILLED] = None
     hints: Annotated[dict[str, Any], _SIBLING] = {}
     hints_alias: Annotated[dict[str, Any], _SIBLING] = {}
 
@@ -165,8 +170,8 @@ def _checked(request: ApiRequest, body: ServerCreate) -> BootRequest:
         wanted_node=_host("hypervisor_hostname", body.hypervisor_hostname),
         scheduler_hints=_hints(body.hints or body.hints_alias),
         disk_config=_disk_config(body.disk_config),
-        access_ipv4=values.address("accessIPv4", body.access_ipv4, version=4, empty=True),
-        access_ipv6=values.address("accessIPv6", body.access_ipv6, version=6, empty=True),
+        access_ipv4=_access("accessIPv4", body.access_ipv4, 4, legacy),
+        access_ipv6=_access("accessIPv6", body.access_ipv6, 6, legacy),
         admin_password=body.admin_pass,
         trusted_image_certificates=values.certificates(
             "trusted_image_certificates", body.trusted_image_certificates
@@ -240,6 +245,12 @@ def _key_name(text: str | None, legacy: bool) -> str | None:
     return values.name("key_name", text, legacy=legacy)
 
 
+def _access(field: str, text: str | UnsetType, version: int, legacy: bool) -> str:
+    if text is UNSET:
+        return ""
+    return values.address(field, text, version=version, empty=legacy)
+
+
 def _disk_config(text: str | None) -> str | None:
     return None if text is None else values.disk_config("OS-DCF:diskConfig", text)
 
@@ -264,7 +275,7 @@ def _groups(body: ServerCreate, legacy: bool) -> tuple[str, ...] | None:
     names = [
         values.name("security_groups", item.name, legacy=legacy)
         for item in body.security_groups
-        if item.name
+        if item.name is not UNSET and (item.name or not legacy)
     ]
     return tuple(dict.fromkeys(names)) or None
 
@@ -315,6 +326,8 @@ def _hints(hints: dict[str, Any]) -> dict[str, list[str]]:
     """Scheduler hints, every value as a list of texts."""
     found: dict[str, list[str]] = {}
     for key, value in hints.items():
+        if not isinstance(value, _HINT_KINDS.get(key, object)):
+            raise errors.InvalidInput(key, "It is not of the type that the hint has.", value)
         items = value if isinstance(value, list) else [value]
         if not 1 <= len(key) <= 255 or len(items) > 1000:
             raise errors.InvalidInput("os:scheduler_hints", "A hint is too long.")
@@ -330,6 +343,10 @@ def _hint(key: str, item: Any) -> str:
         return values.uuid(key, text)
     if key == "build_near_host_ip":
         return values.address(key, text)
+    if key == "target_cell":
+        return values.name(key, text)
+    if key == "different_cell" and not isinstance(item, str):
+        raise errors.InvalidInput(key, "It has to be text.", item)
     if key == "cidr" and not text.startswith("/"):
         raise errors.InvalidInput(key, "It has to be a prefix length such as /24.", text)
     return text

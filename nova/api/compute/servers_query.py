@@ -54,6 +54,8 @@ PATTERNS: Mapping[str, str] = {
 }
 _INTEGERS = frozenset({"launch_index"})
 _TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")
+#: Filters that the API takes for regular expressions: an empty one is refused (also of exact ones).
+_NEVER_EMPTY = frozenset({*PATTERNS, *_TAG_FILTERS, "flavor", "reservation_id", "ip", "ip6"})
 #: Names that stand for joined tables in the original: never filters.
 _REFUSED = (
     "block_device_mapping", "services", "metadata", "system_metadata", "info_cache",
@@ -135,6 +137,7 @@ def server_query(request: ApiRequest, *, detail: bool) -> ServerQuery:
     Raises ``BadRequest`` naming a bad parameter, ``PolicyRefused`` or ``Forbidden`` for rights.
     """
     filters = _permitted(request)
+    _refuse_empty(request)
     for name in filters:
         of_legacy = request.legacy and name == "metadata"
         if name.startswith("_") or (name in _REFUSED and not of_legacy):
@@ -178,6 +181,16 @@ def _permitted(request: ApiRequest) -> dict[str, list[str]]:
             or FOR_EVERYONE.get(name, 1000) <= request.minor
         )
     }
+
+
+def _refuse_empty(request: ApiRequest) -> None:
+    if request.legacy:
+        return
+    for name, values in request.query.items():
+        if "" in values and name in _NEVER_EMPTY:
+            raise errors.BadRequest(
+                f"Invalid input for query parameters {name}. Value: . '' is not a 'regex'"
+            )
 
 
 def _dated(filters: Mapping[str, list[str]]) -> bool:

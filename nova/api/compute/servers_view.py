@@ -366,20 +366,18 @@ class ServerRenderer:
         get, style = self._cache.get, self._style
         zones, default = self._zones, self._default_zone
         statuses = self._statuses
-        keys = []
+        found = []
         for line in lines:
             host = line.host
             if host is None:
-                keys.append((style, line.uuid, line.revision, line.availability_zone or "", ""))
+                shown = (line.revision, line.availability_zone or "", "")
             else:
-                keys.append(
-                    (
-                        style, line.uuid, line.revision, zones.get(host, default),
-                        "" if statuses is None else statuses.get(host, ""),
-                    )
+                shown = (
+                    line.revision, zones.get(host, default),
+                    "" if statuses is None else statuses.get(host, ""),
                 )
-        found = [get(key) for key in keys]
-        missing = [key[1] for key, fragment in zip(keys, found, strict=True) if fragment is None]
+            found.append(get((style, line.uuid), shown))
+        missing = [line.uuid for line, fragment in zip(lines, found, strict=True) if fragment is None]
         if not missing:
             return found  # type: ignore[return-value]
         rendered: dict[str, bytes] = {}
@@ -387,8 +385,8 @@ class ServerRenderer:
         for start in range(0, len(missing), _PIECE):
             rendered.update(self._rendered(tx.listing.full(missing[start : start + _PIECE])))
         complete = [
-            rendered.get(key[1]) if fragment is None else fragment
-            for key, fragment in zip(keys, found, strict=True)
+            rendered.get(line.uuid) if fragment is None else fragment
+            for line, fragment in zip(lines, found, strict=True)
         ]
         return [fragment for fragment in complete if fragment is not None]
 
@@ -399,6 +397,6 @@ class ServerRenderer:
             fragment = _encode(self.plain(instance))
             zone = self.zone_of(instance.host, instance.availability_zone)
             status = self._host_status(instance.host)
-            self._cache.put((self._style, uuid, instance.revision, zone, status), fragment)
+            self._cache.put((self._style, uuid), (instance.revision, zone, status), fragment)
             fragments[uuid] = fragment
         return fragments

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from nova.api.compute.bodies import Body, ShortText
+from nova.api.compute.bodies import FILLED, Body, ShortText
 from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
@@ -41,12 +41,12 @@ class NewVolume(msgspec.Struct, frozen=True):
     """A volume to be made; ``size`` is GiB."""
 
     size: Annotated[int, Meta(ge=1, le=2147483647)] | None
-    volume_type: ShortText | None = None
-    metadata: dict[str, Any] | None = None
-    snapshot_id: ShortText | None = None
-    availability_zone: ShortText | None = None
-    display_name: ShortText | None = None
-    display_description: ShortText | None = None
+    volume_type: Annotated[ShortText | None, FILLED] = None
+    metadata: Annotated[dict[str, Any] | None, FILLED] = None
+    snapshot_id: Annotated[ShortText | None, FILLED] = None
+    availability_zone: Annotated[ShortText | None, FILLED] = None
+    display_name: Annotated[ShortText | None, FILLED] = None
+    display_description: Annotated[ShortText | None, FILLED] = None
 
 
 class NewSnapshot(msgspec.Struct, frozen=True):
@@ -54,8 +54,8 @@ class NewSnapshot(msgspec.Struct, frozen=True):
 
     volume_id: ShortText
     force: Boolean = False
-    display_name: ShortText | None = None
-    display_description: ShortText | None = None
+    display_name: Annotated[ShortText | None, FILLED] = None
+    display_description: Annotated[ShortText | None, FILLED] = None
 
 
 #: One volume, whole or in a list.

@@ -29,6 +29,7 @@ from nova.network.filter_refreshes import members_changed
 from nova.network.security_groups import group_names
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance, Vif
+from nova.objects.network import SecurityGroup
 from nova.objects.states import RESIZED, SOFT_DELETED
 from nova.virt.driver import Diagnostics
 
@@ -226,6 +227,15 @@ def _write_vifs(tx: Transaction, instance: Instance, vifs: tuple[Vif, ...]) -> N
     tx.instances.update(instance.uuid, {"network_info": vifs})
 
 
+def _security_group(tx: Transaction, instance: Instance, name: str) -> SecurityGroup:
+    """A group of the instance's project, by its name or uuid; raises ``NotFound``."""
+    name = group_names(tx, instance.project_id, [name])[0]
+    group = tx.security_groups.find(instance.project_id, name)
+    if group is None:
+        raise NotFound(f"Security group {name} not found for project {instance.project_id}.")
+    return group
+
+
 def add_security_group(
     core: OperationsCore, context: RequestContext, instance: Instance, name: str
 ) -> None:
@@ -236,19 +246,14 @@ def add_security_group(
         outside_interfaces.note_groups(core, instance, add=group_name)
         return
     with core.db.write() as tx:
-        name = group_names(tx, instance.project_id, [name])[0]
-        group = tx.security_groups.find(instance.project_id, name)
-        if group is None:
-            raise NotFound(
-                f"Security group {name} not found for project {instance.project_id}."
-            )
-        if name in instance.security_groups:
+        group = _security_group(tx, instance, name)
+        if group.name in instance.security_groups:
             raise Conflict(
-                f"Security group {name} is already associated with the instance {instance.uuid}"
+                f"Security group {group.name} is already associated with the instance {instance.uuid}"
             )
         tx.security_groups.add_members([(group.id, instance.uuid)])
         tx.instances.update(
-            instance.uuid, {"security_groups": [*instance.security_groups, name]}
+            instance.uuid, {"security_groups": [*instance.security_groups, group.name]}
         )
         members_changed(core.networks.refreshes, tx, [instance.uuid])
 
@@ -263,19 +268,14 @@ def remove_security_group(
         outside_interfaces.note_groups(core, instance, remove=group_name)
         return
     with core.db.write() as tx:
-        name = group_names(tx, instance.project_id, [name])[0]
-        group = tx.security_groups.find(instance.project_id, name)
-        if group is None:
-            raise NotFound(
-                f"Security group {name} not found for project {instance.project_id}."
-            )
+        group = _security_group(tx, instance, name)
         if not tx.security_groups.remove_member(group.id, instance.uuid):
             raise NotFound(
-                f"Security group {name} is not associated with the instance {instance.uuid}"
+                f"Security group {group.name} is not associated with the instance {instance.uuid}"
             )
         tx.instances.update(
             instance.uuid,
-            {"security_groups": [each for each in instance.security_groups if each != name]},
+            {"security_groups": [each for each in instance.security_groups if each != group.name]},
         )
         members_changed(core.networks.refreshes, tx, [instance.uuid], [group.id])
 

@@ -237,24 +237,9 @@ class FixedIPStore:
         self._connection.execute(_RELEASE, {"uuids": instance_uuids, **_times(hold)})
         self._connection.execute(_DROP_INTERFACES, {"uuids": instance_uuids})
 
-    def take_off_kept(self, instance_uuids: Sequence[str]) -> None:
-        """Take the ports that users made off their instances.
-
-        They stay, with their addresses and the floating addresses that lead to these.
-        """
-        cards = self._connection.execute(_KEPT, {"uuids": instance_uuids}).scalars().all()
-        if not cards:
-            return
-        self._connection.execute(
-            update(virtual_interfaces)
-            .where(_vif.uuid.in_(cards))
-            .values(instance_uuid=None, tag=None, updated_at=now())
-        )
-        self._connection.execute(
-            update(fixed_ips)
-            .where(_fixed.virtual_interface_uuid.in_(cards))
-            .values(instance_uuid=None, leased=False)
-        )
+    def kept_ports(self, instance_uuids: Sequence[str]) -> Sequence[str]:
+        """The ports of instances that users made: they outlive the instances."""
+        return self._connection.execute(_KEPT, {"uuids": instance_uuids}).scalars().all()
 
     def release_address(
         self, instance_uuid: str, address: str, hold: datetime.timedelta = NO_TIME

@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from nova.conductor import upkeep
@@ -29,22 +25,9 @@ from nova.objects.states import (
     STOPPED,
 )
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.unit.conductor.conftest import Make
 
-Make = Callable[..., SmallCloud]
 HOUR = datetime.timedelta(hours=1)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[SmallCloud] = []
-
-    def one(**options: Any) -> SmallCloud:
-        made.append(SmallCloud(tmp_path, **options))
-        return made[-1]
-
-    yield one
-    for cloud in made:
-        cloud.stop()
 
 
 def _age(cloud: SmallCloud, instance: Instance, *columns: str) -> None:

@@ -98,10 +98,12 @@ def _configuration(directory: Path) -> Path:
     return file
 
 
-def _start(started: list[subprocess.Popen[str]], *arguments: str) -> subprocess.Popen[str]:
+def _start(
+    started: list[subprocess.Popen[str]], *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
     )
     started.append(process)
     return process
@@ -143,10 +145,40 @@ def test_sighup_reads_the_policy_again_and_signals_in_a_storm_do_no_harm(
 
 
 @pytest.mark.timeout(120)
+def test_systemd_hears_of_a_daemons_whole_life(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "systemd"))
+        systemd.settimeout(60)
+        daemon = _start(
+            started, "-c", _STUCK, "--config-file", str(_configuration(tmp_path)),
+            environment={"NOTIFY_SOCKET": str(tmp_path / "systemd"), "WATCHDOG_USEC": "1000000"},
+        )
+
+        def told() -> str:
+            return systemd.recv(200).decode().partition("\n")[0]
+
+        assert told() == "READY=1"
+        assert [told(), told()] == ["WATCHDOG=1"] * 2
+        daemon.send_signal(signal.SIGHUP)
+        heard = [told() for _ in range(4)]
+        assert [each for each in heard if each != "WATCHDOG=1"] == ["RELOADING=1", "READY=1"]
+        daemon.terminate()
+        assert daemon.wait(_PATIENCE) == 0
+        rest = []
+        while "STOPPING=1" not in rest:
+            rest.append(told())
+        assert set(rest) <= {"WATCHDOG=1", "STOPPING=1"}
+
+
+@pytest.mark.timeout(120)
 def test_a_daemon_that_waits_for_a_conductor_ends_at_once(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     compute = _start(started, "-m", "nova.cmd.compute", "--config-file", str(_configuration(tmp_path)))
+    # By the second time it has long asked what guests are wanted here.
+    _read_until(compute.stderr, "waiting for the broker")
     _read_until(compute.stderr, "waiting for the broker")
     compute.terminate()
     # An answer is waited for 60 seconds otherwise.

@@ -117,6 +117,31 @@ def test_a_call_after_the_end_does_not_wait() -> None:
     assert not transport._waiting
 
 
+def test_who_waits_when_the_process_ends_waits_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nova.rpc.rabbit._LAST_SECONDS", 0.2)
+    transport = _Unconnected(timeout=600.0)
+    with ThreadPoolExecutor(3) as pool:
+        waits, _ = _asked(pool, transport)
+        works = pool.submit(transport.call, CONDUCTOR, None, "connect_volumes", "node1", 7, {})
+        working = transport.sent.get(timeout=30)
+        transport.hurry()
+        with pytest.raises(ServiceUnavailable, match="ending"):
+            waits.result(timeout=30)
+        later, _ = _asked(pool, transport)
+        with pytest.raises(ServiceUnavailable, match="ending"):
+            later.result(timeout=30)
+        # What takes its time by nature still has it, and an answer is one.
+        assert not works.done()
+        monkeypatch.setattr("nova.rpc.rabbit._LAST_SECONDS", 60.0)
+        answered, message = _asked(pool, transport)
+        transport.answer(message, encode_result(True))
+        assert answered.result(timeout=30) is True
+        transport.answer(working, encode_result([]))
+        assert works.result(timeout=30) == []
+
+
 class _Repeated:
     def step_wanted(self, host: str, operation_id: int, step: str) -> bool:
         raise MessageRepeated(f"{host} {operation_id} {step}")
