@@ -162,7 +162,9 @@ def test_systemd_hears_of_a_daemons_whole_life(
         assert told() == "READY=1"
         assert [told(), told()] == ["WATCHDOG=1"] * 2
         daemon.send_signal(signal.SIGHUP)
-        heard = [told() for _ in range(4)]
+        heard = [told()]
+        while heard[-1] != "READY=1":
+            heard.append(told())
         assert [each for each in heard if each != "WATCHDOG=1"] == ["RELOADING=1", "READY=1"]
         daemon.terminate()
         assert daemon.wait(_PATIENCE) == 0
