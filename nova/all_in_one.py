@@ -57,7 +57,7 @@ from nova.image.local import LocalImages
 from nova.image.service import ImageService
 from nova.network.creation import NetworkRequest, create_networks
 from nova.service import PeriodicTask
-from nova.volume.build import build_app, build_volumes
+from nova.volume.build import VolumePolicy, build_app, build_volumes
 from nova.volume.events import ComputeEvents
 from nova.volume.local import LocalBlockStorage
 from nova.volume.service import VolumeUnit
@@ -253,6 +253,7 @@ class AllInOne:
         self.cloud = wiring.build_cloud(
             self.control, wiring.build_policy(self.config, self.state)
         )
+        self._volume_policy = VolumePolicy(self.state / self.config.policy.policy_file)
         if self.volume is not None:
             ComputeEvents(self.db, lambda: self.cloud.operations).connect(self.volume)
         default, name = self.config.default, self.config.default.host
@@ -266,7 +267,7 @@ class AllInOne:
             ComputeUnit(self._managers, default), _Zones(self),
             SchedulerUnit(self.control, name),
             ConductorUnit(self.control, self.cloud.operations, name, alone=True),
-            PolicyUnit(self.cloud.policy),
+            PolicyUnit(self.cloud.policy), PolicyUnit(self._volume_policy, "volume-policy"),
         ]
         self._units = Units(units)
         self._units.start()
@@ -322,8 +323,7 @@ class AllInOne:
             app = make_network_app(self.cloud, authenticator, identity_url)
             faces.append(("network", app, self.ports.network))
         if self.volume is not None:
-            policy = self.state / self.config.policy.policy_file
-            app = build_app(self.volume, policy, authenticator, identity_url)
+            app = build_app(self.volume, self._volume_policy, authenticator, identity_url)
             faces.append(("volume", app, self.ports.volume))
         health = self._health()
         self._admin = open_admin_listener(

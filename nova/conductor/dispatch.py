@@ -11,6 +11,7 @@ from nova.compute.lifecycle import Action
 from nova.conductor.steps import STEPS
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
+from nova.errors import Conflict
 from nova.objects.context import RequestContext
 from nova.objects.instance import Instance
 from nova.objects.operation import Operation, StepTask
@@ -134,10 +135,14 @@ class Dispatcher:
 def _target(
     flow: str, step: str, instance: Instance, payload: Mapping[str, Any]
 ) -> str | None:
-    """The host of a step; None for the conductor's own."""
+    """The host of a step; None for the conductor's own.
+
+    Raises ``Conflict`` where the server is on none: an administrator may set a state that it is not in.
+    """
     where = STEPS[flow, step].where
     if where == "conductor":
         return None
     host = instance.host if where == "host" else payload[where]
-    assert host is not None, f"{flow}/{step} of {instance.uuid} has no host"
+    if host is None:
+        raise Conflict(f"Instance {instance.uuid} is not ready: it is on no host.")
     return str(host)

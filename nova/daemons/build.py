@@ -132,7 +132,8 @@ def build_image(config: Config, ending: threading.Event) -> Built:
 
 def build_volume(config: Config, ending: threading.Event) -> Built:
     """The built-in block storage service."""
-    from nova.volume.build import build_app, build_service
+    from nova.daemons.faces import PolicyUnit
+    from nova.volume.build import VolumePolicy, build_app, build_service
     from nova.volume.events import ComputeEvents
     from nova.volume.service import VolumeUnit
 
@@ -142,15 +143,13 @@ def build_volume(config: Config, ending: threading.Event) -> Built:
     compute = _Compute(config, db, images, ending)
     ComputeEvents(db, compute.operations).connect(service)
     authenticator = _authenticator(config, db)
-    app = build_app(
-        service, _policy_directory(config) / config.policy.policy_file, authenticator,
-        _identity_url(config),
-    )
+    policy = VolumePolicy(_policy_directory(config) / config.policy.policy_file)
+    app = build_app(service, policy, authenticator, _identity_url(config))
     built = _built(
-        config, db, None, [VolumeUnit(service, alone=False)],
+        config, db, None, [VolumeUnit(service, alone=False), PolicyUnit(policy)],
         [("volume", app, config.volume.listen_port)], authenticator,
     )
-    return dataclasses.replace(built, drain=compute.close)
+    return dataclasses.replace(built, drain=compute.close, reload=policy.reload_if_changed)
 
 
 class _Compute:

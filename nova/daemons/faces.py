@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from nova.http.server import HttpServer
-from nova.policy import Policy
 from nova.service import PeriodicTask
 
 _POLICY_SECONDS = 5.0
@@ -32,18 +31,27 @@ class FaceUnit:
         self._server.stop()
 
 
+class Reloadable(Protocol):
+    """A policy, which may be made later."""
+
+    def reload_if_changed(self) -> None:
+        """Read its file again where that changed."""
+        ...
+
+
 class PolicyUnit:
     """Follows the operator's policy file."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Reloadable, name: str = "policy") -> None:
         self._policy = policy
+        self._name = name
 
     def start(self) -> None:
-        """It was read when it was built."""
+        """It was read when it was built, or is when it is needed."""
 
     def tasks(self) -> Sequence[PeriodicTask]:
         """Look whether it changed."""
-        return [PeriodicTask("policy", _POLICY_SECONDS, self._policy.reload_if_changed)]
+        return [PeriodicTask(self._name, _POLICY_SECONDS, self._policy.reload_if_changed)]
 
     def stop(self) -> None:
         """Nothing to end."""

@@ -4,6 +4,9 @@
 An empty database is filled from the tables as the code has them, and marked with the newest
 revision. Alembic is loaded only where an older database is upgraded, so that a start pays nothing
 for it.
+
+Tables are brought to a new release while the daemons of the one before run, and these may go on, and start
+again, until each of them was replaced: the database says which is the oldest release that can work with it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from nova.db.engine import Database
 from nova.db.schema import metadata
+from nova.db.schema.releases import schema_compatibility
 from nova.errors import NovaError
 
 if TYPE_CHECKING:
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
 
 #: The newest revision in ``migrations/versions`` (checked by a test).
 HEAD = "0001"
+
+#: The newest revision of the oldest release whose daemons work with the tables at ``HEAD``. A revision that
+#: takes away or renames what that release uses, or adds what it would have to fill in, raises it.
+OLDEST = "0001"
 
 #: The mark of a database whose tables are being made: MariaDB commits each of them for itself, and a
 #: start that was interrupted there is finished by the next.
@@ -48,9 +56,9 @@ def revision(db: Database) -> str | None:
 
 
 def require_current(db: Database) -> None:
-    """Raise ``SchemaError`` unless the database is at this release's revision."""
+    """Raise ``SchemaError`` unless the database is at this revision, or at a newer one that serves us."""
     found = revision(db)
-    if found != HEAD:
+    if found != HEAD and not serves(db, found):
         state = {None: "is empty", UNFINISHED: "is only half made"}.get(
             found, f"is at revision {found}"
         )
@@ -59,10 +67,22 @@ def require_current(db: Database) -> None:
         )
 
 
+def serves(db: Database, found: str | None) -> bool:
+    """Whether a database at the revision ``found`` is newer and this release can work with it."""
+    if found is None or not found.isdecimal() or found <= HEAD:
+        return False
+    with db.read() as tx:
+        if not inspect(tx.connection).has_table(schema_compatibility.name):
+            return False
+        oldest = tx.connection.execute(select(schema_compatibility.c.oldest_revision)).scalar()
+        return oldest is not None and oldest <= HEAD
+
+
 def prepare(db: Database) -> None:
     """Bring a database to this release's revision; safe to repeat and to run in parallel.
 
-    Raises ``SchemaError`` for a database of a newer release, or one that is not ours.
+    One that is newer and serves this release is left as it is. Raises ``SchemaError`` for a database of any
+    other newer release, or one that is not ours.
     """
     if _at_head(db):
         return
@@ -72,8 +92,10 @@ def prepare(db: Database) -> None:
             _stamp(tx.connection, UNFINISHED)
             metadata.create_all(tx.connection, checkfirst=found is not None)
             _stamp(tx.connection, HEAD)
+            _note_oldest(tx.connection)
         elif found != HEAD:
             _upgrade(tx.connection, found)
+            _note_oldest(tx.connection)
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -91,7 +113,8 @@ def _at_head(db: Database) -> bool:
     with db.read() as tx:
         if not inspect(tx.connection).has_table("alembic_version"):
             return False
-        return tx.connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
+        found = tx.connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found == HEAD or serves(db, found)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -122,6 +145,11 @@ def _stamp(connection: Connection, revision: str) -> None:
     connection.execute(
         text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": revision}
     )
+
+
+def _note_oldest(connection: Connection) -> None:
+    connection.execute(delete(schema_compatibility))
+    connection.execute(insert(schema_compatibility), {"id": 1, "oldest_revision": OLDEST})
 
 
 def _upgrade(connection: Connection, found: str) -> None:

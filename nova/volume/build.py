@@ -60,16 +60,35 @@ def build_block_storage(
     return LocalBlockStorage(build_service(config, db, images, works=False))
 
 
+class VolumePolicy:
+    """The policy of the volume API, made when it is first needed."""
+
+    def __init__(self, policy_file: Path) -> None:
+        self._file = policy_file
+        self._made: Policy | None = None
+
+    def get(self) -> Policy:
+        """The policy; raises ``PolicyFileError`` where its file cannot be read as rules."""
+        from nova.volume.api.policies import RULES
+
+        if self._made is None:
+            self._made = Policy(RULES, str(self._file))
+        return self._made
+
+    def reload_if_changed(self) -> None:
+        """Read the file again where it changed since it was needed."""
+        if self._made is not None:
+            self._made.reload_if_changed()
+
+
 def build_app(
-    service: VolumeService, policy_file: Path, authenticator: Authenticator, identity_url: str
+    service: VolumeService, policy: VolumePolicy, authenticator: Authenticator, identity_url: str
 ) -> Any:
     """The WSGI application, made when it is first called: many clouds never hold a volume."""
 
     def make() -> Any:
         from nova.volume.api.app import make_volume_app
-        from nova.volume.api.policies import RULES
 
-        policy = Policy(RULES, str(policy_file))
-        return make_volume_app(service, policy, authenticator, identity_url)
+        return make_volume_app(service, policy.get(), authenticator, identity_url)
 
     return WhenCalled(make)

@@ -55,11 +55,13 @@ class Daemon:
                 start_new_session=True, cwd=self.log.parent,
             )
 
-    def end(self, number: int = signal.SIGTERM, patience: float = 30.0) -> None:
-        """Send it a signal and wait for its end."""
+    def end(self, number: int = signal.SIGTERM, patience: float = 60.0) -> bool:
+        """Send it a signal and wait for its end; False where it did not obey and was killed."""
         process, self.process = self.process, None
-        if process is not None:
-            end(process, patience, number)
+        if process is None:
+            return True
+        end(process, patience, number)
+        return process.returncode != -signal.SIGKILL or number == signal.SIGKILL
 
     def lines(self, words: str) -> int:
         """How many lines of its log have these words."""
@@ -195,12 +197,14 @@ class Cluster:
         )
 
     def stop(self) -> None:
-        """End all daemons, all at once."""
-        for daemon in self.daemons.values():
-            if daemon.process is not None and daemon.is_alive:
-                daemon.process.terminate()
-        for daemon in self.daemons.values():
-            daemon.end()
+        """End all daemons, all at once; raises ``RuntimeError`` naming those that did not obey."""
+        alive = [daemon for daemon in self.daemons.values() if daemon.is_alive]
+        for daemon in alive:
+            assert daemon.process is not None
+            daemon.process.terminate()
+        deaf = [daemon.name for daemon in alive if not daemon.end()]
+        if deaf:
+            raise RuntimeError(f"SIGTERM did not end {', '.join(deaf)}\n{self.tails()}")
 
     def api(self, user: str = "admin", *, turn: int | None = None) -> Api:
         """A session with the compute API: with its first process, or with all, beginning at ``turn``."""
@@ -405,5 +409,5 @@ def running(
             cluster.wait_ready()
             yield cluster
         finally:
+            closing.callback(cluster.database.stop)
             cluster.stop()
-            cluster.database.stop()

@@ -49,6 +49,7 @@ def test_guests_of_a_dead_host_are_evacuated(cloud: GuestCluster, guests: tuple[
     cloud.until(lambda: dead.files(first) == [], "its leftovers are gone")
     cloud.until(lambda: first not in dead.libvirt.domains(), "its description is gone")
     assert cloud.server(first)["OS-EXT-SRV-ATTR:host"] == alive.name
+    has_its_volume(cloud, first)
 
 
 def test_on_shared_disks_guests_move_and_outlive_their_host(

@@ -44,7 +44,10 @@ def main() -> int:
     """Do it; 1 with the error's text where it failed."""
     faulthandler.dump_traceback_later(100, exit=True)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    overrides = {tuple(name.rsplit(".", 1)): value for name, value in request.options.items()}
+    overrides = {
+        (group, name): value for path, value in request.options.items()
+        for group, _, name in (path.rpartition("."),)
+    }
     driver = LibvirtDriver(load([], overrides))
 
     def source(image_id: str) -> SourceImage:

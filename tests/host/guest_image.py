@@ -46,7 +46,9 @@ echo "MARK power-button" >/dev/console
 poweroff -f
 """
 
-_SYSLINUX = """\
+#: An emulated guest on a busy machine may get so little time that its kernel takes the timer for broken.
+_KERNEL_LINE = "console=tty0 console=ttyS0 panic=1 no_timer_check quiet"
+_SYSLINUX = f"""\
 SERIAL 0 115200
 DEFAULT l
 PROMPT 0
@@ -54,7 +56,7 @@ TIMEOUT 1
 LABEL l
  KERNEL vmlinuz
  INITRD initrd
- APPEND console=tty0 console=ttyS0 panic=1 quiet
+ APPEND {_KERNEL_LINE}
 """
 
 
@@ -188,7 +190,7 @@ def _agent(tree: Path) -> None:
 def _unified(target: Path, kernel: Path, initrd: Path) -> None:
     """Kernel, command line and initramfs as one program that UEFI starts."""
     line = target.with_suffix(".cmdline")
-    line.write_text("console=tty0 console=ttyS0 panic=1 quiet")
+    line.write_text(_KERNEL_LINE)
     # The sections go behind those of the stub, whose own end the headers tell.
     places = re.findall(r"^\s*\d+ \S+\s+(\w+)\s+(\w+)", _run("objdump", "-h", str(EFI_STUB)), re.MULTILINE)
     where = (max(int(start, 16) + int(size, 16) for size, start in places) + 0xFFFFF) & ~0xFFFFF

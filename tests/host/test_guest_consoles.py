@@ -73,6 +73,7 @@ def _exactly(client: websocket.WebSocket, count: int, left: bytearray) -> bytes:
     while len(left) < count:
         data = client.recv()
         assert data, "the console ended"
+        assert isinstance(data, bytes)
         left += data
     found = bytes(left[:count])
     del left[:count]
@@ -136,6 +137,7 @@ def test_the_serial_line_of_a_guest(consoles: GuestCloud, guest: str) -> None:
             while b"svar 42" not in seen:
                 data = client.recv()
                 assert data, "the console ended"
+                assert isinstance(data, bytes)
                 seen += data
         except websocket.WebSocketTimeoutException:
             continue

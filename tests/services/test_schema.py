@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -69,6 +70,29 @@ def test_daemons_that_start_together_prepare_once(
         assert daemon.returncode == 0, errors
     with empty_database.read() as tx:
         assert tx.connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+
+
+def test_daemons_of_this_release_go_on_beside_those_of_the_next(empty_database: Database) -> None:
+    """The next one has added a table and a column, and says that it leaves what this one uses."""
+    db = empty_database
+    migrate.prepare(db)
+    with db.write() as tx:
+        for statement in (
+            "CREATE TABLE of_tomorrow (id INTEGER PRIMARY KEY)",
+            "ALTER TABLE flavors ADD COLUMN of_tomorrow INTEGER",
+            "UPDATE alembic_version SET version_num = '9999'",
+        ):
+            tx.connection.execute(text(statement))
+    migrate.require_current(db)
+    migrate.prepare(db)
+    with db.write() as tx:
+        tx.flavors.seed_defaults()
+    with db.read() as tx:
+        assert {each.name for each in tx.flavors.list()} >= {"m1.tiny"}
+    with db.write() as tx:
+        tx.connection.execute(text("UPDATE schema_compatibility SET oldest_revision = '9999'"))
+    with pytest.raises(migrate.SchemaError, match="9999"):
+        migrate.require_current(db)
 
 
 def test_every_table_has_a_primary_key_as_galera_demands(empty_database: Database) -> None:

@@ -45,6 +45,8 @@ class Versions:
         resp.data = msgspec.json.encode({"versions": [_entry(root, "v2"), _entry(root, "v2.1")]})
         resp.content_type = "application/json"
 
+    on_head = on_get
+
 
 class Version:
     """``GET /v2/`` and ``GET /v2.1/``."""
@@ -61,6 +63,8 @@ class Version:
         entry["media-types"] = _media_types(self._name)
         resp.data = msgspec.json.encode({"version": entry})
         resp.content_type = "application/json"
+
+    on_head = on_get
 
 
 def multiple_choices(req: falcon.Request, resp: falcon.Response, **_path: str) -> None:

@@ -113,10 +113,7 @@ def create(request: ApiRequest) -> Any:
     """Attach a volume."""
     body: AttachVolume = request.body
     volume = values.uuid("volumeId", body.volume_id)
-    if body.device is not None and _DEVICE.fullmatch(body.device) is None:
-        raise errors.InvalidInput("device", "It is not the name of a device.", body.device)
-    if body.tag is not None:
-        values.tag("tag", body.tag)
+    _check_texts(body.device, body.tag)
     instance = _server(request, "create")
     _check_shelved(request, instance, "attach_volume")
     made = request.cloud.operations.attach_volume(
@@ -133,6 +130,10 @@ def update(request: ApiRequest) -> Any:
     """Change ``delete_on_termination`` (2.85), or exchange the volume."""
     body: UpdateAttachment = request.body
     wanted = values.uuid("volumeId", body.volume_id)
+    _check_texts(body.device, body.tag)
+    for field, text in (("id", body.id), ("serverId", body.server_id)):
+        if text is not None:
+            values.uuid(field, text)
     present = request.path["volume_id"]
     instance = request.cloud.operations.get(request.caller, request.path["server_id"])
     swaps = wanted != present or not request.features.update_attachments
@@ -149,6 +150,13 @@ def update(request: ApiRequest) -> Any:
     if swaps:
         operations.swap_volume(request.caller, instance, present, wanted)
     return None
+
+
+def _check_texts(device: str | None, tag: str | None) -> None:
+    if device is not None and _DEVICE.fullmatch(device) is None:
+        raise errors.InvalidInput("device", "It is not the name of a device.", device)
+    if tag is not None:
+        values.tag("tag", tag)
 
 
 def _check_unchanged(body: UpdateAttachment, instance: Instance, device: BlockDevice) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from nova.compute.lifecycle import Action
 from nova.compute.operations.boot import check_topology
-from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
+from nova.compute.operations.core import OperationsCore, enter, host_of, new_password, prepare
 from nova.conductor.ending import abandon_all
 from nova.db.engine import Transaction
 from nova.errors import (
@@ -103,22 +103,22 @@ def _move_payload(
     host: str | None,
 ) -> dict[str, Any]:
     """The facts of a move, and its migration row."""
-    assert instance.host is not None
-    if not core.hosts.is_up(instance.host):
-        raise Conflict(f"Service is unavailable at this time: host {instance.host} is down.")
+    source = host_of(instance)
+    if not core.hosts.is_up(source):
+        raise Conflict(f"Service is unavailable at this time: host {source} is down.")
     status = "accepted" if kind in (LIVE_MIGRATION, EVACUATION) else "pre-migrating"
     migration = tx.migrations.create(
         Migration(
             id=0, uuid="", instance_uuid=instance.uuid, operation_id=None, migration_type=kind,
             status="queued" if kind == LIVE_MIGRATION else status,
-            source_compute=instance.host, source_node=instance.node, dest_compute=host,
+            source_compute=source, source_node=instance.node, dest_compute=host,
             old_flavor=instance.flavor, new_flavor=flavor, old_flavor_id=instance.flavor.id,
             new_flavor_id=flavor.id, old_vm_state=instance.vm_state,
             user_id=instance.user_id, project_id=instance.project_id,
         )
     )
     payload: dict[str, Any] = {
-        "migration_id": migration.id, "source": instance.host, "source_node": instance.node,
+        "migration_id": migration.id, "source": source, "source_node": instance.node,
         "new_flavor": msgspec.to_builtins(flavor), "old_vm_state": instance.vm_state,
         "power_on": instance.vm_state != STOPPED,
     }

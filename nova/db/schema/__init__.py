@@ -12,6 +12,7 @@ from nova.db.schema import (
     network,
     network_tasks,
     operations,
+    releases,
     volume,
 )
 from nova.db.schema.base import metadata
@@ -28,5 +29,6 @@ __all__ = [
     "network",
     "network_tasks",
     "operations",
+    "releases",
     "volume",
 ]

@@ -48,6 +48,9 @@ def test_head_is_get_without_the_body(api: Api, path: str) -> None:
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
     assert api.request("HEAD", "/servers/00000000-0000-4000-8000-000000000000").status_code == 404
+    for discovered in ("/", "/v2.1/"):
+        head = api.client.simulate_request("HEAD", discovered)
+        assert (head.status_code, head.content) == (200, b"")
 
 
 @pytest.mark.parametrize("at", [1, 2, 26, 27, 60, 104])

@@ -117,9 +117,10 @@ def test_bad_limits(api: Api, limits: Any, at: int) -> None:
     message(refusal)
 
 
-def test_texts_are_numbers_and_null_is_left_alone(api: Api) -> None:
-    changed = put(api, {"instances": "12", "cores": None}).json["quota_set"]
+def test_texts_are_numbers_and_null_is_none(api: Api) -> None:
+    changed = put(api, {"instances": "12"}).json["quota_set"]
     assert (changed["instances"], changed["cores"]) == (12, 20)
+    assert put(api, {"cores": None}).status_code == 400
     assert "id" not in changed
 
 

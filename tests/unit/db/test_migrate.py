@@ -79,8 +79,42 @@ def test_a_newer_database_is_refused(db: Database) -> None:
     migrate.prepare(db)
     with db.write() as tx:
         tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        tx.connection.execute(text("UPDATE schema_compatibility SET oldest_revision = '9998'"))
+    with pytest.raises(migrate.SchemaError, match="9999"):
+        migrate.require_current(db)
     with pytest.raises(migrate.SchemaError, match=r"9999.*newer"):
         migrate.prepare(db)
+
+
+def test_a_newer_database_that_serves_this_release_is_worked_with_and_left_as_it_is(db: Database) -> None:
+    migrate.prepare(db)
+    with db.write() as tx:
+        tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        tx.connection.execute(text("ALTER TABLE flavors ADD COLUMN of_tomorrow INTEGER"))
+    migrate.require_current(db)
+    migrate.prepare(db)
+    assert migrate.revision(db) == "9999"
+    with db.write() as tx:
+        tx.flavors.seed_defaults()
+
+
+def test_revisions_leave_what_the_release_before_uses(db: Database) -> None:
+    """Its daemons go on, and start again, while the tables are new already: see ``migrate.OLDEST``."""
+    with db.write() as tx:
+        command.upgrade(migrate.alembic_config(tx.connection), migrate.OLDEST)
+    old = inspect(db.engine)
+    before = {table: {each["name"] for each in old.get_columns(table)} for table in old.get_table_names()}
+    with db.write() as tx:
+        command.upgrade(migrate.alembic_config(tx.connection), "head")
+    new = inspect(db.engine)
+    for table, columns in before.items():
+        after = {each["name"]: each for each in new.get_columns(table)}
+        assert columns <= after.keys()
+        to_be_filled = [
+            name for name in after.keys() - columns
+            if not after[name]["nullable"] and after[name]["default"] is None
+        ]
+        assert not to_be_filled, f"{table}: {to_be_filled}"
 
 
 def test_somebody_elses_database_is_refused_and_left_alone(db: Database) -> None:

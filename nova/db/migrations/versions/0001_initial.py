@@ -692,6 +692,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "user_id", "resource", name=op.f("pk_quotas")),
     )
     op.create_table(
+        "schema_compatibility",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("oldest_revision", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schema_compatibility")),
+    )
+    op.create_table(
         "security_group_default_rules",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("protocol", sa.String(length=8), nullable=True),
@@ -1672,6 +1678,7 @@ def downgrade() -> None:
     op.drop_table("seeds")
     op.drop_table("security_groups")
     op.drop_table("security_group_default_rules")
+    op.drop_table("schema_compatibility")
     op.drop_table("quotas")
     op.drop_table("quota_classes")
     op.drop_table("project_usages")
