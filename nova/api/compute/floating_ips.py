@@ -188,7 +188,7 @@ def bulk_update(request: ApiRequest) -> Any:
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-floating-ips", index, rule=f"{_ROOT}:list", until=35),
     Route("POST", "/os-floating-ips", create, rule=f"{_ROOT}:create", until=35,
-          body=Body(None, Allocation), optional_body=True),
+          body=Body(None, Allocation, tolerant=True), optional_body=True),
     Route("GET", "/os-floating-ips/{floating_ip_id}", show, rule=f"{_ROOT}:show", until=35),
     Route("DELETE", "/os-floating-ips/{floating_ip_id}", delete, 202, rule=f"{_ROOT}:delete",
           until=35),

@@ -28,5 +28,6 @@ TAIL: tuple[Field, ...] = (
     Field("user_id", attribute("user_id"), since=80),
     Field("project_id", attribute("project_id"), since=80),
     Field("created_at", lambda move, _scene: precise(move.created_at)),
-    Field("updated_at", lambda move, _scene: precise(move.updated_at)),
+    # Never null: the schema of a server's moves has no place for a move that nothing happened to.
+    Field("updated_at", lambda move, _scene: precise(move.updated_at or move.created_at)),
 )

@@ -81,10 +81,10 @@ def requested_version(req: falcon.Request) -> str | None:
     """The version text that a request names for compute; the new header wins over the old."""
     header = req.get_header(_NEW)
     if header is not None:
-        for part in header.split(","):
-            words = part.split()
+        for part in reversed(header.split(",")):  # of several the last, as the original reads it
+            words = part.split(None, 1)
             if len(words) == 2 and words[0].lower() == "compute":
-                return words[1].lower()
+                return words[1].strip().lower()
     old = req.get_header(_OLD)
     return old.strip().lower() if old is not None else None
 

@@ -299,11 +299,13 @@ def of_server(request: ApiRequest) -> Any:
 
 
 _GROUP = Body("security_group", GroupValues)
+#: Its schema refuses no other keys.
+_NEW_GROUP = Body("security_group", GroupValues, tolerant=True)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-security-groups", index, rule=f"{_ROOT}:get", until=35,
           query=Query({"limit": 1, "offset": 1, "all_tenants": 1})),
-    Route("POST", "/os-security-groups", create, rule=f"{_ROOT}:create", until=35, body=_GROUP),
+    Route("POST", "/os-security-groups", create, rule=f"{_ROOT}:create", until=35, body=_NEW_GROUP),
     Route("GET", "/os-security-groups/{security_group_id}", show, rule=f"{_ROOT}:show", until=35),
     Route("PUT", "/os-security-groups/{security_group_id}", update, rule=f"{_ROOT}:update",
           until=35, body=_GROUP),

@@ -85,7 +85,7 @@ def test_refusals(api: Api, db: Database) -> None:
     assert api.post(ROOT, {"pool": "unknown"}).status_code == 404
     assert api.post(ROOT, {"pool": "pööl"}).status_code == 200
     assert api.post(ROOT, {"pool": "pööl"}).status_code == 404
-    bodies: list[Any] = [{"pool": ""}, {"pool": 1}, {"x": 1}, []]
+    bodies: list[Any] = [{"pool": ""}, {"pool": 1}, []]
     for body in bodies:
         assert api.post(ROOT, body).status_code == 400, body
     for path in ("x", "0", "99", "9" * 30, "%C2%B2", "-1"):

@@ -73,6 +73,7 @@ def test_the_headers_of_both_forms_are_read(api: Api) -> None:
         ({"OpenStack_API_Version": "compute latest"}, "2.104"),
         ({"OpenStack_API_Version": "volume 3.1, compute 2.7"}, "2.7"),
         ({"OpenStack_API_Version": "volume 3.1"}, "2.1"),
+        ({"OpenStack_API_Version": "compute 2.7,compute 2.8"}, "2.8"),
         ({}, "2.1"),
         (
             {"OpenStack_API_Version": "compute 2.9", "X_OpenStack_Nova_API_Version": "2.5"},
@@ -97,7 +98,7 @@ def test_a_version_that_is_not_there_is_406_with_those_that_are(api: Api, text: 
         assert each in fault["message"]
 
 
-@pytest.mark.parametrize("text", ["2", "two", "2.01", "2.-1", "v2.1"])
+@pytest.mark.parametrize("text", ["2", "two", "2.01", "2.-1", "v2.1", "2.1 x"])
 def test_what_is_no_version_is_400(api: Api, text: str) -> None:
     answer = _raw(
         api, "GET", f"/v2.1/{PROJECT}/servers", X_Auth_Token="admin",

@@ -122,7 +122,7 @@ def test_refused_groups(api: Api) -> None:
     for group, status in (
         ({"name": "tëst", "description": ""}, 400), ({"name": "default"}, 400),
         ({"name": ""}, 400), ({"name": 1}, 400), ({"name": "x" * 256}, 400), ({}, 400),
-        ({"name": "x", "description": "d" * 256}, 400), ([], 400), ({"name": "x", "y": 1}, 400),
+        ({"name": "x", "description": "d" * 256}, 400), ([], 400),
     ):
         assert api.post(ROOT, {"security_group": group}).status_code == status, group
     listed = api.get(ROOT).json["security_groups"]

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_what_needs_a_host_is_refused_where_an_active_server_has_none(cloud: Sma
     operations.reset_state(ADMIN, cloud.show(uuid), "active")
     server = cloud.show(uuid)
     assert (server.vm_state, server.host) == ("active", None)
-    for request in (
+    requests: tuple[Callable[[], Any], ...] = (
         lambda: operations.reboot(ADMIN, server, False),
         lambda: operations.pause(ADMIN, server),
         lambda: operations.shelve(ADMIN, server),
@@ -43,7 +44,8 @@ def test_what_needs_a_host_is_refused_where_an_active_server_has_none(cloud: Sma
         lambda: operations.live_migrate(
             ADMIN, server, host=None, block_migration="auto", force=False
         ),
-    ):
+    )
+    for request in requests:
         with pytest.raises(Conflict, match="not ready"):
             request()
         assert cloud.show(uuid).task_state is None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.volume_rows import DETACHING, SWAPPING
 from nova.errors import BadRequest, Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.boot import RebuildRequest
 from nova.objects.instance import BlockDevice, Instance
@@ -173,6 +174,26 @@ def test_a_volume_is_exchanged_for_another(cloud: SmallCloud) -> None:
     device = cloud.show(server.uuid).volumes[0]
     assert (device.volume_id, device.volume_size) == (new, 2)
     cloud.storage.volumes.reset_status(USER, old, None, None, "none")
+
+
+def test_a_volume_that_is_being_exchanged_is_left_alone_until_then(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data, other = volume(cloud), volume(cloud)
+    device = attach(cloud, server, data)
+    cloud.storage.volumes.reset_status(USER, data, None, None, "starting")
+    for state in (SWAPPING, DETACHING):
+        with cloud.db.write() as tx:
+            tx.block_devices.change(server.uuid, device.bdm_uuid, state=state)
+        busy = cloud.show(server.uuid)
+        with pytest.raises(InvalidVolume, match="must be in-use"):
+            cloud.operations.detach_volume(USER, busy, data)
+        with pytest.raises(InvalidVolume, match="must be in-use"):
+            cloud.operations.swap_volume(USER, busy, data, other)
+    with cloud.db.write() as tx:
+        tx.block_devices.change(server.uuid, device.bdm_uuid, state=None)
+    cloud.operations.detach_volume(USER, cloud.show(server.uuid), data)
+    cloud.settle()
+    assert (status(cloud, data), status(cloud, other)) == ("available", "available")
 
 
 @pytest.mark.parametrize("fails", [False, True])
