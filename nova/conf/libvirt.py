@@ -51,6 +51,10 @@ class LibvirtSection:
     wait_soft_reboot_seconds: int = option(
         120, "Seconds that a guest gets to shut down in a soft reboot.", minimum=1
     )
+    unknown_domains: str = option(
+        "report", "What is done with a running domain that no server has: report it, or stop it as well. "
+        "Nothing of it is undefined or deleted.", choices=("report", "stop"),
+    )
     rescue_image_id: str | None = option(None, "Image that servers are rescued with.")
     snapshots_directory: str | None = option(
         None, "Directory for snapshots on their way; $instances_path/snapshots where not set."

@@ -15,7 +15,6 @@ import libvirt
 from nova.conf import Config
 from nova.errors import NovaError
 from nova.objects.host import HostReport
-from nova.objects.states import RUNNING
 from nova.objects.topology import HostTopology, PciDevice
 from nova.topology.cpus import format_cpus
 from nova.topology.devices import offered, parse_device_specs
@@ -39,6 +38,7 @@ from nova.virt.libvirt.moves import GuestMoves
 from nova.virt.libvirt.parts import DriverParts
 from nova.virt.libvirt.power import GuestPower
 from nova.virt.libvirt.storage import GuestStorage, StorageOptions
+from nova.virt.libvirt.strangers import Strangers
 from nova.virt.libvirt.vif import NicHost, tap_queue_limit
 
 LOG = logging.getLogger(__name__)
@@ -75,8 +75,6 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
         self._connection = HypervisorConnection(section.connection_uri or _URIS[section.virt_type])
         self._meter = statistics.CpuMeter()
         self._hurried: set[str] = set()
-        #: Domains that are not ours and have been told of.
-        self._strangers: set[str] = set()
         self._next_sweep = 0.0
         self.capabilities = CAPABILITIES[section.virt_type]
         path = config.compute_host.instances_path or f"{config.default.state_path}/instances"
@@ -84,6 +82,9 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
             instances=Path(path).absolute(),
             snapshots=Path(section.snapshots_directory or f"{path}/snapshots").absolute(),
             host=config.default.host,
+        )
+        self._strangers = Strangers(
+            self._connection, self._files, stop=section.unknown_domains == "stop"
         )
 
     # --- host ------------------------------------------------------------------------------------
@@ -189,12 +190,7 @@ class LibvirtDriver(GuestPower, GuestMaintenance, GuestMoves, GuestConsoles):
                 except libvirt.libvirtError as error:
                     if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                         raise
-        for uuid in list(found):
-            if uuid in self._strangers or found[uuid] != RUNNING or self._files.guest(uuid).exists():
-                continue
-            self._strangers.add(uuid)
-            LOG.warning("domain %s runs here and belongs to no server; it is left alone", uuid)
-        self._strangers.intersection_update(found)
+        self._strangers.look(found)
         return found
 
     def uptime(self) -> str:
