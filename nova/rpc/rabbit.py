@@ -14,32 +14,30 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import contextvars
 import dataclasses
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pika
 
 from nova import log, metrics
-from nova.errors import HostRefused, MessageRepeated, NovaError, ServiceUnavailable
+from nova.errors import NovaError, ServiceUnavailable
 from nova.rpc.calls import CALLS, Call
-from nova.rpc.codec import Arguments, Results, Undecodable, encode_arguments, encode_error, encode_result
-from nova.rpc.envelope import CONTROL, Header, MessageRefused, MessageStale, Sealer, look_at
+from nova.rpc.codec import Results, encode_arguments
+from nova.rpc.envelope import CONTROL, Header, MessageRefused, Sealer
 from nova.rpc.link import Link, Retry
+from nova.rpc.serving import STALE, Delivery, Endpoint, Reception
 from nova.rpc.topology import Topology
 
 LOG = logging.getLogger(__name__)
 
 #: Casts kept while there is no broker; the oldest go first. Recovery brings their rows back.
 _KEPT = 10_000
-_CASTS = 64
 _SERVE_SECONDS = 10.0
 #: How long an answer is waited for once the process ends; calls whose work takes longer than the usual have
 #: their own time.
@@ -90,34 +88,6 @@ class _Outgoing:
         return self.row is not None and not self.row.cast
 
 
-class _Endpoint:
-    """An object whose methods are called under a topic."""
-
-    def __init__(self, topic: str, host: str | None, target: object) -> None:
-        self.topic, self.host, self.target = topic, host, target
-        self.consumed = threading.Event()
-        self.arguments: dict[str, Arguments] = {
-            row.method: Arguments(getattr(target, row.method))
-            for row in CALLS.values()
-            if row.topic == topic and hasattr(target, row.method)
-        }
-        self.every = any(row.every for row in CALLS.values() if row.topic == topic)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Delivery:
-    """A message that came, and how to answer and acknowledge it."""
-
-    endpoint: _Endpoint
-    channel: Any
-    tag: int
-    body: bytes
-    reply_to: str | None
-    request_id: str | None
-    #: Whether somebody may have had it before, whose connection was lost.
-    redelivered: bool = False
-
-
 class RabbitTransport:
     """Carries calls and casts over a RabbitMQ cluster. ``start`` begins; nothing blocks but ``call``.
 
@@ -134,14 +104,13 @@ class RabbitTransport:
         self._sealer = sealer
         self._settings = settings
         self._topology = settings.topology
-        self._acting = acting
         self._results = {key: Results(row) for key, row in CALLS.items()}
-        self._endpoints: list[_Endpoint] = []
+        self._endpoints: list[Endpoint] = []
         self._lock = threading.Lock()
         self._outbox: collections.deque[_Outgoing] = collections.deque()
         self._flushing = False
         #: What was handled and is not acknowledged yet: accepted, and where not, whether it comes again.
-        self._settlements: collections.deque[tuple[_Delivery, bool, bool]] = collections.deque()
+        self._settlements: collections.deque[tuple[Delivery, bool, bool]] = collections.deque()
         #: Calls that wait, by each message id they went under.
         self._waiting: dict[str, _Outgoing] = {}
         #: Published and not confirmed yet, by delivery tag of the present channel.
@@ -149,14 +118,11 @@ class RabbitTransport:
         self._next_tag = 0
         self._publisher: Any = None
         self._consumer: Any = None
-        self._consuming: dict[str, _Endpoint] = {}
+        self._consuming: dict[str, Endpoint] = {}
         self._ready = threading.Event()
         self._closed = threading.Event()
         self._hurrying = False
-        self._running = 0
-        self._idle = threading.Condition(self._lock)
-        self._calls = ThreadPoolExecutor(settings.threads, thread_name_prefix="call")
-        self._casts = ThreadPoolExecutor(_CASTS, thread_name_prefix="cast")
+        self._reception = Reception(sealer, self, acting, settings.threads)
         self._link = Link(brokers, settings.retry, opened=self._opened, lost=self._lost)
 
     # --- what services use -----------------------------------------------------------------------------
@@ -180,7 +146,7 @@ class RabbitTransport:
         Returns when the queue is there, so that who hears of the service next can reach it; at once where
         the broker is away.
         """
-        made = _Endpoint(topic, host, endpoint)
+        made = Endpoint(topic, host, endpoint)
         with self._lock:
             self._endpoints.append(made)
         if self._link.post(lambda: self._consume(made)):
@@ -264,16 +230,14 @@ class RabbitTransport:
         while (self._outbox or self._unconfirmed) and self._link.is_open and time.monotonic() < deadline:
             time.sleep(0.01)
         self._link.stop()
-        self._calls.shutdown(wait=False, cancel_futures=True)
-        self._casts.shutdown(wait=False, cancel_futures=True)
+        self._reception.close()
 
     def stop_serving(self, timeout: float) -> None:
         """Take no more messages, and let those that run end for at most ``timeout`` seconds."""
         with self._lock:
             self._endpoints.clear()
         self._link.post(self._cancel)
-        with self._idle:
-            self._idle.wait_for(lambda: self._running == 0, timeout)
+        self._reception.wait_idle(timeout)
 
     # --- sending ---------------------------------------------------------------------------------------
 
@@ -415,7 +379,7 @@ class RabbitTransport:
         ):
             return None
         self._sealer.learn(header)
-        if payload == _STALE:
+        if payload == STALE:
             # Our clock was wrong (it has just been set), or whoever had the message went before it answered.
             self._seal(message)
             self._send(message)
@@ -509,14 +473,14 @@ class RabbitTransport:
             LOG.error("the broker closed a channel: %s", reason)
             self._link.later(1.0, lambda: self._link.reconnect(str(reason)))
 
-    def _consume(self, endpoint: _Endpoint) -> None:
+    def _consume(self, endpoint: Endpoint) -> None:
         channel = self._consumer
         if channel is None or not channel.is_open or endpoint in self._consuming.values():
             return
 
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            self._came(
-                _Delivery(
+            self._reception.take(
+                Delivery(
                     endpoint, channel, method.delivery_tag, body, properties.reply_to,
                     properties.correlation_id, method.redelivered,
                 )
@@ -548,126 +512,25 @@ class RabbitTransport:
                 channel.basic_cancel(tag)
         self._consuming.clear()
 
-    # --- receiving -------------------------------------------------------------------------------------
+    # --- answering ------------------------------------------------------------------------------------
 
-    def _came(self, delivery: _Delivery) -> None:
-        with self._lock:
-            self._running += 1
-        try:
-            self._calls.submit(self._handle, delivery)
-        except RuntimeError:
-            self._ended()
-
-    def _ended(self) -> None:
-        with self._idle:
-            self._running -= 1
-            self._idle.notify_all()
-
-    def _handle(self, delivery: _Delivery) -> None:
-        """Open a message, take it up, answer it."""
-        handed_on = False
-        log.belongs_to_message(delivery.request_id)
-        try:
-            try:
-                header, payload = self._sealer.open(delivery.body)
-                method, arguments = self._understand(delivery.endpoint, header, payload)
-            except MessageStale:
-                metrics.DEAD_LETTERS.labels(delivery.endpoint.topic).inc()
-                self._answer_stale(delivery)
-                self._settle(delivery, accepted=True)
-                return
-            except (MessageRefused, HostRefused, Undecodable) as error:
-                metrics.DEAD_LETTERS.labels(delivery.endpoint.topic).inc()
-                LOG.warning("a message for %s was refused: %s", delivery.endpoint.topic, error)
-                self._settle(delivery, accepted=False)
-                return
-            if header.kind == "cast":
-                self._settle(delivery, accepted=True)
-                context = contextvars.copy_context()
-                self._casts.submit(context.run, self._run_cast, header, method, arguments)
-                handed_on = True
-                return
-            answer = self._run_call(header, method, arguments, redelivered=delivery.redelivered)
-            self._reply(delivery, header, answer)
-        except Exception:
-            # Such as the database of keys being away: the broker brings the message again.
-            LOG.exception("a message for %s could not be handled", delivery.endpoint.topic)
-            time.sleep(1)
-            self._settle(delivery, accepted=False, again=True)
-        finally:
-            if not handed_on:
-                self._ended()
-
-    def _understand(
-        self, endpoint: _Endpoint, header: Header, payload: bytes
-    ) -> tuple[Callable[..., Any], list[Any]]:
-        """The method and its arguments, if the sender may call it here."""
-        row = CALLS.get((header.topic, header.method))
-        decoder = endpoint.arguments.get(header.method)
-        if row is None or decoder is None or header.topic != endpoint.topic:
-            raise Undecodable(f"{header.topic}.{header.method} is not served here")
-        if header.receiver != (endpoint.host or CONTROL):
-            raise HostRefused(f"It is for {header.receiver or 'the control side'}.")
-        if header.kind != ("cast" if row.cast else "call"):
-            raise Undecodable(f"{row.method} is no {header.kind}")
-        if header.sender != CONTROL and not row.from_host:
-            raise HostRefused(f"The host {header.sender} may not call {row.topic}.{row.method}.")
-        arguments = decoder.decode(payload)
-        if header.sender != CONTROL and arguments[0] != header.sender:
-            raise HostRefused(f"The host {header.sender} speaks for {arguments[0]}.")
-        return getattr(endpoint.target, header.method), arguments
-
-    def _run_call(
-        self, header: Header, method: Callable[..., Any], arguments: list[Any], *, redelivered: bool
-    ) -> bytes:
-        try:
-            if header.sender == CONTROL:
-                return encode_result(method(*arguments))
-            with self._acting(header.message_id):
-                return encode_result(method(*arguments))
-        except MessageRepeated as error:
-            # Whoever acted on it died before it answered: the host asks again under another id. What
-            # comes twice otherwise is somebody else's copy.
-            return _STALE if redelivered else encode_error(error)
-        except NovaError as error:
-            return encode_error(error)
-        except Exception as error:
-            LOG.exception("%s.%s failed", header.topic, header.method)
-            return encode_error(error)
-
-    def _run_cast(self, header: Header, method: Callable[..., Any], arguments: list[Any]) -> None:
-        try:
-            method(*arguments)
-        except Exception:
-            LOG.exception("cast %s.%s failed", header.topic, header.method)
-        finally:
-            self._ended()
-
-    def _reply(self, delivery: _Delivery, header: Header, answer: bytes) -> None:
+    def reply(self, delivery: Delivery, header: Header, answer: bytes) -> None:
+        """Send the answer to a message, where one is waited for, and acknowledge it."""
         if delivery.reply_to is not None:
             back = self._sealer.reply_to(header)
             self._send(_Outgoing(
                 row=None, receiver=back.receiver, sender=back.sender, payload=b"", exchange="",
                 key=delivery.reply_to, body=self._sealer.seal(back, answer), message_id=back.message_id,
             ))
-        self._settle(delivery, accepted=True)
+        self.settle(delivery, accepted=True)
 
-    def _answer_stale(self, delivery: _Delivery) -> None:
-        """The sender proved who it is, only its clock is wrong: tell it the time."""
-        if delivery.reply_to is None:
-            return
-        _sealed, header = look_at(delivery.body)
-        self._reply(delivery, header, _STALE)
-
-    def _settle(self, delivery: _Delivery, *, accepted: bool, again: bool = False) -> None:
+    def settle(self, delivery: Delivery, *, accepted: bool, again: bool = False) -> None:
         """Acknowledge, or hand back, or let the message go where refused ones are kept."""
         with self._lock:
             self._settlements.append((delivery, accepted, again))
         self._wake()
 
 
-#: The answer that lets the caller seal its message again.
-_STALE = b"stale"
 _ENDING = "The service is ending."
 
 

@@ -13,14 +13,14 @@ import pika
 import pytest
 
 from nova.conf.rabbit import RabbitSection
-from nova.errors import DatabaseAway, HostRefused, InvalidInput, MessageRepeated, ServiceUnavailable
+from nova.errors import DatabaseAway, InvalidInput, ServiceUnavailable
 from nova.rpc.brokers import parse_transport_url
-from nova.rpc.calls import CALLS, COMPUTE, CONDUCTOR
-from nova.rpc.codec import Results, encode_arguments, encode_result
+from nova.rpc.calls import COMPUTE, CONDUCTOR
+from nova.rpc.codec import encode_result
 from nova.rpc.envelope import Header
 from nova.rpc.link import Link, Retry
 from nova.rpc.plain import PlainSealer
-from nova.rpc.rabbit import RabbitSettings, RabbitTransport, _Delivery, _Endpoint, _Outgoing
+from nova.rpc.rabbit import RabbitSettings, RabbitTransport, _Outgoing
 
 _WANTED = ("step_wanted", "node1", 7, "spawn")
 
@@ -140,31 +140,6 @@ def test_who_waits_when_the_process_ends_waits_no_longer_than_a_moment(
         assert answered.result(timeout=30) is True
         transport.answer(working, encode_result([]))
         assert works.result(timeout=30) == []
-
-
-class _Repeated:
-    def step_wanted(self, host: str, operation_id: int, step: str) -> bool:
-        raise MessageRepeated(f"{host} {operation_id} {step}")
-
-
-def _told(*, redelivered: bool) -> bytes:
-    transport = _Unconnected()
-    method, *arguments = _WANTED
-    header = transport.sealer.header("call", "node1", "", CONDUCTOR, method)
-    body = transport.sealer.seal(header, encode_arguments(arguments))
-    transport._handle(
-        _Delivery(_Endpoint(CONDUCTOR, None, _Repeated()), None, 1, body, "way back", None, redelivered)
-    )
-    return PlainSealer().open(transport.sent.get(timeout=30).body)[1]
-
-
-def test_a_host_whose_conductor_died_before_it_answered_asks_again_and_is_not_refused() -> None:
-    assert _told(redelivered=True) == b"stale"
-
-
-def test_a_copy_of_a_message_is_refused() -> None:
-    with pytest.raises(HostRefused):
-        Results(CALLS[CONDUCTOR, "step_wanted"]).decode(_told(redelivered=False))
 
 
 class _Publisher:
