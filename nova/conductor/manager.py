@@ -38,7 +38,7 @@ from nova.objects.image_ticket import ImageTicket
 from nova.objects.instance import Instance
 from nova.objects.migration import MigrationProgress
 from nova.objects.operation import Operation, StepFailure, StepResult
-from nova.objects.states import ACTIVE, MIGRATING, RUNNING, SHUTDOWN, STOPPED
+from nova.objects.states import ACTIVE, DELETING, MIGRATING, RUNNING, SHUTDOWN, STOPPED
 from nova.objects.volume_connection import VolumeConnection
 
 if TYPE_CHECKING:
@@ -422,12 +422,12 @@ class Conductor:
 def left_behind(tx: Transaction, instance: Instance, host: str) -> bool:
     """Whether a guest of this instance on that host is to be removed.
 
-    So it is where the instance was deleted, and where nothing is under way for it and it holds no claim
-    on that host: it was evacuated from there, or something that was given up has made it there.
+    So it is where the instance was deleted, and where nothing is under way for it but its deletion and it
+    holds no claim on that host: it was evacuated from there, or something that was given up has made it there.
     """
     if instance.deleted:
         return True
-    if instance.task_state is not None:
+    if instance.task_state not in (None, DELETING):
         return False
     nodes = {node.id for node in tx.nodes.by_host(host)}
     return all(claim.node_id not in nodes for claim in tx.claims.by_instance(instance.uuid))
