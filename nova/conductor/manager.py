@@ -423,7 +423,7 @@ def left_behind(tx: Transaction, instance: Instance, host: str) -> bool:
     """Whether a guest of this instance on that host is to be removed.
 
     So it is where the instance was deleted, and where nothing is under way for it but its deletion and it
-    holds no claim on that host: it was evacuated from there, or something that was given up has made it there.
+    holds no claim on that host: it was evacuated from there, or what was given up has made it there.
     """
     if instance.deleted:
         return True
