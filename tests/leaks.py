@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ def leaks(database: Path | str, guests: Path) -> list[str]:
     ]
 
 
+def _fits(attachment: Mapping[str, Any], host: str | None) -> bool:
+    """Open to the server's host; for a server on none only reserved, or given to it while it was on none."""
+    if host is not None:
+        return bool(attachment["status"] == "attached")
+    return attachment["status"] == "reserved" or (
+        attachment["status"] == "attached" and attachment["connector"] is None
+    )
+
+
 def _volumes(seen: Snapshot) -> Iterator[str]:
     """Servers, attachments and volumes say the same; nothing is on its way between two states."""
     held: dict[str, str] = {}
@@ -105,11 +114,13 @@ def _volumes(seen: Snapshot) -> Iterator[str]:
                 continue
             held[attachment] = uuid
             found = seen.attachments.get(attachment)
-            wanted = "reserved" if row["host"] is None else "attached"
             if found is None:
                 yield f"server {uuid} has the attachment {attachment}, which is not there"
-            elif row["vm_state"] != "error" and found["status"] != wanted:
-                yield f"the attachment of volume {volume} to server {uuid} is {found['status']}"
+            elif row["vm_state"] != "error" and not _fits(found, row["host"]):
+                yield (
+                    f"the attachment of volume {volume} to server {uuid} on {row['host']} is "
+                    f"{found['status']} on {found['attached_host']}"
+                )
     for identifier, attachment in seen.attachments.items():
         if attachment["instance_uuid"] is not None and identifier not in held:
             yield f"attachment {identifier} of volume {attachment['volume_id']} is nobody's"

@@ -372,6 +372,7 @@ def test_a_shelved_server_keeps_its_volumes_and_can_get_more(cloud: SmallCloud) 
     # What clients wait for: nothing is connected, and it is in use all the same.
     (held,) = cloud.volumes.show(USER, data).attachments
     assert (status(cloud, data), held.status, held.host) == ("in-use", "attached", None)
+    assert cloud.leaks() == []
     other = volume(cloud)
     attach(cloud, cloud.show(server.uuid), other)
     cloud.operations.detach_volume(USER, cloud.show(server.uuid), other)
