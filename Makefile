@@ -77,9 +77,9 @@ system-parts: ## Install the system packages that the tests use (root only; name
 test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/.installed ## Run all tests, with everything they need
 	@failed=0; \
 	$(PYTEST) tests/unit $(SIDE_BY_SIDE) || failed=1; \
-	$(PYTEST) tests/api $(TWO_CLOUDS) || failed=1; \
+	$(PYTEST) tests/api tests/docs $(TWO_CLOUDS) || failed=1; \
 	$(PYTEST) tests/services $(TWO_CLOUDS) || failed=1; \
-	$(PYTEST) tests --ignore tests/unit --ignore tests/api --ignore tests/services || failed=1; \
+	$(PYTEST) tests --ignore tests/unit --ignore tests/api --ignore tests/docs --ignore tests/services || failed=1; \
 	exit $$failed
 
 test-unit: $(VENV)/.test ## Run the fast tests

@@ -39,6 +39,11 @@ LOG = logging.getLogger(__name__)
 #: Casts kept while there is no broker; the oldest go first. Recovery brings their rows back.
 _KEPT = 10_000
 _SERVE_SECONDS = 10.0
+#: How long a broker may take to confirm a message. One whose queue changes its leader may forget a message
+#: without a word (seen in RabbitMQ 3.10 after the death of another broker): it goes again then.
+_CONFIRM_SECONDS = 5.0
+#: How long a message waits that a broker could not take, as while a queue has no leader.
+_REFUSED_SECONDS = 0.1
 #: How long an answer is waited for once the process ends; calls whose work takes longer than the usual have
 #: their own time.
 _LAST_SECONDS = 4.0
@@ -73,6 +78,8 @@ class _Outgoing:
     body: bytes = b""
     message_id: str = ""
     deadline: float = 0.0
+    #: When it was given to the broker last.
+    published: float = 0.0
     #: Sealed answers, or why there is none. Whoever waits opens them: that may take a look at the database,
     #: which the connection's thread must not wait for.
     #: None lets it look at the clock again.
@@ -325,6 +332,7 @@ class RabbitTransport:
             mandatory=message.row is not None and not message.row.every,
         )
         self._next_tag += 1
+        message.published = time.monotonic()
         if message.row is not None:
             metrics.MESSAGES.labels(message.row.topic, message.row.method, "sent").inc()
         self._unconfirmed[self._next_tag] = message
@@ -339,7 +347,20 @@ class RabbitTransport:
         for tag in tags:
             message = self._unconfirmed.pop(tag, None)
             if message is not None and isinstance(method, pika.spec.Basic.Nack):
-                self._send(message)
+                with self._lock:
+                    self._outbox.append(message)
+                self._link.later(_REFUSED_SECONDS, self._flush)
+
+    def _look_for_forgotten(self, channel: Any) -> None:
+        """Send again, and again, what was not confirmed in time. On the connection's thread."""
+        if channel is not self._publisher or not channel.is_open:
+            return
+        before = time.monotonic() - _CONFIRM_SECONDS
+        late = [tag for tag, message in self._unconfirmed.items() if message.published < before]
+        if late:
+            LOG.warning("the broker did not confirm %d messages; they go again", len(late))
+            self._on_a_thread([self._unconfirmed.pop(tag) for tag in late])
+        self._link.later(1.0, lambda: self._look_for_forgotten(channel))
 
     def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         """Nobody has ever served that address."""
@@ -424,7 +445,8 @@ class RabbitTransport:
                 self._outbox.clear()
             self._ready.set()
             self._count_dead(channel)
-            threading.Thread(target=self._send_again, args=(aged,), name="send-again", daemon=True).start()
+            self._on_a_thread(aged)
+            self._link.later(1.0, lambda: self._look_for_forgotten(channel))
 
         def declared() -> None:
             channel.basic_consume(_REPLY_QUEUE, self._answered, auto_ack=True, callback=ready)
@@ -440,8 +462,12 @@ class RabbitTransport:
             self._topology.count_dead(channel, metrics.DEAD_LETTER_DEPTH.set)
             self._link.later(seconds, lambda: self._count_dead(channel))
 
+    def _on_a_thread(self, aged: Sequence[_Outgoing]) -> None:
+        """Sealing may look at the database, which the connection's thread must not wait for."""
+        threading.Thread(target=self._send_again, args=(aged,), name="send-again", daemon=True).start()
+
     def _send_again(self, aged: Sequence[_Outgoing]) -> None:
-        """After a connection was lost: what waited is sealed anew, as it has aged, and sent."""
+        """What a lost connection or a broker has forgotten is sealed anew, as it has aged, and sent."""
         now = time.monotonic()
         for message in aged:
             if message.row is None or not message.waits or message.deadline > now:

@@ -170,6 +170,61 @@ def test_a_message_that_cannot_be_published_takes_no_other_with_it() -> None:
     assert [key.rpartition(".")[2] for key in publisher.sent] == ["one", "three"]
 
 
+class _Loop:
+    """Runs what is to be run later when it is told to."""
+
+    def __init__(self) -> None:
+        self.ioloop = self
+        self.later: list[Callable[[], None]] = []
+
+    def call_later(self, _seconds: float, work: Callable[[], None]) -> None:
+        self.later.append(work)
+
+    def run(self) -> None:
+        due, self.later = self.later, []
+        for work in due:
+            work()
+
+
+def _published(transport: _Unconnected) -> tuple[_Publisher, _Loop]:
+    """A cast that the broker was given."""
+    loop = transport._link._connection = _Loop()
+    publisher = transport._publisher = _Publisher()
+    transport.cast(COMPUTE, "one", "cache_images", [])
+    transport._outbox.append(transport.sent.get(timeout=30))
+    transport._flush()
+    assert (len(publisher.sent), len(transport._unconfirmed)) == (1, 1)
+    return publisher, loop
+
+
+def test_a_message_that_the_broker_could_not_take_goes_again_after_a_moment() -> None:
+    transport = _Unconnected()
+    publisher, loop = _published(transport)
+    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=1)))
+    assert len(publisher.sent) == 1
+    loop.run()
+    assert len(publisher.sent) == 2
+
+
+def test_a_message_that_the_broker_forgot_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = _Unconnected()
+    publisher, loop = _published(transport)
+    (message,) = transport._unconfirmed.values()
+    first = message.message_id
+    transport._look_for_forgotten(publisher)
+    assert len(transport._unconfirmed) == 1
+    monkeypatch.setattr("nova.rpc.rabbit._CONFIRM_SECONDS", 0.0)
+    loop.run()
+    again = transport.sent.get(timeout=30)
+    assert again is message
+    assert again.message_id != first
+    assert not transport._unconfirmed
+    # A channel that is not the present one is looked at no more.
+    transport._publisher = None
+    loop.run()
+    assert loop.later == []
+
+
 class _Connection:
     """An open connection that does at once what it is given."""
 
