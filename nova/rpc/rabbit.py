@@ -44,6 +44,9 @@ _SERVE_SECONDS = 10.0
 _CONFIRM_SECONDS = 5.0
 #: How long a message waits that a broker could not take, as while a queue has no leader.
 _REFUSED_SECONDS = 0.1
+#: How long a broker may refuse a message before another connection is tried: a channel may go on to refuse
+#: what its queue could take again (RabbitMQ 3.10).
+_STUBBORN_SECONDS = 3.0
 #: How long an answer is waited for once the process ends; calls whose work takes longer than the usual have
 #: their own time.
 _LAST_SECONDS = 4.0
@@ -78,8 +81,9 @@ class _Outgoing:
     body: bytes = b""
     message_id: str = ""
     deadline: float = 0.0
-    #: When it was given to the broker last.
+    #: When it was given to the broker last, and since when this connection's broker does not take it.
     published: float = 0.0
+    refused: float = 0.0
     #: Sealed answers, or why there is none. Whoever waits opens them: that may take a look at the database,
     #: which the connection's thread must not wait for.
     #: None lets it look at the clock again.
@@ -347,9 +351,16 @@ class RabbitTransport:
         for tag in tags:
             message = self._unconfirmed.pop(tag, None)
             if message is not None and isinstance(method, pika.spec.Basic.Nack):
-                with self._lock:
-                    self._outbox.append(message)
-                self._link.later(_REFUSED_SECONDS, self._flush)
+                self._refused(message)
+
+    def _refused(self, message: _Outgoing) -> None:
+        with self._lock:
+            self._outbox.append(message)
+        message.refused = message.refused or message.published
+        if message.published - message.refused > _STUBBORN_SECONDS:
+            self._link.reconnect("the broker takes no messages")
+        else:
+            self._link.later(_REFUSED_SECONDS, self._flush)
 
     def _look_for_forgotten(self, channel: Any) -> None:
         """Send again, and again, what was not confirmed in time. On the connection's thread."""
@@ -420,7 +431,7 @@ class RabbitTransport:
         connection.channel(on_open_callback=self._publisher_open)
         connection.channel(on_open_callback=self._consumer_open)
 
-    def _lost(self, _reason: str) -> None:
+    def _lost(self, reason: str) -> None:
         self._ready.clear()
         with self._lock:
             self._publisher = self._consumer = None
@@ -428,6 +439,11 @@ class RabbitTransport:
             self._settlements.clear()
             # Calls that wait are asked again by themselves.
             again = [message for message in self._unconfirmed.values() if not message.waits]
+            poison = next((each for each in again if each.row is None), None)
+            if poison is not None and _INTERNAL in reason:
+                # An answer to a caller whose broker is dead ends a connection: the first that was not
+                # confirmed. Its caller has asked again.
+                again.remove(poison)
             self._unconfirmed.clear()
             self._outbox.extendleft(reversed(again))
             self._flushing = False
@@ -470,6 +486,7 @@ class RabbitTransport:
         """What a lost connection or a broker has forgotten is sealed anew, as it has aged, and sent."""
         now = time.monotonic()
         for message in aged:
+            message.refused = 0.0
             if message.row is None or not message.waits or message.deadline > now:
                 try:
                     if message.row is not None:
@@ -558,6 +575,8 @@ class RabbitTransport:
 
 
 _ENDING = "The service is ending."
+#: What a broker closes a connection with when it stumbles (AMQP 0-9-1, reply code 541).
+_INTERNAL = "INTERNAL_ERROR"
 
 
 def _row(topic: str, method: str) -> Call:

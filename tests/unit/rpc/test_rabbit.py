@@ -206,6 +206,23 @@ def test_a_message_that_the_broker_could_not_take_goes_again_after_a_moment() ->
     assert len(publisher.sent) == 2
 
 
+def test_a_broker_that_goes_on_refusing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = _Unconnected()
+    publisher, loop = _published(transport)
+    monkeypatch.setattr("nova.rpc.rabbit._STUBBORN_SECONDS", 0.0)
+    why: list[str] = []
+    monkeypatch.setattr(transport._link, "reconnect", why.append)
+    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=1)))
+    assert why == []
+    loop.run()
+    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=2)))
+    assert (len(why), len(publisher.sent)) == (1, 2)
+    # It goes over the next connection, and there all is as new.
+    (message,) = transport._outbox
+    transport._send_again([message])
+    assert (transport.sent.get(timeout=30), message.refused) == (message, 0.0)
+
+
 def test_a_message_that_the_broker_forgot_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
     transport = _Unconnected()
     publisher, loop = _published(transport)
@@ -223,6 +240,18 @@ def test_a_message_that_the_broker_forgot_goes_again(monkeypatch: pytest.MonkeyP
     transport._publisher = None
     loop.run()
     assert loop.later == []
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("(541, 'INTERNAL_ERROR')", ["two"]), ("EOF", ["one", "two"])])
+def test_an_answer_that_ends_the_connection_is_not_sent_over_the_next(reason: str, kept: list[str]) -> None:
+    transport = _Unconnected()
+    for tag, key in enumerate(("one", "two"), 1):
+        transport._unconfirmed[tag] = _Outgoing(
+            row=None, receiver="", sender="", payload=b"", exchange="", key=key
+        )
+    transport._lost(reason)
+    assert [each.key for each in transport._outbox] == kept
+    assert not transport._unconfirmed
 
 
 class _Connection:
