@@ -75,7 +75,7 @@ def database_version(cloud: Cloud) -> Result:
         found = migrate.revision(cloud.db)
     except migrate.SchemaError as error:
         return Result(Code.FAILURE, error.message)
-    if found == migrate.HEAD or migrate.serves(cloud.db, found):
+    if migrate.serves(cloud.db, found):
         return _SUCCESS
     state = "The database is empty" if found is None else f"The database is at revision {found}"
     return Result(

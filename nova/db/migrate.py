@@ -58,7 +58,7 @@ def revision(db: Database) -> str | None:
 def require_current(db: Database) -> None:
     """Raise ``SchemaError`` unless the database is at this revision, or at a newer one that serves us."""
     found = revision(db)
-    if found != HEAD and not serves(db, found):
+    if not serves(db, found):
         state = {None: "is empty", UNFINISHED: "is only half made"}.get(
             found, f"is at revision {found}"
         )
@@ -68,8 +68,10 @@ def require_current(db: Database) -> None:
 
 
 def serves(db: Database, found: str | None) -> bool:
-    """Whether a database at the revision ``found`` is newer and this release can work with it."""
-    if found is None or not found.isdecimal() or found <= HEAD:
+    """Whether this release can work with a database at the revision ``found``: its own, or a newer one."""
+    if found == HEAD:
+        return True
+    if found is None or not found.isdecimal() or found < HEAD:
         return False
     with db.read() as tx:
         if not inspect(tx.connection).has_table(schema_compatibility.name):
@@ -114,7 +116,7 @@ def _at_head(db: Database) -> bool:
         if not inspect(tx.connection).has_table("alembic_version"):
             return False
         found = tx.connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return found == HEAD or serves(db, found)
+    return serves(db, found)
 
 
 def _revision(connection: Connection) -> str | None:

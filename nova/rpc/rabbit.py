@@ -219,10 +219,13 @@ class RabbitTransport:
     def hurry(self) -> None:
         """The process ends: nothing waits long any more for a broker or a peer that may be gone."""
         self._hurrying = True
-        with self._lock:
-            waiting = {id(each): each for each in self._waiting.values()}
-        for message in waiting.values():
+        for message in self._askers():
             message.came.put(None)
+
+    def _askers(self) -> list[_Outgoing]:
+        """The calls that wait, each once."""
+        with self._lock:
+            return list({id(each): each for each in self._waiting.values()}.values())
 
     def close(self, timeout: float = 10.0) -> None:
         """Take nothing new, let what runs end for at most ``timeout`` seconds, disconnect.
@@ -231,9 +234,8 @@ class RabbitTransport:
         """
         self.stop_serving(timeout)
         self._closed.set()
-        with self._lock:
-            waiting = {id(each): each for each in self._waiting.values()}
-        for message in waiting.values():
+        waiting = self._askers()
+        for message in waiting:
             message.came.put(ServiceUnavailable(_ENDING))
         if waiting:
             LOG.debug("%d calls were given up at the end", len(waiting))

@@ -33,7 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def parts() -> None:
+def binding() -> None:
+    """Python can speak to libvirt."""
+    try:
+        import libvirt  # noqa: F401
+    except ModuleNotFoundError:
+        _refuse("libvirt-python is not installed")
+
+
+@pytest.fixture(scope="session")
+def parts(binding: None) -> None:
     """Everything that real guests need is here."""
     try:
         require_parts()
@@ -41,10 +50,6 @@ def parts() -> None:
         _refuse(str(error))
     if guest_image.kernel_release() is None:
         _refuse("no kernel with modules is installed (linux-image-amd64)")
-    try:
-        import libvirt  # noqa: F401
-    except ModuleNotFoundError:
-        _refuse("libvirt-python is not installed")
 
 
 @pytest.fixture(scope="session")

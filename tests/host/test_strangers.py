@@ -7,22 +7,24 @@ import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-libvirt = pytest.importorskip("libvirt", reason="libvirt's binding is not installed")
+from nova.objects.states import RUNNING, SHUTDOWN
+from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE
+from nova.virt.libvirt.files import HostFiles
 
-from nova.objects.states import RUNNING, SHUTDOWN  # noqa: E402
-from nova.virt.libvirt.domain_xml import NOVA_NAMESPACE  # noqa: E402
-from nova.virt.libvirt.files import HostFiles  # noqa: E402
-from nova.virt.libvirt.host import HypervisorConnection, power_state  # noqa: E402
-from nova.virt.libvirt.strangers import Strangers  # noqa: E402
+if TYPE_CHECKING:
+    from nova.virt.libvirt.host import HypervisorConnection
 
 _MARK = f"<metadata><nova:instance xmlns:nova='{NOVA_NAMESPACE}'/></metadata>"
 
 
 @pytest.fixture
-def connection() -> Iterator[HypervisorConnection]:
+def connection(binding: None) -> Iterator[HypervisorConnection]:
+    from nova.virt.libvirt.host import HypervisorConnection
+
     made = HypervisorConnection("test:///default")
     made.start()
     yield made
@@ -43,6 +45,8 @@ def _domain(connection: HypervisorConnection, mark: str = "") -> str:
 
 
 def _states(connection: HypervisorConnection) -> dict[str, int]:
+    from nova.virt.libvirt.host import power_state
+
     return {each.UUIDString(): power_state(each) for each in connection.get().listAllDomains()}
 
 
@@ -53,6 +57,8 @@ def test_only_a_running_domain_without_a_mark_is_stopped_and_only_where_asked(
     files = HostFiles(instances=tmp_path / "instances", snapshots=tmp_path / "snapshots", host="h")
     unknown, marked, ours = _domain(connection), _domain(connection, _MARK), _domain(connection)
     (tmp_path / "instances" / ours).mkdir(parents=True)
+    from nova.virt.libvirt.strangers import Strangers
+
     strangers = Strangers(connection, files, stop=stop)
     with caplog.at_level(logging.WARNING):
         strangers.look(_states(connection))
@@ -69,6 +75,8 @@ def test_a_domain_that_went_meanwhile_stops_nothing_else(
     connection: HypervisorConnection, tmp_path: Path
 ) -> None:
     files = HostFiles(instances=tmp_path / "instances", snapshots=tmp_path / "snapshots", host="h")
+    from nova.virt.libvirt.strangers import Strangers
+
     gone, unknown = str(uuid.uuid4()), _domain(connection)
     Strangers(connection, files, stop=True).look({gone: RUNNING, unknown: RUNNING})
     assert _states(connection)[unknown] == SHUTDOWN

@@ -13,6 +13,7 @@ from nova.db.engine import Database
 from nova.objects.instance import Address, Vif
 from nova.objects.listing import ServerQuery, SortKey
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT, Api, message
+from tests.unit.api.list_plans import plan_of_list
 from tests.unit.api.server_rows import MOMENT, add_servers, server_row
 
 
@@ -237,23 +238,6 @@ def test_deleted_servers_are_shown_as_such(server_api: Api, servers: dict[str, s
     assert [server["status"] for server in answer["servers"]] == ["DELETED"]
 
 
-def plans(db: Database, query: ServerQuery) -> str:
-    """What SQLite says of how it finds the rows."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(db.engine, "before_cursor_execute", note)
-    with db.read() as tx:
-        tx.listing.lines(query)
-    event.remove(db.engine, "before_cursor_execute", note)
-    with db.engine.connect() as connection:
-        statement, parameters = statements[-1]
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        return "\n".join(str(row) for row in rows)
-
-
 def test_the_main_lists_use_an_index_and_sort_nothing(
     db: Database, servers: dict[str, str]
 ) -> None:
@@ -262,10 +246,10 @@ def test_the_main_lists_use_an_index_and_sort_nothing(
     everything = ServerQuery(limit=10)
     by_name = ServerQuery(project_id=PROJECT, limit=10, patterns={"name": ("web",)})
     for query in (first, later, by_name):
-        plan = plans(db, query)
+        plan = plan_of_list(db, query)
         assert "ix_instances_project_listing" in plan, plan
         assert "TEMP B-TREE" not in plan, plan
-    plan = plans(db, everything)
+    plan = plan_of_list(db, everything)
     assert "ix_instances_listing" in plan, plan
     assert "TEMP B-TREE" not in plan, plan
 
