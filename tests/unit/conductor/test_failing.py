@@ -79,13 +79,11 @@ def test_a_guest_that_a_late_spawn_makes_after_the_delete_is_removed(make: Make)
     manager = next(iter(cloud.managers.values()))
     held: list[Any] = []
     run_step = manager.run_step
-    manager.run_step = (  # type: ignore[method-assign]
-        lambda task: held.append(task) if task.step == "spawn" else run_step(task)
-    )
-    uuid = cloud.ask()
-    until(lambda: bool(held))
-    cloud.operations.delete(USER, cloud.show(uuid))
-    cloud.settle()
+    with cloud.steps_go_to(lambda task: held.append(task) if task.step == "spawn" else run_step(task)):
+        uuid = cloud.ask()
+        until(lambda: bool(held))
+        cloud.operations.delete(USER, cloud.show(uuid))
+        cloud.settle()
     run_step(held[0])
     assert cloud.show(uuid).deleted
     assert cloud.leaks() == []
@@ -101,12 +99,12 @@ def test_a_step_that_comes_twice_is_done_once(make: Make) -> None:
         tasks.append(task)
         run_step(task)
 
-    manager.run_step = twice  # type: ignore[method-assign]
-    instance = cloud.boot()
-    cloud.operations.stop(USER, instance)
-    cloud.settle()
-    cloud.operations.start(USER, cloud.show(instance.uuid))
-    cloud.settle()
+    with cloud.steps_go_to(twice):
+        instance = cloud.boot()
+        cloud.operations.stop(USER, instance)
+        cloud.settle()
+        cloud.operations.start(USER, cloud.show(instance.uuid))
+        cloud.settle()
     stop = next(task for task in tasks if task.flow == "stop")
     run_step(msgspec.structs.replace(stop, resumed=True))
     assert cloud.show(instance.uuid).vm_state == ACTIVE
@@ -182,15 +180,12 @@ def test_a_user_s_own_limit_counts_what_the_user_has(make: Make) -> None:
 def test_a_boot_on_a_host_that_dies_goes_to_another(make: Make) -> None:
     cloud = make()
     taken = threading.Event()
-    for manager in cloud.managers.values():
-        manager.run_step = lambda task: taken.set()  # type: ignore[method-assign]
-    uuid = cloud.ask()
-    # The row has its host before the host has its step.
-    assert taken.wait(60)
-    dead = cloud.show(uuid).host
-    assert dead is not None
-    for manager in cloud.managers.values():
-        del manager.run_step
+    with cloud.steps_go_to(lambda task: taken.set()):
+        uuid = cloud.ask()
+        # The row has its host before the host has its step.
+        assert taken.wait(60)
+        dead = cloud.show(uuid).host
+        assert dead is not None
     cloud.kill_host(dead)
     cloud.control.conductor.recovery.run(everything=True)
     cloud.settle()
@@ -345,13 +340,11 @@ def test_a_step_that_a_newer_operation_has_overtaken_is_not_run(make: Make) -> N
     manager = next(iter(cloud.managers.values()))
     held: list[Any] = []
     run_step = manager.run_step
-    manager.run_step = (  # type: ignore[method-assign]
-        lambda task: held.append(task) if task.flow == "pause" else run_step(task)
-    )
-    cloud.operations.pause(USER, instance)
-    until(lambda: bool(held))
-    cloud.operations.delete(USER, cloud.show(instance.uuid))
-    cloud.settle()
+    with cloud.steps_go_to(lambda task: held.append(task) if task.flow == "pause" else run_step(task)):
+        cloud.operations.pause(USER, instance)
+        until(lambda: bool(held))
+        cloud.operations.delete(USER, cloud.show(instance.uuid))
+        cloud.settle()
     run_step(held[0])
     assert cloud.show(instance.uuid).vm_state == SOFT_DELETED
     assert cloud.leaks() == []

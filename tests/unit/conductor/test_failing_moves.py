@@ -185,15 +185,12 @@ def test_a_confirm_whose_source_is_dead_is_done_and_the_guest_goes_when_it_is_ba
     assert source is not None
     cloud.operations.resize(USER, instance, "2")
     cloud.settle()
-    manager = cloud.managers[source]
-    run_step = manager.run_step
-    manager.run_step = lambda task: None  # type: ignore[method-assign]
-    cloud.operations.confirm_resize(USER, cloud.show(instance.uuid))
-    cloud.kill_host(source)
-    cloud.control.conductor.recovery.run(everything=True)
-    cloud.settle()
-    assert cloud.show(instance.uuid).vm_state == ACTIVE
-    manager.run_step = run_step  # type: ignore[method-assign]
+    with cloud.steps_go_to(lambda task: None, source):
+        cloud.operations.confirm_resize(USER, cloud.show(instance.uuid))
+        cloud.kill_host(source)
+        cloud.control.conductor.recovery.run(everything=True)
+        cloud.settle()
+        assert cloud.show(instance.uuid).vm_state == ACTIVE
     cloud.revive_host(source)
     assert cloud.leaks() == []
 
@@ -239,17 +236,14 @@ def test_an_evacuation_gives_up_what_was_under_way_on_the_dead_host(make: Make) 
     cloud = make()
     instance = cloud.boot()
     assert instance.host is not None
-    manager = cloud.managers[instance.host]
-    run_step = manager.run_step
-    manager.run_step = lambda task: None  # type: ignore[method-assign]
-    cloud.operations.resize(USER, instance, "2")
-    until(lambda: cloud.show(instance.uuid).task_state == "resize_migrating")
-    cloud.kill_host(instance.host)
-    cloud.operations.evacuate(USER, cloud.show(instance.uuid), host=None)
-    cloud.settle()
-    now = cloud.show(instance.uuid)
-    assert (now.vm_state, now.flavorid, now.host != instance.host) == (ACTIVE, "1", True)
-    manager.run_step = run_step  # type: ignore[method-assign]
+    with cloud.steps_go_to(lambda task: None, instance.host):
+        cloud.operations.resize(USER, instance, "2")
+        until(lambda: cloud.show(instance.uuid).task_state == "resize_migrating")
+        cloud.kill_host(instance.host)
+        cloud.operations.evacuate(USER, cloud.show(instance.uuid), host=None)
+        cloud.settle()
+        now = cloud.show(instance.uuid)
+        assert (now.vm_state, now.flavorid, now.host != instance.host) == (ACTIVE, "1", True)
     cloud.revive_host(instance.host)
     assert cloud.usage() == (1, 1, 512)
     assert cloud.leaks() == []

@@ -87,17 +87,14 @@ def test_what_arrived_on_a_host_that_died_is_removed_when_it_is_back(cloud: Smal
     dest = next(name for name in cloud.managers if name != instance.host)
     manager = cloud.managers[dest]
     run_step = manager.run_step
-    manager.run_step = (  # type: ignore[method-assign]
-        lambda task: run_step(task) if task.step == "connect" else None
-    )
-    cloud.operations.live_migrate(USER, instance, host=dest)
-    until(lambda: _step_of(cloud, instance.uuid) == "arrive")
-    manager._host.driver.live_migrated_in(GuestSpec(instance=instance, vifs=()))
-    cloud.kill_host(dest)
-    cloud.control.conductor.recovery.run(everything=True)
-    cloud.settle()
-    assert cloud.show(instance.uuid).vm_state == ACTIVE
-    manager.run_step = run_step  # type: ignore[method-assign]
+    with cloud.steps_go_to(lambda task: run_step(task) if task.step == "connect" else None, dest):
+        cloud.operations.live_migrate(USER, instance, host=dest)
+        until(lambda: _step_of(cloud, instance.uuid) == "arrive")
+        manager._host.driver.live_migrated_in(GuestSpec(instance=instance, vifs=()))
+        cloud.kill_host(dest)
+        cloud.control.conductor.recovery.run(everything=True)
+        cloud.settle()
+        assert cloud.show(instance.uuid).vm_state == ACTIVE
     cloud.revive_host(dest)
     assert cloud.leaks() == []
 
