@@ -32,7 +32,13 @@ from nova.conductor.failing import (
     failed_move_status,
 )
 from nova.conductor.release import release_claims
-from nova.conductor.volume_rows import GivenUp, device_of, end_of_snapshot, settle_attachments
+from nova.conductor.volume_rows import (
+    DETACHED,
+    GivenUp,
+    device_of,
+    end_of_snapshot,
+    settle_attachments,
+)
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.decoding import convert
@@ -420,6 +426,9 @@ def _attached(
 def _detached(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    """The guest has let go of the disk, unless another operation may be giving it one with the disk again."""
+    if instance.task_state is None and instance.host == op.host:
+        tx.block_devices.change(instance.uuid, op.payload["bdm_uuid"], state=DETACHED)
     go_on(core, tx, op, instance, "volumes")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nova.conductor.core import ConductorCore
 from nova.conductor.held import held
-from nova.conductor.volume_rows import ASKED_FOR, ATTACHING, device_of
+from nova.conductor.volume_rows import ASKED_FOR, ATTACHING, DETACHED, SWAPPING, device_of
 from nova.db.engine import Transaction
 from nova.errors import HostRefused, NotFound
 from nova.objects.context import internal_context
@@ -76,7 +76,7 @@ class VolumeConnections:
         return [
             each for each in instance.volumes
             if each.attachment_id is not None and each.volume_id is not None
-            and each.state != ATTACHING
+            and each.state not in (ATTACHING, DETACHED)
         ]
 
     def _attachment(
@@ -99,6 +99,9 @@ class VolumeConnections:
             if device.host is None:
                 self._note(operation, uuid, device, host=host)
             return device.volume_id, device.attachment_id
+        if device.state == SWAPPING:
+            # Its second attachment is that of the volume which takes its place.
+            raise HostRefused(f"Volume {device.volume_id} is being exchanged for another.")
         other = device.next_attachment_id
         if other is not None and other != ASKED_FOR and device.next_host == host:
             return device.volume_id, other
@@ -120,7 +123,9 @@ class VolumeConnections:
             found = tx.operations.get(operation.id, lock=True)
             if found is None or found.finished_at is not None or found.step != operation.step:
                 raise HostRefused(f"Operation {operation.id} has ended.")
-            tx.block_devices.change(uuid, device.bdm_uuid, **changes)
+            devices = tx.block_devices.change(uuid, device.bdm_uuid, **changes)
+            if not any(each.bdm_uuid == device.bdm_uuid for each in devices or ()):
+                raise HostRefused(f"Instance {uuid} does not have volume {device.volume_id} any more.")
 
         try:
             self._core.db.run(write)

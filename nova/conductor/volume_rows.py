@@ -14,6 +14,8 @@ from nova.objects.operation import Operation
 
 ATTACHING = "attaching"
 DETACHING = "detaching"
+#: The guest has let go of the disk: it belongs to the operation that detaches it, and to no other.
+DETACHED = "detached"
 SWAPPING = "swapping"
 
 #: Stands for a second attachment that was asked for and may be there.

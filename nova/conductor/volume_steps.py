@@ -15,7 +15,7 @@ import msgspec
 
 from nova.conductor.ending import Overtaken, end, stands
 from nova.conductor.release import Holder
-from nova.conductor.volume_rows import ASKED_FOR, device_of
+from nova.conductor.volume_rows import ASKED_FOR, DETACHED, device_of
 from nova.db.engine import Database, Transaction
 from nova.db.schema.base import now
 from nova.errors import InvalidVolume, NotFound, NovaError, VolumeNotFound
@@ -222,8 +222,14 @@ def reserve_one(
 
 
 def release_one(core: VolumeHolder, operation: Operation, instance: Instance) -> bool:
-    """Give up the attachment of a disk that the guest has no more; then the disk is gone from the row."""
+    """Give up the attachment of a disk that the guest has no more; then the disk is gone from the row.
+
+    Where another operation ran beside the host's part it may have given the guest the disk again: the host
+    that the server is on then takes it away once more.
+    """
     device = device_of(instance, operation.payload["bdm_uuid"])
+    if device is not None and device.state != DETACHED:
+        return core.db.run(lambda tx: _take_again(core, tx, operation))
     if device is not None:
         for attachment in (device.attachment_id, device.next_attachment_id):
             if attachment and attachment != ASKED_FOR:
@@ -241,6 +247,19 @@ def release_one(core: VolumeHolder, operation: Operation, instance: Instance) ->
 
     core.db.run(write)
     return True
+
+
+def _take_again(core: VolumeHolder, tx: Transaction, operation: Operation) -> bool:
+    """Let the host of the server take the disk away, once nothing else is under way with the server."""
+    found, instance = still_open(tx, operation)
+    if instance.task_state is not None:
+        return False
+    if instance.host is not None:
+        if not core.dispatcher.enter(tx, found, instance, "detach"):
+            raise Overtaken
+        return True
+    tx.block_devices.change(instance.uuid, operation.payload["bdm_uuid"], state=DETACHED)
+    return False
 
 
 # --- all volumes --------------------------------------------------------------------------------------
@@ -276,7 +295,8 @@ def delete_volume(core: VolumeHolder, context: RequestContext, volume_id: str) -
 def renew_all(core: VolumeHolder, operation: Operation, instance: Instance) -> None:
     """Close the volumes of a server that left its host: they stay reserved for it."""
     for device in instance.volumes:
-        renew(core, operation, instance, device)
+        if device.state != DETACHED:
+            renew(core, operation, instance, device)
 
 
 def renew(

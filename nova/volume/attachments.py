@@ -102,10 +102,7 @@ class Attachments:
             raise BadRequest("Invalid input received: A connector is needed to connect a volume.")
 
         def write(tx: Transaction) -> AttachmentRecord:
-            attachment = self._core.attachment(tx, context, attachment_id)
-            volume = tx.volumes.get(attachment.volume_id, lock=True)
-            if volume is None:
-                raise VolumeAttachmentNotFound(attachment_id)
+            attachment, volume = self._locked(tx, context, attachment_id)
             mode = connector.get("mode") or attachment.mode
             chosen = _mode(volume, mode if mode in ("rw", "ro") else None)
             changes: dict[str, Any] = {
@@ -126,7 +123,7 @@ class Attachments:
         """The disk is in the guest, or a server without a host has it. Again where it was before: nothing."""
 
         def write(tx: Transaction) -> None:
-            attachment = self._core.attachment(tx, context, attachment_id)
+            attachment, _volume = self._locked(tx, context, attachment_id)
             if attachment.status == "attached":
                 return
             tx.volumes.attachments.update(
@@ -137,6 +134,17 @@ class Attachments:
             )
 
         self._core.db.run(write)
+
+    def _locked(
+        self, tx: Transaction, context: RequestContext, attachment_id: str
+    ) -> tuple[AttachmentRecord, VolumeRecord]:
+        """An attachment and its volume, which nobody else changes meanwhile."""
+        seen = self._core.attachment(tx, context, attachment_id)
+        volume = tx.volumes.get(seen.volume_id, lock=True)
+        for attachment in volume.attachments if volume is not None else ():
+            if volume is not None and attachment.id == attachment_id:
+                return attachment, volume
+        raise VolumeAttachmentNotFound(attachment_id)
 
     def delete(
         self, context: RequestContext, attachment_id: str, *, trusted: bool = True

@@ -16,7 +16,14 @@ import msgspec
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import OperationsCore, prepare
 from nova.conductor.ending import Overtaken, end_and_discard
-from nova.conductor.volume_rows import ATTACHING, DETACHING, SWAPPING, device_of, undo_of_one
+from nova.conductor.volume_rows import (
+    ATTACHING,
+    DETACHED,
+    DETACHING,
+    SWAPPING,
+    device_of,
+    undo_of_one,
+)
 from nova.conductor.volume_steps import prepare_boot, reserve_one
 from nova.db.engine import Transaction
 from nova.errors import (
@@ -179,7 +186,9 @@ def detach_volume(
         fresh = _locked(tx, context, instance, action.name)
         present = attached(fresh, volume_id)
         _refuse_busy(present)
-        tx.block_devices.change(fresh.uuid, present.bdm_uuid, state=DETACHING)
+        tx.block_devices.change(
+            fresh.uuid, present.bdm_uuid, state=DETACHED if fresh.host is None else DETACHING
+        )
         fresh = tx.instances.get(fresh.uuid) or fresh
         return _start(
             core, tx, context, fresh, action.name, "volumes" if fresh.host is None else "detach",
