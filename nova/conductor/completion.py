@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.beside import is_stale, left_to_recovery
 from nova.conductor.cards import forget_card
 from nova.conductor.core import ConductorCore
 from nova.conductor.deleting import finish_delete, set_aside
@@ -426,8 +427,8 @@ def _attached(
 def _detached(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
-    """The guest has let go of the disk, unless another operation may be giving it one with the disk again."""
-    if instance.task_state is None and instance.host == op.host:
+    """The guest has let go of the disk, unless another operation may have given it the disk again."""
+    if not is_stale(tx, op, instance):
         tx.block_devices.change(instance.uuid, op.payload["bdm_uuid"], state=DETACHED)
     go_on(core, tx, op, instance, "volumes")
 
@@ -463,6 +464,8 @@ def _plugged(
 def _unplugged(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
+    if left_to_recovery(core, tx, op, instance):
+        return
     end(tx, op)
     forget_card(core, tx, instance, op.payload["card"], keep=op.payload["keep"])
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.beside import left_to_recovery
 from nova.conductor.cards import forget_card
 from nova.conductor.core import ConductorCore
 from nova.conductor.ending import (
@@ -70,6 +71,8 @@ def fail(
     not_building(core, tx, operation)
     action = ACTIONS[operation.flow]
     if operation.flow == "attach_interface":
+        if left_to_recovery(core, tx, operation, instance):
+            return
         card, keep = operation.payload["card"], operation.payload.get("keep", True)
         forget_card(core, tx, instance, card, keep=keep)
     if operation.flow in OF_ONE_VOLUME or action.beside:

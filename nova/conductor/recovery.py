@@ -6,7 +6,10 @@ from __future__ import annotations
 import datetime
 import logging
 
+import msgspec
+
 from nova import metrics
+from nova.conductor.beside import asked_now
 from nova.conductor.cards import OF_ONE_CARD
 from nova.conductor.completion import complete
 from nova.conductor.core import ConductorCore
@@ -105,14 +108,20 @@ class Recovery:
             if not stands(fresh, instance):
                 abandon(self._core, tx, fresh, instance)
                 return
-            if fresh.flow in OF_ONE_CARD and instance.host is None:
-                # It has left its host; whatever has it next gives it the cards of its row.
-                complete(self._core, tx, fresh, instance, StepResult())
-                return
-            host = fresh.host
+            host, payload = fresh.host, None
+            if fresh.flow in OF_ONE_CARD:
+                if instance.task_state is not None:
+                    return
+                payload = asked_now(tx, fresh, instance)
+                fresh = msgspec.structs.replace(fresh, payload=payload)
+                if instance.host is None:
+                    # It has left its host; whatever has it next gives it the cards of its row.
+                    complete(self._core, tx, fresh, instance, StepResult())
+                    return
+                host = instance.host
             if step in _WAITING or (host is not None and self._core.hosts.is_up(host)):
                 self._core.dispatcher.enter(
-                    tx, fresh, instance, step, resumed=True, lease_before=expired_at
+                    tx, fresh, instance, step, payload, resumed=True, lease_before=expired_at
                 )
                 return
             self._without_host(tx, fresh, instance)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from nova.conductor.beside import asked_now
 from nova.conductor.ending import Overtaken, end, stands
 from nova.conductor.release import Holder
 from nova.conductor.volume_rows import ASKED_FOR, DETACHED, device_of
@@ -255,7 +256,7 @@ def _take_again(core: VolumeHolder, tx: Transaction, operation: Operation) -> bo
     if instance.task_state is not None:
         return False
     if instance.host is not None:
-        if not core.dispatcher.enter(tx, found, instance, "detach"):
+        if not core.dispatcher.enter(tx, found, instance, "detach", asked_now(tx, found, instance)):
             raise Overtaken
         return True
     tx.block_devices.change(instance.uuid, operation.payload["bdm_uuid"], state=DETACHED)

@@ -100,6 +100,8 @@ def _burst(client: Client, image: str, promises: Promises, chance: random.Random
             _delete(client, chance.choice(live), promises)
         elif draw < 0.45:
             _volume(client, chance.choice(live), promises, chance)
+        elif draw < 0.5:
+            _card(client, chance.choice(live), promises, chance)
         else:
             body = dict(chance.choices(ACTIONS, weights)[0][1])
             _act(client, chance.choice(live), body, image, promises)
@@ -146,6 +148,21 @@ def _volume(client: Client, uuid: str, promises: Promises, chance: random.Random
         body = {"volumeAttachment": {"volumeId": chance.choice(promises.volumes)}}
         status, answer = client.ask("POST", path, body)
     # A volume that is elsewhere or on its way (400), a server in another state (409), both gone (404).
+    assert status in (200, 202, 400, 404, 409), (status, answer)
+    if status < 300:
+        with promises.lock:
+            promises.accepted += 1
+
+
+def _card(client: Client, uuid: str, promises: Promises, chance: random.Random) -> None:
+    """Give the server another NIC, or take one of several away."""
+    path = f"/servers/{uuid}/os-interface"
+    status, answer = client.ask("GET", path)
+    cards = [each["port_id"] for each in answer["interfaceAttachments"]] if status == 200 else []
+    if len(cards) > 1:
+        status, answer = client.ask("DELETE", f"{path}/{chance.choice(cards)}")
+    else:
+        status, answer = client.ask("POST", path, {"interfaceAttachment": {}})
     assert status in (200, 202, 400, 404, 409), (status, answer)
     if status < 300:
         with promises.lock:

@@ -12,6 +12,7 @@ import contextlib
 from nova.compute.operations import outside_interfaces
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own, host_of, prepare
 from nova.compute.operations.facts import check_card, join_groups
+from nova.conductor.beside import left_to_recovery
 from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
@@ -39,8 +40,9 @@ def attach_interface(
         # Nobody knows what became of a call that was not answered.
         with contextlib.suppress(NovaError):
             core.transport.call(COMPUTE, host, "unplug_interface", instance, added)
-        core.db.run(lambda tx: _drop_card(core, tx, instance.uuid, added.id, operation_id))
-        raise
+        if core.db.run(lambda tx: _drop_card(core, tx, instance.uuid, added.id, operation_id)):
+            raise
+        return added
     core.db.run(lambda tx: end_own(tx, operation_id))
     if places:
         core.db.run(lambda tx: note_addresses_of(tx, instance.uuid, places))
@@ -83,12 +85,18 @@ def _add_card(
 
 def _drop_card(
     core: OperationsCore, tx: Transaction, uuid: str, card_id: str, operation_id: int
-) -> None:
-    """Take a card that could not be plugged from the tables again."""
-    if end_own(tx, operation_id, failed=True):
-        instance = tx.instances.get(uuid, lock=True)
-        if instance is not None:
-            forget_card(core, tx, instance, card_id, keep=True)
+) -> bool:
+    """Take a card that could not be plugged from the tables again.
+
+    False where another operation has given the server's new guest the card, or is about to: it stays then.
+    """
+    operation = tx.operations.get(operation_id, lock=True)
+    instance = tx.instances.get(uuid, lock=True)
+    if left_to_recovery(core, tx, operation, instance):
+        return False
+    if end_own(tx, operation_id, failed=True) and instance is not None:
+        forget_card(core, tx, instance, card_id, keep=True)
+    return True
 
 
 def detach_interface(
@@ -143,8 +151,10 @@ def _begin_detach(
 def _remove_card(
     core: OperationsCore, tx: Transaction, uuid: str, card_id: str, operation_id: int, *, keep: bool
 ) -> None:
-    if end_own(tx, operation_id):
-        instance = tx.instances.get(uuid, lock=True)
-        # A delete that was faster has taken all its cards.
-        if instance is not None:
-            forget_card(core, tx, instance, card_id, keep=keep)
+    operation = tx.operations.get(operation_id, lock=True)
+    instance = tx.instances.get(uuid, lock=True)
+    if left_to_recovery(core, tx, operation, instance):
+        return
+    # A delete that was faster has taken all its cards.
+    if end_own(tx, operation_id) and instance is not None:
+        forget_card(core, tx, instance, card_id, keep=keep)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own
+from nova.conductor.beside import left_to_recovery
 from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
@@ -59,8 +60,9 @@ def attach(
     try:
         places = ask_guest(core, host, "plug_interface", instance, added)
     except Exception:
-        forget(core, outside, instance, added.id, operation_id, keep=kept, failed=True)
-        raise
+        if forget(core, outside, instance, added.id, operation_id, keep=kept, failed=True):
+            raise
+        return added
     core.db.run(lambda tx: end_own(tx, operation_id))
     if places:
         core.db.run(lambda tx: note_addresses_of(tx, instance.uuid, places))
@@ -102,25 +104,32 @@ def stays(instance: Instance, port_id: str, *, keep: bool) -> bool:
 def forget(
     core: OperationsCore, outside: OutsideNetworks, instance: Instance, port_id: str, operation_id: int,
     *, keep: bool, failed: bool = False,
-) -> None:
-    """The guest has the NIC no more, or never got it: forget the card, and tell the service, now or later."""
+) -> bool:
+    """The guest has the NIC no more, or never got it: forget the card, and tell the service, now or later.
 
-    def write(tx: Transaction) -> int | None:
-        if not end_own(tx, operation_id, failed=failed):
-            return None
+    False where another operation may be giving the server's guest the card: it stays until that has ended.
+    """
+
+    def write(tx: Transaction) -> tuple[bool, int | None]:
+        operation = tx.operations.get(operation_id, lock=True)
         fresh = tx.instances.get(instance.uuid, lock=True)
-        return None if fresh is None else forget_card(core, tx, fresh, port_id, keep=keep)
+        if left_to_recovery(core, tx, operation, fresh):
+            return False, None
+        if not end_own(tx, operation_id, failed=failed) or fresh is None:
+            return True, None
+        return True, forget_card(core, tx, fresh, port_id, keep=keep)
 
-    task = core.db.run(write)
+    forgotten, task = core.db.run(write)
     if task is None:
-        return
+        return forgotten
     try:
         outside.detach(instance.uuid, port_id, keep=keep)
     except NovaError as error:
         LOG.warning("port %s is given up later: %s", port_id, error.message)
         core.db.run(lambda tx: tx.network_tasks.postpone(task, now()))
-        return
+        return True
     core.db.run(lambda tx: tx.network_tasks.remove(task))
+    return True
 
 
 def _wake(core: OperationsCore, task: int) -> None:

@@ -222,6 +222,15 @@ class OperationStore:
         )
         return [Operation(*row) for row in rows]
 
+    def newest(self, instance_uuid: str, *, besides: Collection[str]) -> int:
+        """The id of a server's newest operation whose flow is not one of ``besides``; 0 where it has none."""
+        found = self._connection.execute(
+            select(func.max(operations.c.id)).where(
+                operations.c.instance_uuid == instance_uuid, operations.c.flow.not_in(besides)
+            )
+        ).scalar()
+        return int(found or 0)
+
     def of_instance(
         self,
         instance_uuid: str,
