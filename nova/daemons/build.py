@@ -10,14 +10,15 @@ import dataclasses
 import hashlib
 import hmac
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova.conf import Config
 from nova.control_health import make_health, watch_pool
 from nova.daemons.connect import control_transport, open_database, transport_health, wait_for_key
-from nova.daemons.process import Built
+from nova.daemons.process import Built, patience_of
 from nova.daemons.unit import Unit, Units
 from nova.db.engine import Database
 from nova.external.build import (
@@ -33,6 +34,7 @@ from nova.rpc.rabbit import RabbitTransport
 if TYPE_CHECKING:
     from nova.compute.images import Images
     from nova.compute.operations import Operations
+    from nova.daemons.faces import FaceUnit
     from nova.http.auth import Authenticator
     from nova.identity.service import IdentityService
     from nova.image.tickets import ImageTickets
@@ -62,7 +64,9 @@ def build_api(config: Config, ending: threading.Event) -> Built:
         apps.append(("network", make_network_app(cloud, authenticator, identity_url),
                      config.network_api.listen_port))
     built = _built(config, db, transport, [PolicyUnit(cloud.policy)], apps, authenticator)
-    return dataclasses.replace(built, reload=cloud.policy.reload_if_changed)
+    # A request that waits for a host may have its answer: the host may be coming back just now.
+    hurry = partial(transport.hurry, patience_of(config))
+    return dataclasses.replace(built, reload=cloud.policy.reload_if_changed, hurry=hurry)
 
 
 def build_conductor(config: Config, ending: threading.Event) -> Built:
@@ -207,9 +211,15 @@ def _built(
         others=external_health(config, None),
         disabled_by_file=config.metrics.healthcheck_disabled_by_file, **facts,
     )
-    faces = _faces(config, apps, health, authenticator or _authenticator(config, db)) if apps else []
+    faces: list[FaceUnit] = []
+    if apps:
+        checker = authenticator or _authenticator(config, db)
+        busy = (lambda: transport.is_waiting) if transport is not None else (lambda: False)
+        faces = _faces(config, apps, health, checker, busy)
 
     def drain(seconds: float) -> None:
+        for face in faces:
+            face.end()
         if transport is not None:
             transport.stop_serving(seconds)
 
@@ -225,13 +235,14 @@ def _built(
 
 
 def _faces(
-    config: Config, apps: Sequence[tuple[str, Any, int]], health: Health, checker: Authenticator
-) -> list[Unit]:
+    config: Config, apps: Sequence[tuple[str, Any, int]], health: Health, checker: Authenticator,
+    busy: Callable[[], bool],
+) -> list[FaceUnit]:
     from nova.daemons.faces import FaceUnit
     from nova.http.health import with_health
 
     return [
-        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port)
+        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port, busy)
         for name, app, port in apps
     ]
 

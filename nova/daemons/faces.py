@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from nova.http.server import HttpServer
@@ -13,10 +13,13 @@ _POLICY_SECONDS = 5.0
 
 
 class FaceUnit:
-    """One HTTP face on one address."""
+    """One HTTP face on one address. While its requests are ``busy`` its end waits for them."""
 
-    def __init__(self, name: str, app: Any, host: str, port: int) -> None:
+    def __init__(
+        self, name: str, app: Any, host: str, port: int, busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self._server = HttpServer(name, app, host, port)
+        self._busy = busy
 
     def start(self) -> None:
         """Serve; ``OSError`` for a taken port."""
@@ -26,9 +29,13 @@ class FaceUnit:
         """Nothing."""
         return ()
 
+    def end(self) -> None:
+        """Accept no more."""
+        self._server.end()
+
     def stop(self) -> None:
         """Accept no more, and let requests that run end."""
-        self._server.stop()
+        self._server.stop(busy=self._busy)
 
 
 class Reloadable(Protocol):

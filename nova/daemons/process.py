@@ -183,7 +183,7 @@ def _live(
         notify("STOPPING=1")
         logger.info("%s ends", binary)
         built.health.drain()
-        patience = float(config.messaging.graceful_shutdown_timeout) or 86400.0
+        patience = patience_of(config)
         _end_at_last(patience + _LAST_SECONDS, binary, status)
         ending.set()
         built.units.end_tasks()
@@ -193,6 +193,11 @@ def _live(
         if admin is not None:
             admin.stop()
     return status
+
+
+def patience_of(config: Config) -> float:
+    """How long work may go on once the daemon was told to end, seconds; a day is no limit."""
+    return float(config.messaging.graceful_shutdown_timeout) or 86400.0
 
 
 def _hurry(ending: threading.Event, built: Built) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from granian._granian import ListenerSpec, SocketHolder, WorkerSignal
@@ -24,6 +26,8 @@ LOG = logging.getLogger(__name__)
 #: Threads at most; those beyond a server's slots wait for bodies, and are made when they are needed.
 _THREADS = 256
 _BACKLOG = 1024
+#: How often it is looked whether running requests are busy, seconds.
+_LOOK = 0.1
 #: Linux's ip(7); the socket module of Python 3.11 has no name for it.
 _IP_FREEBIND = 15
 
@@ -45,6 +49,7 @@ class HttpServer:
         self._device = device
         self._app = SlowClients(app, port, threads, patience)
         self._signal = WorkerSignal()
+        self._ended = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -72,13 +77,26 @@ class HttpServer:
         self._thread.start()
         self._app.start()
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """Stop accepting, let running requests end, for at most ``timeout`` seconds."""
+    def end(self) -> None:
+        """Accept no more."""
+        if not self._ended:
+            self._ended = True
+            self._app.stop()
+            self._signal.set()
+
+    def stop(self, timeout: float = 5.0, busy: Callable[[], bool] = lambda: False) -> None:
+        """Accept no more, and let running requests end.
+
+        They have ``timeout`` seconds, and again from when they were last ``busy``.
+        """
         if self._thread is None:
             return
-        self._app.stop()
-        self._signal.set()
-        self._thread.join(timeout)
+        self.end()
+        until = time.monotonic() + timeout
+        while self._thread.is_alive() and time.monotonic() < until:
+            self._thread.join(min(timeout, _LOOK))
+            if busy():
+                until = time.monotonic() + timeout
         self._thread = None
 
 

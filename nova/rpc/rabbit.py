@@ -29,6 +29,7 @@ from nova import log, metrics
 from nova.errors import NovaError, ServiceUnavailable
 from nova.rpc.calls import CALLS, Call
 from nova.rpc.codec import Results, encode_arguments
+from nova.rpc.ending import Ending
 from nova.rpc.envelope import CONTROL, Header, MessageRefused, Sealer
 from nova.rpc.link import Link, Retry
 from nova.rpc.serving import STALE, Delivery, Endpoint, Reception
@@ -47,9 +48,7 @@ _REFUSED_SECONDS = 0.1
 #: How long a broker may refuse a message before another connection is tried: a channel may go on to refuse
 #: what its queue could take again (RabbitMQ 3.10).
 _STUBBORN_SECONDS = 3.0
-#: How long an answer is waited for once the process ends; calls whose work takes longer than the usual have
-#: their own time.
-_LAST_SECONDS = 4.0
+#: Calls whose work takes longer than the usual have their own time even when the process ends.
 _USUAL_SECONDS = 60.0
 _REPLY_QUEUE = "amq.rabbitmq.reply-to"
 
@@ -132,7 +131,7 @@ class RabbitTransport:
         self._consuming: dict[str, Endpoint] = {}
         self._ready = threading.Event()
         self._closed = threading.Event()
-        self._hurrying = False
+        self._ending = Ending()
         self._reception = Reception(sealer, self, acting, settings.threads)
         self._link = Link(brokers, settings.retry, opened=self._opened, lost=self._lost)
 
@@ -177,7 +176,7 @@ class RabbitTransport:
             answer = self._wait(message)
             if answer is None:
                 metrics.MESSAGES.labels(topic, method, "timeout").inc()
-                raise ServiceUnavailable(_ENDING if self._hurrying else self._silence(row, host, timeout))
+                raise ServiceUnavailable(self._silence(row, host, timeout))
         finally:
             with self._lock:
                 message.over = True
@@ -187,18 +186,25 @@ class RabbitTransport:
 
     def _wait(self, message: _Outgoing) -> bytes | None:
         """The answer, opened; None where none came in time."""
+        began = time.monotonic()
         while True:
-            if self._hurrying and message.row is not None and message.row.timeout <= _USUAL_SECONDS:
-                message.deadline = min(message.deadline, time.monotonic() + _LAST_SECONDS)
             try:
-                came = message.came.get(timeout=max(0.0, message.deadline - time.monotonic()))
+                came = message.came.get(timeout=max(0.0, self._latest(message, began) - time.monotonic()))
             except queue.Empty:
-                return None
+                if self._latest(message, began) <= time.monotonic():
+                    return None
+                came = None
             if isinstance(came, NovaError):
                 raise came
             answer = None if came is None else self._open_answer(message, came)
             if answer is not None:
                 return answer
+
+    def _latest(self, message: _Outgoing, began: float) -> float:
+        """Until when an answer is waited for, as things stand now."""
+        if message.row is not None and message.row.timeout > _USUAL_SECONDS:
+            return message.deadline
+        return self._ending.latest(message.deadline, began, connected=self._ready.is_set())
 
     def cast(self, topic: str, host: str | None, method: str, /, *args: Any) -> None:
         """Wake somebody up; kept for the next connection where there is none now."""
@@ -216,9 +222,20 @@ class RabbitTransport:
         """The control side's time, whatever this machine's clock says."""
         return self._sealer.now()
 
-    def hurry(self) -> None:
-        """The process ends: nothing waits long any more for a broker or a peer that may be gone."""
-        self._hurrying = True
+    def hurry(self, patience: float = 0.0) -> None:
+        """The process ends: nothing waits long any more for a broker or a peer that may be gone.
+
+        An answer may still come for ``patience`` seconds, as long as there is a broker that can bring it.
+        """
+        self._ending.begin(patience)
+        self._look_again()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call waits for its answer."""
+        return bool(self._waiting)
+
+    def _look_again(self) -> None:
         for message in self._askers():
             message.came.put(None)
 
@@ -421,6 +438,8 @@ class RabbitTransport:
         return payload
 
     def _silence(self, row: Call, host: str | None, timeout: float) -> str:
+        if self._ending.is_near:
+            return _ENDING
         if not self._ready.is_set():
             return "The message broker cannot be reached now; try again."
         where = f"on host {host} " if host else ""
@@ -434,7 +453,9 @@ class RabbitTransport:
         connection.channel(on_open_callback=self._consumer_open)
 
     def _lost(self, reason: str) -> None:
+        self._ending.broker_went()
         self._ready.clear()
+        self._look_again()
         with self._lock:
             self._publisher = self._consumer = None
             self._consuming.clear()

@@ -14,12 +14,14 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -297,19 +299,25 @@ def _section(option: str) -> str:
     return f"[{group}]\n{field} = {value.strip()}\n"
 
 
-def free_offset() -> int:
-    """A port offset at which nothing listens yet."""
-    import socket
+#: Names of the offsets that this process has taken: whose cluster is slow to start has them all the same.
+_TAKEN: list[socket.socket] = []
 
+
+def free_offset() -> int:
+    """A port offset at which nothing listens yet, and which no other process of tests has taken."""
     for _ in range(100):
         offset = random.randrange(21000, 22000, 20)
+        name = socket.socket(socket.AF_UNIX)
         try:
+            name.bind(f"\0nova-tests-{offset}")
             for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME, COMPUTE + 10, NETWORK + 10):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", base + offset))
-            return offset
         except OSError:
-            continue
+            name.close()
+        else:
+            _TAKEN.append(name)
+            return offset
     raise RuntimeError("no ports are free")
 
 
@@ -373,6 +381,13 @@ class DatabaseProcess:
                 self.kill()
 
 
+def at_once(closing: contextlib.ExitStack, *parts: contextlib.AbstractContextManager[Any]) -> list[Any]:
+    """Start servers side by side; what began is ended with ``closing``, even where another one failed."""
+    with ThreadPoolExecutor(len(parts)) as pool:
+        begun = [pool.submit(closing.enter_context, each) for each in parts]
+    return [each.result() for each in begun]
+
+
 @contextlib.contextmanager
 def running(
     directory: Path, *, offset: int, proxied: bool = False, engine: str = "mariadb", tls_brokers: int = 0,
@@ -385,18 +400,20 @@ def running(
     is none.
     """
     start = servers.postgresql if engine == "postgresql" else servers.mariadb
-    with start(durable=True) as database, contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as closing:
+        database, served = at_once(
+            closing, start(durable=True), rabbitmq_cluster(tls_brokers) if tls_brokers else rabbitmq()
+        )
         url = database.url("nova")
         brokers: BrokerCluster | None = None
-        if tls_brokers:
-            brokers = closing.enter_context(rabbitmq_cluster(tls_brokers))
-            broker = brokers.nodes[0]
+        if isinstance(served, BrokerCluster):
+            brokers, broker = served, served.nodes[0]
             nobody = f"rabbit://nova:nova@127.0.0.1:{servers.free_port()},"
             tls = "oslo_messaging_rabbit.ssl = True", f"oslo_messaging_rabbit.ssl_ca_file = {brokers.ca_file}"
             shape["options"] = (*shape.get("options", ()), *tls)
             shape["transport_url"] = brokers.url.replace("rabbit://", nobody)
         else:
-            broker = closing.enter_context(rabbitmq())
+            broker = served
         links = None
         if proxied:
             port = int(re.sub(r".*127\.0\.0\.1:(\d+)/.*", r"\1", url))

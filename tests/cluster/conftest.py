@@ -19,7 +19,7 @@ QUICK = (
     "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
     "conductor.recovery_interval = 3", "report_interval = 3", "service_down_time = 30",
     "verbose = True", *(() if LONG else ("oslo_messaging_rabbit.heartbeat_timeout_threshold = 4",)),
-    "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 10",
+    "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 30",
 )
 
 

@@ -120,7 +120,7 @@ def test_a_call_after_the_end_does_not_wait() -> None:
 def test_who_waits_when_the_process_ends_waits_no_longer_than_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nova.rpc.rabbit._LAST_SECONDS", 0.2)
+    monkeypatch.setattr("nova.rpc.ending._LAST_SECONDS", 0.2)
     transport = _Unconnected(timeout=600.0)
     with ThreadPoolExecutor(3) as pool:
         waits, _ = _asked(pool, transport)
@@ -134,12 +134,40 @@ def test_who_waits_when_the_process_ends_waits_no_longer_than_a_moment(
             later.result(timeout=30)
         # What takes its time by nature still has it, and an answer is one.
         assert not works.done()
-        monkeypatch.setattr("nova.rpc.rabbit._LAST_SECONDS", 60.0)
+        monkeypatch.setattr("nova.rpc.ending._LAST_SECONDS", 60.0)
         answered, message = _asked(pool, transport)
         transport.answer(message, encode_result(True))
         assert answered.result(timeout=30) is True
         transport.answer(working, encode_result([]))
         assert works.result(timeout=30) == []
+
+
+def test_who_has_patience_waits_on_for_a_peer_that_comes_back_while_there_is_a_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nova.rpc.ending._LAST_SECONDS", 0.2)
+    transport = _Unconnected(timeout=600.0)
+    with ThreadPoolExecutor(2) as pool:
+        transport._ready.set()
+        before, message = _asked(pool, transport)
+        transport.hurry(600.0)
+        after, later = _asked(pool, transport)
+        assert transport.is_waiting
+        with pytest.raises(TimeoutError):
+            before.result(timeout=0.6)
+        transport.answer(message, encode_result(True))
+        assert before.result(timeout=30) is True
+        # A broker that comes back at once keeps the wait up, one that stays away ends it.
+        monkeypatch.setattr("nova.rpc.ending._LAST_SECONDS", 1.0)
+        transport._lost("EOF")
+        transport._ready.set()
+        with pytest.raises(TimeoutError):
+            after.result(timeout=1.5)
+        transport._lost("EOF")
+        with pytest.raises(ServiceUnavailable, match="ending"):
+            after.result(timeout=30)
+    assert later.over
+    assert not transport.is_waiting
 
 
 class _Publisher:
