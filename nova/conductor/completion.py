@@ -29,6 +29,7 @@ from nova.conductor.failing import (
     back_on_source,
     drop_arrived,
     fail,
+    fail_again,
     failed_move,
     failed_move_status,
 )
@@ -545,6 +546,7 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("shelve_offload", "volumes"): _offloaded,
     ("unshelve", "run"): _unshelved,
     ("unshelve", "spawn"): _unshelved,
+    ("unshelve", "volumes"): fail_again,
     ("resize", "migrate_out"): _migrated_out,
     ("resize", "migrate_in"): _migrated_in,
     ("migrate", "migrate_out"): _migrated_out,

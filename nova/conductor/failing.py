@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.beside import left_to_recovery
 from nova.conductor.cards import forget_card
@@ -38,7 +40,7 @@ from nova.db.schema.base import now
 from nova.decoding import convert
 from nova.objects.flavor import Flavor, flavor_columns
 from nova.objects.instance import Fault, Instance, RequestedNetwork
-from nova.objects.operation import Operation, StepFailure
+from nova.objects.operation import Operation, StepFailure, StepResult
 from nova.objects.states import (
     ACTIVE,
     BUILDING,
@@ -52,6 +54,8 @@ from nova.objects.states import (
 )
 from nova.objects.topology import GuestTopology
 
+#: In the payload of an operation that gives something up before it ends: why it failed.
+FAILURE = "failure"
 #: What a failure writes beside the fault; None where the operation goes on instead of ending.
 Changes = dict[str, Any] | None
 
@@ -272,13 +276,28 @@ def back_on_source(
     }
 
 
+def fail_again(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, _result: StepResult
+) -> None:
+    """Fail for the reason from before the last step, which had something to give up."""
+    fail(core, tx, op, instance, convert(op.payload[FAILURE], StepFailure))
+
+
 def _unshelve(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, failure: StepFailure
 ) -> Changes:
     if instance.vm_state != SHELVED_OFFLOADED:
         return {}
+    nowhere: dict[str, Any] = {"host": None, "node": None, "topology": None}
+    if op.step == "volumes":
+        return nowhere
     release_claims(core, tx, instance)
-    return {"host": None, "node": None, "topology": None}
+    if not any(each.host for each in instance.volumes):
+        return nowhere
+    # They were opened to the host: first they are closed to it, and stay reserved for the server.
+    tx.instances.transition(instance.uuid, nowhere)
+    go_on(core, tx, op, instance, "volumes", {**op.payload, FAILURE: msgspec.to_builtins(failure)})
+    return None
 
 
 def _shelve(

@@ -101,6 +101,8 @@ FLOWS: dict[str, tuple[Step, ...]] = {
         Step("run", "host", "compute_unshelve_instance"),
         Step("place", "conductor", "conductor_unshelve_instance"),
         Step("spawn", "host", "compute_unshelve_instance"),
+        # Only where that failed, once volumes were opened to the host.
+        Step("volumes", "conductor", "conductor_reserve_volumes"),
         _DISCARD,
     ),
     "resize": _COLD_MIGRATE,

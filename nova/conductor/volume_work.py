@@ -6,6 +6,7 @@
     swap     volumes: the other one reserved -> swap (host) -> [discard: the first one released]
     delete   destroy -> [volumes: released, and deleted where they are to go too]
     shelve   snapshot -> offload -> [volumes: closed, but kept reserved]
+    unshelve place -> spawn -> [volumes, where that failed: closed again]
     rebuild  [halt -> volumes: the image written over the root volume] -> run
 
 What it does is in ``volume_steps``. Interrupted work is found by recovery and done again from its start.
@@ -47,7 +48,7 @@ _LONGEST = 5.0
 #: How often a request that can still be refused is made to a service that does not answer.
 _TRIES = 8
 #: What has to be given up is asked for until it is.
-_GIVE_UP = frozenset({"delete", "force_delete", "detach_volume", "shelve", "shelve_offload"})
+_GIVE_UP = frozenset({"delete", "force_delete", "detach_volume", "shelve", "shelve_offload", "unshelve"})
 
 
 class VolumeWork:

@@ -386,6 +386,30 @@ def test_a_shelved_server_keeps_its_volumes_and_can_get_more(cloud: SmallCloud) 
     assert held.host == cloud.show(server.uuid).host
 
 
+@pytest.mark.parametrize("fault", ["connect", "spawn", "complete"])
+def test_an_unshelve_that_fails_leaves_the_volumes_reserved_and_open_to_no_host(
+    cloud: SmallCloud, fault: str
+) -> None:
+    server = boot_from_volume(cloud)
+    data = volume(cloud)
+    attach(cloud, server, data)
+    cloud.operations.shelve(USER, cloud.show(server.uuid))
+    cloud.settle()
+    cloud.faults.error = VirtError
+    cloud.faults.set(fault, times=1, after=True)
+    cloud.operations.unshelve(USER, cloud.show(server.uuid))
+    cloud.settle()
+    shelved = cloud.show(server.uuid)
+    assert (shelved.vm_state, shelved.host, shelved.task_state) == ("shelved_offloaded", None, None)
+    assert shelved.fault is not None
+    assert "Simulated failure" in shelved.fault.message
+    assert [each.host for each in shelved.volumes] == [None, None]
+    assert cloud.leaks() == []
+    cloud.operations.unshelve(USER, shelved)
+    cloud.settle()
+    assert (cloud.show(server.uuid).vm_state, status(cloud, data)) == ("active", "in-use")
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", ["reserve", "complete", "detach"])
 def test_a_shelved_servers_volume_survives_lost_answers(
