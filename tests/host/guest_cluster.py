@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.cluster import ROOT, VOLUME, Api, Cluster, Daemon
+from tests.cluster.cluster import ROOT, VOLUME, Api, Cluster, Daemon, at_once
 from tests.host.hypervisor import PrivateLibvirt
 from tests.network.namespaces import Namespace
 from tests.services import servers
@@ -430,8 +430,8 @@ def running(
             host.begin(hosts)
         stack.enter_context(control)
         _wire(control, hosts)
-        database = stack.enter_context(servers.mariadb())
-        broker = stack.enter_context(rabbitmq(address=CONTROL))
+        # Their threads are in this one's network.
+        database, broker = at_once(stack, servers.mariadb(), rabbitmq(address=CONTROL))
         cluster = Cluster(
             directory / "control", database.url("nova"), broker, offset=0, computes=0, options=_OPTIONS,
         )

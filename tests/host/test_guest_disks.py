@@ -24,7 +24,7 @@ _GIB_SECTORS = 1 << 21
 def _writing(text: str) -> str:
     """A script that leaves a text on the root disk, where the guest looks at every boot."""
     return (
-        f"printf '%s' {text} | dd of=/dev/vda bs=512 seek=40000 conv=notrunc 2>/dev/null\n"
+        f"printf '%s' {text} | dd of=/dev/vda bs=512 seek=160000 conv=notrunc 2>/dev/null\n"
         "sync; echo MARK wrote\n"
     )
 

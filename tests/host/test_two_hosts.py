@@ -122,7 +122,7 @@ def has_its_volume(cloud: GuestCluster, uuid: str) -> None:
 
 def keep(cloud: GuestCluster, uuid: str, text: str) -> None:
     """Leave a text on the root disk, where the guest looks at every boot."""
-    command = f"printf {text} | dd of=/dev/vda bs=512 seek=40000 conv=notrunc; sync; echo kept $((6 * 7))"
+    command = f"printf {text} | dd of=/dev/vda bs=512 seek=160000 conv=notrunc; sync; echo kept $((6 * 7))"
     _typed(cloud, uuid, command, "kept 42")
 
 

@@ -20,11 +20,11 @@ export PYTHONPATH={ROOT} PYTHONDONTWRITEBYTECODE=1
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_two_networks_of_one_vlan_over_a_bond() -> None:
     if not nested.can_run():
         pytest.skip(f"{', '.join(nested.missing()) or 'root'} is needed (make system-parts)")
-    result, console = nested.run_inside(_SCRIPT, timeout=150)
+    result, console = nested.run_inside(_SCRIPT, timeout=400)
     assert result, console[-2000:]
     try:
         said = msgspec.json.decode(result.splitlines()[-1])
