@@ -37,6 +37,7 @@ from nova.conductor.release import release_claims
 from nova.conductor.volume_rows import (
     DETACHED,
     GivenUp,
+    are_open,
     device_of,
     end_of_snapshot,
     settle_attachments,
@@ -205,6 +206,9 @@ def _soft_deleted(
     core: ConductorCore, tx: Transaction, op: Operation, instance: Instance, result: StepResult
 ) -> None:
     if _clean_next(core, tx, op, instance):
+        return
+    if op.payload.get("offloaded") and op.step != "volumes" and are_open(instance):
+        go_on(core, tx, op, instance, "volumes")
         return
     set_aside(
         core, tx, instance, offloaded=bool(op.payload.get("offloaded")), power_state=4
@@ -534,6 +538,7 @@ _COMPLETIONS: dict[tuple[str, str], Completion] = {
     ("force_delete", "volumes"): _deleted,
     ("soft_delete", "run"): _soft_deleted,
     ("soft_delete", "clean"): _soft_deleted,
+    ("soft_delete", "volumes"): _soft_deleted,
     ("rescue", "run"): _rescued,
     ("restore", "run"): _restored,
     ("rebuild", "run"): _rebuilt,

@@ -12,6 +12,7 @@ from typing import Any
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.ending import abandon_all, end_resize, without_resize
 from nova.conductor.release import Holder, release_claims, release_quota
+from nova.conductor.volume_rows import are_open
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.objects.context import RequestContext
@@ -101,6 +102,11 @@ def start_soft_delete(
     end_resize(tx, instance)
     leaving = instance.task_state == SHELVING_OFFLOADING
     if instance.host is None or not core.hosts.is_up(instance.host):
+        if (leaving or instance.host is None) and are_open(instance):
+            # They were open to the host that it left: they are closed first.
+            tx.instances.transition(instance.uuid, {"task_state": action.running})
+            core.dispatcher.start(tx, context, instance, action, "volumes", {"offloaded": True})
+            return
         tx.operations.create(
             context, instance.uuid, action.public, flow=None, step=None, payload={}
         )

@@ -30,6 +30,7 @@ from nova.conductor.steps import BEGUN_STEPS
 from nova.conductor.volume_rows import (
     OF_A_SNAPSHOT,
     OF_ONE_VOLUME,
+    are_open,
     end_of_snapshot,
     let_go_of_boot,
     settle_attachments,
@@ -292,7 +293,7 @@ def _unshelve(
     if op.step == "volumes":
         return nowhere
     release_claims(core, tx, instance)
-    if not any(each.host for each in instance.volumes):
+    if not are_open(instance):
         return nowhere
     # They were opened to the host: first they are closed to it, and stay reserved for the server.
     tx.instances.transition(instance.uuid, nowhere)

@@ -62,7 +62,9 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "delete": _DELETE,
     "force_delete": _DELETE,
     "soft_delete": _run(
-        "compute_soft_delete_instance", Step("clean", "other", "compute_confirm_resize")
+        "compute_soft_delete_instance", Step("clean", "other", "compute_confirm_resize"),
+        # Only where it overtook a server's way off a host, to which its volumes are open.
+        Step("volumes", "conductor", "conductor_reserve_volumes"),
     ),
     "restore": _run("compute_restore_instance", _DISCARD),
     "start": _run("compute_start_instance"),

@@ -59,6 +59,11 @@ def device_of(instance: Instance, bdm_uuid: str) -> BlockDevice | None:
     return next((each for each in instance.block_devices if each.bdm_uuid == bdm_uuid), None)
 
 
+def are_open(instance: Instance) -> bool:
+    """Whether volumes of a server are open to a host, or were and may be so still."""
+    return any(each.host or each.next_attachment_id for each in instance.volumes)
+
+
 def settle_attachments(
     tx: Transaction, instance: Instance, host: str | None, only: str | None = None
 ) -> GivenUp:

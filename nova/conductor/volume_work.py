@@ -7,6 +7,7 @@
     delete   destroy -> [volumes: released, and deleted where they are to go too]
     shelve   snapshot -> offload -> [volumes: closed, but kept reserved]
     unshelve place -> spawn -> [volumes, where that failed: closed again]
+    soft_delete run, or clean where it leaves its host -> [volumes: closed, but kept reserved]
     rebuild  [halt -> volumes: the image written over the root volume] -> run
 
 What it does is in ``volume_steps``. Interrupted work is found by recovery and done again from its start.
@@ -48,7 +49,9 @@ _LONGEST = 5.0
 #: How often a request that can still be refused is made to a service that does not answer.
 _TRIES = 8
 #: What has to be given up is asked for until it is.
-_GIVE_UP = frozenset({"delete", "force_delete", "detach_volume", "shelve", "shelve_offload", "unshelve"})
+_GIVE_UP = frozenset(
+    {"delete", "force_delete", "soft_delete", "detach_volume", "shelve", "shelve_offload", "unshelve"}
+)
 
 
 class VolumeWork:

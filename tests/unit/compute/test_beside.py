@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks and NICs come and go while their server is moved, restarted or taken away: nothing stays behind.
 
-Both leave the task state alone, so that other operations may begin at any moment of theirs.
+Both leave the task state alone, so that other operations may begin at any moment of theirs. A delete that can
+be taken back overtakes what takes a server off its host, or brings it to one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OTHERS: dict[str, Callable[[SmallCloud, Instance], Any]] = {
     "delete": lambda c, i: c.operations.delete(USER, i),
 }
 #: Calls to the host's driver, and to the block storage service.
-_OF_DRIVER = frozenset({"attach_volume", "detach_volume", "plug", "unplug"})
+_OF_DRIVER = frozenset({"attach_volume", "detach_volume", "plug", "unplug", "spawn", "destroy"})
 
 
 @pytest.fixture
@@ -64,9 +65,9 @@ def begin_at(
 ) -> None:
     """Begin ``other`` before or after the next call of a name, and let it come as far as it comes."""
     when, name = moment.split()
-    assert server.host is not None
-    target: Any = cloud.managers[server.host]._host.driver if name in _OF_DRIVER else cloud.volumes
-    works = getattr(target, name)
+    targets: list[Any] = [cloud.volumes]
+    if name in _OF_DRIVER:
+        targets = [manager._host.driver for manager in cloud.managers.values()]
     begun: list[str] = []
 
     def begin() -> None:
@@ -82,14 +83,18 @@ def begin_at(
                 return
             time.sleep(0.005)
 
-    def method(*args: Any, **options: Any) -> Any:
-        if when == "before":
+    def wrapped(works: Callable[..., Any]) -> Callable[..., Any]:
+        def method(*args: Any, **options: Any) -> Any:
+            if when == "before":
+                begin()
+            answer = works(*args, **options)
             begin()
-        answer = works(*args, **options)
-        begin()
-        return answer
+            return answer
 
-    monkeypatch.setattr(target, name, method, raising=False)
+        return method
+
+    for target in targets:
+        monkeypatch.setattr(target, name, wrapped(getattr(target, name)), raising=False)
 
 
 def check(cloud: SmallCloud, server: Instance) -> Instance:
@@ -163,3 +168,45 @@ def test_a_nic_that_is_answered_is_the_servers_wherever_it_goes(
     shown = [vif.id for vif in now.network_info]
     assert now.deleted or len(shown) == 1 + (answered is not None)
     assert now.deleted or answered is None or answered.id in shown
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+@pytest.mark.parametrize(
+    ("flow", "moment"),
+    [("shelve", "after destroy"), ("shelve", "before reserve"), ("shelve", "after reserve"),
+     ("shelve", "after detach"), ("unshelve", "after connect"), ("unshelve", "after spawn"),
+     ("unshelve", "after complete")],
+)
+def test_a_delete_that_can_be_taken_back_closes_volumes_to_the_host_that_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flow: str, moment: str, down: bool
+) -> None:
+    cloud = SmallCloud(tmp_path, reclaim_instance_interval=3600)
+    try:
+        server = cloud.boot()
+        volume_id = str(cloud.volumes.create(USER, 1, "data", "").uuid)
+        cloud.operations.attach_volume(USER, server, volume_id)
+        cloud.settle()
+        if flow == "unshelve":
+            cloud.operations.shelve(USER, cloud.show(server.uuid))
+            cloud.settle()
+
+        def delete(cloud: SmallCloud, instance: Instance) -> None:
+            if down and instance.host is not None:
+                cloud.kill_host(instance.host)
+            cloud.operations.delete(USER, instance)
+
+        monkeypatch.setitem(OTHERS, "delete", delete)
+        begin_at(cloud, monkeypatch, server, moment, "delete")
+        getattr(cloud.operations, flow)(USER, cloud.show(server.uuid))
+        settle(cloud)
+        for name in cloud.managers:
+            cloud.revive_host(name)
+        now = check(cloud, server)
+        assert (now.vm_state, now.host) == ("soft-delete", None)
+        assert [each.host for each in now.volumes] == [None]
+        # It may never have been closed where the delete was faster than the boot that would have opened it.
+        assert cloud.volumes.show(USER, volume_id).status in ("reserved", "in-use")
+        cloud.operations.restore(USER, now)
+        assert check(cloud, server).vm_state == "shelved_offloaded"
+    finally:
+        cloud.stop()
