@@ -8,13 +8,16 @@ is gone, so that a crash in between leaves nothing behind.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import logging
 from collections.abc import Callable
 
 from nova.conductor.core import ConductorCore
+from nova.conductor.dispatch import PREPARING
 from nova.conductor.ended import about_operation, count_end
 from nova.conductor.volume_rows import GivenUp
+from nova.db.schema.base import now
 from nova.decoding import convert
 from nova.errors import ImageNotFound, NotFound, NovaError, ServiceUnavailable
 from nova.objects.context import RequestContext, internal_context
@@ -23,8 +26,17 @@ from nova.objects.operation import Operation
 LOG = logging.getLogger(__name__)
 
 
-def discard_image(core: ConductorCore, operation_id: int) -> None:
+#: What a process prepares for an operation is there by then, or the process is dead.
+_PREPARED_WITHIN = datetime.timedelta(seconds=60)
+#: When it is looked for again, should that process not say that it is there.
+_LOOK_AGAIN = datetime.timedelta(seconds=5)
+
+
+def discard_image(core: ConductorCore, operation_id: int, *, alone: bool = False) -> None:
     """Give up what an operation at its step ``discard`` names, and end the operation.
+
+    One that somebody else prepares still stays open until that is done: it may come to be at any moment.
+    ``alone`` says that there is nobody else.
 
     Raises ``ServiceUnavailable`` where a service does not answer: recovery comes back to it.
     """
@@ -39,6 +51,12 @@ def discard_image(core: ConductorCore, operation_id: int) -> None:
             _give_up(core, context, operation, convert(payload["given_up"], GivenUp))
         if payload.get("image_id"):
             _delete_image(core, context, str(payload["image_id"]), bool(payload.get("keep_active")))
+    if payload.get(PREPARING) and not alone and now() - operation.started_at < _PREPARED_WITHIN:
+        core.db.run(lambda tx: tx.operations.advance(
+            operation_id, step="discard", host=None, lease_owner=core.dispatcher.owner,
+            lease_until=now() + _LOOK_AGAIN,
+        ))
+        return
     failed = bool(payload.get("failed"))
     ended = core.db.run(
         lambda tx: tx.operations.finish(

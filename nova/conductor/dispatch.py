@@ -20,6 +20,13 @@ from nova.rpc.transport import Transport
 
 #: Operations named in one wake-up, so that several schedulers share a great many.
 _WAKE = 256
+#: In an operation's payload: who began it prepares something for its first step, which is not entered yet.
+PREPARING = "preparing"
+
+
+def without_preparing(operation: Operation) -> dict[str, Any]:
+    """The payload of an operation for which nobody prepares anything any more."""
+    return {name: value for name, value in operation.payload.items() if name != PREPARING}
 
 
 class Dispatcher:
@@ -47,9 +54,12 @@ class Dispatcher:
     ) -> int:
         """Write a new operation at its first step and wake who does it, once committed.
 
-        Without ``send`` nobody is woken: the caller has something to prepare and then enters the step.
+        Without ``send`` nobody is woken: the caller has something to prepare and then enters the step. Where
+        somebody else ends the operation meanwhile, what the caller prepares is given up once it is there.
         """
         host = _target(action.name, step, instance, payload)
+        if not send and step != "discard":
+            payload = {**payload, PREPARING: True}
         operation_id = tx.operations.create(
             context, instance.uuid, action.public, flow=action.name, step=step, payload=payload,
             host=host, lease=(self.owner, self.lease_end()) if host or not send else None,
@@ -100,6 +110,9 @@ class Dispatcher:
         With ``lease_before`` also where somebody has taken it in between: its lease then ends later.
         """
         facts = dict(operation.payload if payload is None else payload)
+        facts.pop(PREPARING, None)
+        if step == "discard" and operation.payload.get(PREPARING):
+            facts[PREPARING] = True
         assert operation.flow is not None
         host = _target(operation.flow, step, instance, facts)
         entered = tx.operations.advance(

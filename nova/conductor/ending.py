@@ -14,6 +14,7 @@ import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.cards import OF_ONE_CARD
+from nova.conductor.dispatch import PREPARING
 from nova.conductor.ended import note_end
 from nova.conductor.release import Holder, release_claims
 from nova.conductor.steps import BUILDING_STEPS
@@ -158,7 +159,8 @@ def abandon(
     filling = flow in _IMAGE_FLOWS and operation.step != "offload"
     image_id = operation.payload.get("image_id") if filling else None
     given_up = None
-    if flow in OF_ONE_VOLUME and not keep_claims and instance.task_state != DELETING:
+    going = keep_claims or instance.task_state == DELETING
+    if flow in OF_ONE_VOLUME and (not going or operation.payload.get(PREPARING)):
         # A delete gives volumes up itself, once no guest has them.
         given_up = undo_of_one(tx, operation, instance)
     elif flow in OF_A_SNAPSHOT:

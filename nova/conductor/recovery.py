@@ -92,7 +92,7 @@ class Recovery:
         assert operation.step is not None
         step = operation.step
         if step == "discard":
-            discard_image(self._core, operation.id)
+            discard_image(self._core, operation.id, alone=expired_at is None)
             return
 
         def write(tx: Transaction) -> None:

@@ -15,7 +15,7 @@ from nova.compute.flavor_cache import FlavorCache
 from nova.compute.images import Images
 from nova.compute.lifecycle import ACTIONS, Action, allowed
 from nova.compute.limit_cache import LimitCache
-from nova.conductor.dispatch import Dispatcher
+from nova.conductor.dispatch import Dispatcher, without_preparing
 from nova.conductor.ended import note_end
 from nova.conductor.host_services import HostServices
 from nova.conductor.steps import FLOWS
@@ -158,6 +158,14 @@ def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool
         return False
     note_end(tx, operation, failed=failed)
     return True
+
+
+def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
+    """What this process prepared for an operation is there, and not wanted: somebody else has ended that."""
+    operation = tx.operations.get(operation_id, lock=True)
+    if operation is not None and operation.finished_at is None:
+        tx.operations.set_payload(operation_id, without_preparing(operation))
+        core.dispatcher.wake(tx, [operation_id], "discard")
 
 
 def host_of(instance: Instance) -> str:

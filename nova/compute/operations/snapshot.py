@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid as uuids
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +15,11 @@ from nova.compute.operations.core import (
     begin,
     enter,
     prepare,
+    prepared,
 )
 from nova.compute.operations.volume_snapshot import inherited_properties, snapshot_volumes
-from nova.conductor.ending import stands
+from nova.conductor.dispatch import without_preparing
+from nova.conductor.ending import end_and_discard, stands
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, ImageNotFound, NovaError
 from nova.objects.context import RequestContext
@@ -112,11 +113,10 @@ def _begin_with_image(
     try:
         _make_image(core, context, instance, name, properties, image_id)
     except BaseException:
-        core.db.run(lambda tx: _withdraw(core, tx, operation_id))
+        core.db.run(lambda tx: _withdraw(core, tx, operation_id, image_id))
         raise
     if not core.db.run(lambda tx: _send(core, tx, operation_id)):
-        with contextlib.suppress(NovaError):
-            core.images.delete(context, image_id)
+        core.db.run(lambda tx: prepared(core, tx, operation_id))
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
     return image_id
 
@@ -133,15 +133,22 @@ def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> bool:
     )
 
 
-def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
-    """End an operation that could not be prepared; the server is idle again."""
-    operation = tx.operations.get(operation_id)
+def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int, image_id: str) -> None:
+    """End an operation that could not be prepared; the server is idle again.
+
+    The image may have come to be, where only the answer was lost.
+    """
+    operation = tx.operations.get(operation_id, lock=True)
     if operation is None or operation.finished_at is not None:
         return
     instance = tx.instances.get(operation.instance_uuid, lock=True)
-    if instance is not None and stands(operation, instance):
+    if instance is None or operation.step == "discard":
+        prepared(core, tx, operation_id)
+        return
+    if stands(operation, instance):
         tx.instances.transition(instance.uuid, {"task_state": None})
-    tx.operations.finish(operation_id, failed=True, message="Error")
+    unprepared = msgspec.structs.replace(operation, payload=without_preparing(operation))
+    end_and_discard(core, tx, unprepared, instance, image_id, failed=True)
 
 
 def _make_image(

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from nova.compute.lifecycle import ACTIONS
-from nova.compute.operations.core import OperationsCore, prepare
+from nova.compute.operations.core import OperationsCore, prepare, prepared
+from nova.conductor.dispatch import without_preparing
 from nova.conductor.ending import Overtaken, end_and_discard
 from nova.conductor.volume_rows import (
     ATTACHING,
@@ -146,11 +147,13 @@ def _reserve(core: OperationsCore, context: RequestContext, operation_id: int) -
         return
     if operation.step != "volumes" or operation.finished_at is not None:
         # A delete, for example, was faster.
+        core.db.run(lambda tx: prepared(core, tx, operation_id))
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
     try:
         if not reserve_one(core, operation, instance, context):
             core.dispatcher.wake_now([operation_id], "volumes")
     except Overtaken:
+        core.db.run(lambda tx: prepared(core, tx, operation_id))
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.") from None
     except Exception:
         core.db.run(lambda tx: _withdraw(core, tx, operation_id))
@@ -161,9 +164,11 @@ def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
     """Take an operation back that the block storage service refused, or did not answer."""
     operation = tx.operations.get(operation_id, lock=True)
     if operation is None or operation.finished_at is not None or operation.step == "discard":
+        prepared(core, tx, operation_id)
         return
     instance = tx.instances.get(operation.instance_uuid, lock=True)
     if instance is not None:
+        operation = msgspec.structs.replace(operation, payload=without_preparing(operation))
         end_and_discard(
             core, tx, operation, instance, None, failed=True,
             given_up=undo_of_one(tx, operation, instance),
@@ -217,6 +222,7 @@ def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
     """Enter the first step of an operation that was prepared."""
     operation = tx.operations.get(operation_id, lock=True)
     if operation is None or operation.finished_at is not None or operation.step == "discard":
+        prepared(core, tx, operation_id)
         return
     instance = tx.instances.get(operation.instance_uuid)
     if instance is not None:

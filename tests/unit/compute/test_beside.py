@@ -210,3 +210,45 @@ def test_a_delete_that_can_be_taken_back_closes_volumes_to_the_host_that_was_lef
         assert check(cloud, server).vm_state == "shelved_offloaded"
     finally:
         cloud.stop()
+
+
+@pytest.mark.parametrize("what", ["image", "volume"])
+def test_what_is_made_for_a_server_that_was_deleted_meanwhile_is_given_up_even_if_nobody_is_left_to_do_so(
+    cloud: SmallCloud, server: Instance, volume_id: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The delete is faster than the image or the reservation, and then the process dies."""
+    target, name = (cloud.images, "create") if what == "image" else (cloud.volumes, "reserve")
+    works = getattr(target, name)
+
+    class Dies(BaseException):
+        """The end of a process: nothing after it is done."""
+
+    def method(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        cloud.operations.delete(USER, cloud.show(server.uuid))
+        deadline = time.monotonic() + 30
+        while not cloud.show(server.uuid).deleted:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        works(*args, **options)
+        # What this process would still write is not written.
+        monkeypatch.setattr(cloud.db, "run", lambda _work: (_ for _ in ()).throw(Dies()))
+        raise Dies
+
+    monkeypatch.setattr(target, name, method, raising=False)
+
+    def ask() -> None:
+        if what == "image":
+            cloud.operations.snapshot(USER, server, "picture", {})
+        else:
+            cloud.operations.attach_volume(USER, server, volume_id)
+
+    with pytest.raises(Dies):
+        ask()
+    monkeypatch.undo()
+    with cloud.db.read() as tx:
+        assert tx.operations.unfinished() != []
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    assert cloud.leaks() == []
+    assert cloud.volumes.show(USER, volume_id).status == "available"
