@@ -161,11 +161,12 @@ def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool
 
 
 def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
-    """What this process prepared for an operation is there, and not wanted: somebody else has ended that."""
+    """This process prepares nothing more for an operation; if somebody has ended that, all of it is given up."""
     operation = tx.operations.get(operation_id, lock=True)
     if operation is not None and operation.finished_at is None:
         tx.operations.set_payload(operation_id, without_preparing(operation))
-        core.dispatcher.wake(tx, [operation_id], "discard")
+        if operation.step == "discard":
+            core.dispatcher.wake(tx, [operation_id], "discard")
 
 
 def host_of(instance: Instance) -> str:

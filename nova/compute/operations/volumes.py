@@ -151,6 +151,7 @@ def _reserve(core: OperationsCore, context: RequestContext, operation_id: int) -
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
     try:
         if not reserve_one(core, operation, instance, context):
+            core.db.run(lambda tx: prepared(core, tx, operation_id))
             core.dispatcher.wake_now([operation_id], "volumes")
     except Overtaken:
         core.db.run(lambda tx: prepared(core, tx, operation_id))
