@@ -161,7 +161,7 @@ def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool
 
 
 def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
-    """This process prepares nothing more for an operation; if somebody has ended that, all of it is given up."""
+    """This process prepares nothing more for an operation; what somebody has ended meanwhile is given up."""
     operation = tx.operations.get(operation_id, lock=True)
     if operation is not None and operation.finished_at is None:
         tx.operations.set_payload(operation_id, without_preparing(operation))
