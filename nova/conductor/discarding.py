@@ -11,15 +11,15 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-from collections.abc import Callable
 
 from nova.conductor.core import ConductorCore
 from nova.conductor.dispatch import PREPARING
 from nova.conductor.ended import about_operation, count_end
+from nova.conductor.volume_attachments import give_up_attachments, surely
 from nova.conductor.volume_rows import GivenUp
 from nova.db.schema.base import now
 from nova.decoding import convert
-from nova.errors import ImageNotFound, NotFound, NovaError, ServiceUnavailable
+from nova.errors import NovaError, ServiceUnavailable
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.operation import Operation
 
@@ -74,7 +74,7 @@ def _delete_image(
         if not (keep_active and core.images.show(context, image_id).status == "active"):
             core.images.delete(context, image_id)
 
-    _surely("image", image_id, delete)
+    surely("image", image_id, delete)
 
 
 def _give_up(
@@ -82,39 +82,19 @@ def _give_up(
 ) -> None:
     """Attachments first: what is attached cannot be deleted."""
     volumes = core.volumes
-    for volume_id in what.unsure:
-        _surely("attachment of volume", volume_id, functools.partial(
-            _give_up_unknown, core, context, operation.instance_uuid, volume_id
-        ))
+    give_up_attachments(core, context, operation.instance_uuid, what)
     for kind, ids, act in (
-        ("attachment", what.attachments, volumes.detach),
         ("snapshot", what.snapshots, volumes.delete_snapshot),
         ("volume", what.volumes, volumes.delete), ("volume", what.rolled, volumes.roll_detaching),
     ):
         for identifier in ids:
-            _surely(kind, identifier, functools.partial(act, context, identifier))
+            surely(kind, identifier, functools.partial(act, context, identifier))
     for volume_id, target_id, failed in what.migrated:
-        _surely("volume", volume_id, functools.partial(
+        surely("volume", volume_id, functools.partial(
             volumes.complete_migration, context, volume_id, target_id, failed=failed
         ))
     for snapshot_id, status in what.told:
         _tell(core, context, snapshot_id, status)
-
-
-def _give_up_unknown(
-    core: ConductorCore, context: RequestContext, instance_uuid: str, volume_id: str
-) -> None:
-    """Give up the attachments of a volume to a server that no row tells of."""
-    with core.db.read() as tx:
-        instance = tx.instances.get(instance_uuid)
-    known = {
-        attachment
-        for device in (instance.volumes if instance is not None else ())
-        for attachment in (device.attachment_id, device.next_attachment_id)
-    }
-    for attachment in core.volumes.show(context, volume_id).attachments:
-        if attachment.instance_uuid == instance_uuid and attachment.uuid not in known:
-            core.volumes.detach(context, attachment.uuid)
 
 
 def _tell(core: ConductorCore, context: RequestContext, snapshot_id: str, status: str) -> None:
@@ -125,15 +105,3 @@ def _tell(core: ConductorCore, context: RequestContext, snapshot_id: str, status
         raise
     except NovaError as error:
         LOG.warning("snapshot %s is %s, but its service says: %s", snapshot_id, status, error.message)
-
-
-def _surely(kind: str, identifier: str, act: Callable[[], object]) -> None:
-    """Do it; what is gone is gone, and what the service refuses is left to it and told."""
-    try:
-        act()
-    except (NotFound, ImageNotFound):
-        return
-    except ServiceUnavailable:
-        raise
-    except NovaError as error:
-        LOG.warning("%s %s is not wanted any more but stays: %s", kind, identifier, error.message)

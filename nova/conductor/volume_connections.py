@@ -13,6 +13,7 @@ from typing import Any
 
 from nova.conductor.core import ConductorCore
 from nova.conductor.held import held
+from nova.conductor.volume_attachments import reserve
 from nova.conductor.volume_rows import ASKED_FOR, ATTACHING, DETACHED, SWAPPING, device_of
 from nova.db.engine import Transaction
 from nova.errors import HostRefused, NotFound
@@ -112,7 +113,7 @@ class VolumeConnections:
             except NotFound:
                 LOG.debug("attachment %s was gone", other)
         self._note(operation, uuid, device, next_attachment_id=ASKED_FOR, next_host=host)
-        fresh = self._core.volumes.reserve(context, device.volume_id, uuid)
+        fresh = reserve(self._core, context, uuid, device.volume_id)
         self._note(operation, uuid, device, next_attachment_id=fresh, next_host=host)
         return device.volume_id, fresh
 

@@ -9,39 +9,23 @@ Requests of a user's are made with the user's own rights as long as these are at
 from __future__ import annotations
 
 import datetime
-from typing import Protocol
 
 import msgspec
 
 from nova.conductor.beside import asked_now
 from nova.conductor.ending import Overtaken, end, stands
-from nova.conductor.release import Holder
+from nova.conductor.volume_attachments import VolumeHolder, reserve
 from nova.conductor.volume_rows import ASKED_FOR, DETACHED, device_of
-from nova.db.engine import Database, Transaction
+from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import InvalidVolume, NotFound, NovaError, VolumeNotFound
 from nova.objects.context import RequestContext, internal_context
 from nova.objects.instance import BlockDevice, Instance
 from nova.objects.operation import Operation
 from nova.objects.states import SCHEDULING
-from nova.volume.interface import BlockStorage
 
 #: How long a volume may take to be made, for a boot to go on with it.
 PATIENCE = datetime.timedelta(minutes=30)
-
-
-class VolumeHolder(Holder, Protocol):
-    """What these steps need of the control side."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
-        ...
-
-    @property
-    def volumes(self) -> BlockStorage:
-        """The block storage service."""
-        ...
 
 
 class VolumeFailed(NovaError):
@@ -85,7 +69,7 @@ def prepare_boot(
         if device.made and not _is_ready(core, operation, device.volume_id):
             complete = False
             continue
-        attachment = core.volumes.reserve(caller or cloud, device.volume_id, instance.uuid)
+        attachment = reserve(core, caller or cloud, instance.uuid, device.volume_id)
         _note(core, operation, device, attachment)
     if complete:
         core.db.run(lambda tx: _place(core, tx, operation))
@@ -190,7 +174,7 @@ def reserve_one(
     assert volume_id is not None
     attachment = getattr(device, column)
     if attachment is None:
-        attachment = core.volumes.reserve(context, volume_id, instance.uuid)
+        attachment = reserve(core, context, instance.uuid, volume_id)
         if instance.host is None and not swap:
             _note(core, operation, device, attachment)
     settled = swap or instance.host is None
@@ -309,7 +293,7 @@ def renew(
     if device.host is not None and device.volume_id is not None:
         if stale is not None:
             core.volumes.detach(cloud, stale)
-        fresh = core.volumes.reserve(cloud, device.volume_id, instance.uuid)
+        fresh = reserve(core, cloud, instance.uuid, device.volume_id)
         stale = device.attachment_id
         _change(
             core, operation, device, attachment_id=fresh, host=None, next_attachment_id=stale,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nova.compute.lifecycle import ACTIONS
+from nova.conductor.manager import Conductor
 from nova.conductor.volume_rows import DETACHING, SWAPPING
 from nova.errors import BadRequest, Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.boot import RebuildRequest
@@ -20,6 +21,7 @@ from nova.objects.volume import Volume
 from nova.virt.fake import FakeDriver
 from nova.volume.local import LocalBlockStorage
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -625,3 +627,27 @@ def test_an_attach_that_is_resumed_after_a_move_leaves_one_attachment(cloud: Sma
     (found,) = cloud.show(server.uuid).volumes
     assert (found.host, found.next_attachment_id, found.state) == (server.host, None, None)
     assert len(cloud.volumes.show(USER, data).attachments) == 1
+
+
+def test_nothing_is_reserved_that_an_operation_before_is_about_to_give_up(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    waiting: list[list[int]] = []
+    discard = cloud.control.conductor.discard
+    monkeypatch.setattr(Conductor, "discard", lambda _self, ids: waiting.append(ids))
+    cloud.faults.error = VirtError
+    cloud.faults.set("connect", times=1)
+    cloud.operations.live_migrate(USER, cloud.show(server.uuid), host=None)
+    until(lambda: waiting and cloud.show(server.uuid).task_state is None)
+    assert len(cloud.volumes.show(USER, data).attachments) == 2
+    cloud.operations.shelve(USER, cloud.show(server.uuid))
+    until(lambda: cloud.show(server.uuid).vm_state == "shelved_offloaded")
+    for each in waiting:
+        discard(each)
+    cloud.settle()
+    (held,) = cloud.volumes.show(USER, data).attachments
+    assert [each.attachment_id for each in cloud.show(server.uuid).volumes] == [held.uuid]
+    assert cloud.leaks() == []

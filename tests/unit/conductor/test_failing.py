@@ -253,6 +253,7 @@ def test_a_snapshot_whose_image_cannot_be_made_leaves_the_server_idle(
     with pytest.raises(Conflict):
         cloud.operations.snapshot(USER, instance, "s", {})
     assert cloud.show(instance.uuid).task_state is None
+    cloud.settle()
     assert cloud.leaks() == []
 
 
