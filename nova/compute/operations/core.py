@@ -104,15 +104,23 @@ def enter(
     changes: Mapping[str, Any] | None = None,
     send: bool = True,
 ) -> int:
-    """The same inside a transaction of the caller's, after ``prepare``; see ``Dispatcher.start``."""
+    """The same inside a transaction of the caller's, after ``prepare``; see ``Dispatcher.start``.
+
+    The host is told of the server as it is now: another disk or NIC may have come since it was read.
+    """
     values: dict[str, Any] = dict(changes or {})
     if action.running is not None:
         values["task_state"] = action.running
-    changed = tx.instances.transition(
-        instance.uuid, values, vm_states=action.vm_states, task_states=action.task_states
-    )
-    if not changed:
-        raise overtaken(tx, instance, action)
+    if not tx.instances.transition(
+        instance.uuid, values, vm_states=action.vm_states, task_states=action.task_states,
+        revision=instance.revision,
+    ):
+        changed = tx.instances.get(instance.uuid, lock=True)
+        if changed is None or changed.revision == instance.revision:
+            raise overtaken(tx, instance, action)
+        prepare(context, changed, action.name)
+        tx.instances.transition(instance.uuid, values)
+        instance = changed
     fresh = msgspec.structs.replace(
         instance, **{key: value for key, value in values.items() if key != "revision"}
     )

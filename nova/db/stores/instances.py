@@ -183,13 +183,18 @@ class InstanceStore:
         vm_states: Collection[str] | None = None,
         task_states: Collection[str | None] | None = None,
         host: str | None = None,
+        revision: int | None = None,
     ) -> bool:
         """Write ``changes`` where the server is live and in one of the states named; None is any.
 
-        The compare and the write are one statement. Returns whether the row was changed.
+        With ``revision`` only where nobody has written the row since. The compare and the write are one
+        statement. Returns whether the row was changed.
         """
+        where = [instances.c.uuid == uuid, instances.c.deleted == 0]
+        if revision is not None:
+            where.append(instances.c.revision == revision)
         return self._update(
-            [instances.c.uuid == uuid, instances.c.deleted == 0],
+            where,
             changes, vm_states, task_states, host,
         )
 

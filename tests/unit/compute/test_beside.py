@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nova.errors import NovaError
+from nova.errors import Conflict, NovaError
 from nova.objects.boot import RebuildRequest
 from nova.objects.instance import Instance, RequestedNetwork
 from tests.unit.compute.small_cloud import USER, SmallCloud
@@ -210,6 +210,18 @@ def test_a_delete_that_can_be_taken_back_closes_volumes_to_the_host_that_was_lef
         assert check(cloud, server).vm_state == "shelved_offloaded"
     finally:
         cloud.stop()
+
+
+def test_a_rebuild_that_was_asked_for_before_a_nic_came_gives_the_guest_that_nic(
+    cloud: SmallCloud, server: Instance
+) -> None:
+    cloud.operations.attach_interface(USER, server, RequestedNetwork())
+    OTHERS["rebuild"](cloud, server)
+    assert len(check(cloud, server).network_info) == 2
+    cloud.operations.stop(USER, cloud.show(server.uuid))
+    cloud.settle()
+    with pytest.raises(Conflict):
+        cloud.operations.reboot(USER, server, hard=False)
 
 
 @pytest.mark.parametrize("what", ["image", "volume"])
