@@ -70,7 +70,8 @@ def mariadb(*, durable: bool = False) -> Iterator[Server]:
     install, daemon = program("mariadb-install-db"), program("mariadbd")
     with _directory("mariadb", "mysql") as (home, user):
         data, unix = home / "data", home / "socket"
-        common = ["--no-defaults", f"--datadir={data}"]
+        # A server that starts removes the temporary tables that it finds, those of others in /tmp as well.
+        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={home}"]
         as_user = ["--user=mysql"] if user else []
         _once(
             [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db", *as_user],
