@@ -26,10 +26,11 @@ from nova.objects.operation import Operation
 LOG = logging.getLogger(__name__)
 
 
-#: What a process prepares for an operation is there by then, or the process is dead.
-_PREPARED_WITHIN = datetime.timedelta(seconds=60)
+#: What a process prepares for an operation is there by then, or the process is dead: one that lives and is
+#: slower gives up by itself what nobody wants.
+_PREPARED_WITHIN = datetime.timedelta(seconds=15)
 #: When it is looked for again, should that process not say that it is there.
-_LOOK_AGAIN = datetime.timedelta(seconds=5)
+_LOOK_AGAIN = datetime.timedelta(seconds=3)
 
 
 def discard_image(core: ConductorCore, operation_id: int, *, alone: bool = False) -> None:

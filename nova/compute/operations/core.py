@@ -168,13 +168,18 @@ def end_own(tx: Transaction, operation_id: int, *, failed: bool = False) -> bool
     return True
 
 
-def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
-    """This process prepares nothing more for an operation; what somebody has ended meanwhile is given up."""
+def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> bool:
+    """This process prepares nothing more for an operation; what somebody has ended meanwhile is given up.
+
+    False where the operation is over, so that this process has to do so itself.
+    """
     operation = tx.operations.get(operation_id, lock=True)
-    if operation is not None and operation.finished_at is None:
-        tx.operations.set_payload(operation_id, without_preparing(operation))
-        if operation.step == "discard":
-            core.dispatcher.wake(tx, [operation_id], "discard")
+    if operation is None or operation.finished_at is not None:
+        return False
+    tx.operations.set_payload(operation_id, without_preparing(operation))
+    if operation.step == "discard":
+        core.dispatcher.wake(tx, [operation_id], "discard")
+    return True
 
 
 def host_of(instance: Instance) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid as uuids
 from collections.abc import Mapping
 from typing import Any
@@ -116,7 +117,9 @@ def _begin_with_image(
         core.db.run(lambda tx: _withdraw(core, tx, operation_id, image_id))
         raise
     if not core.db.run(lambda tx: _send(core, tx, operation_id)):
-        core.db.run(lambda tx: prepared(core, tx, operation_id))
+        if not core.db.run(lambda tx: prepared(core, tx, operation_id)):
+            with contextlib.suppress(NovaError):
+                core.images.delete(context, image_id)
         raise Conflict(f"Instance {instance.uuid} was taken by another request meanwhile.")
     return image_id
 
