@@ -7,6 +7,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from nova.compute.lifecycle import Action
 from nova.conductor.steps import STEPS
 from nova.db.engine import Transaction
@@ -24,9 +26,10 @@ _WAKE = 256
 PREPARING = "preparing"
 
 
-def without_preparing(operation: Operation) -> dict[str, Any]:
-    """The payload of an operation for which nobody prepares anything any more."""
-    return {name: value for name, value in operation.payload.items() if name != PREPARING}
+def unprepared(operation: Operation) -> Operation:
+    """The operation as one for which nobody prepares anything any more."""
+    payload = {name: value for name, value in operation.payload.items() if name != PREPARING}
+    return msgspec.structs.replace(operation, payload=payload)
 
 
 class Dispatcher:

@@ -69,7 +69,8 @@ def prepare_boot(
         if device.made and not _is_ready(core, operation, device.volume_id):
             complete = False
             continue
-        attachment = reserve(core, caller or cloud, instance.uuid, device.volume_id)
+        # No operation came before that of a boot: nothing of the server's is to be given up first.
+        attachment = core.volumes.reserve(caller or cloud, device.volume_id, instance.uuid)
         _note(core, operation, device, attachment)
     if complete:
         core.db.run(lambda tx: _place(core, tx, operation))

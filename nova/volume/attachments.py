@@ -141,9 +141,10 @@ class Attachments:
         """An attachment and its volume, which nobody else changes meanwhile."""
         seen = self._core.attachment(tx, context, attachment_id)
         volume = tx.volumes.get(seen.volume_id, lock=True)
-        for attachment in volume.attachments if volume is not None else ():
-            if volume is not None and attachment.id == attachment_id:
-                return attachment, volume
+        if volume is not None:
+            for attachment in volume.attachments:
+                if attachment.id == attachment_id:
+                    return attachment, volume
         raise VolumeAttachmentNotFound(attachment_id)
 
     def delete(

@@ -15,7 +15,7 @@ from nova.compute.flavor_cache import FlavorCache
 from nova.compute.images import Images
 from nova.compute.lifecycle import ACTIONS, Action, allowed
 from nova.compute.limit_cache import LimitCache
-from nova.conductor.dispatch import Dispatcher, without_preparing
+from nova.conductor.dispatch import Dispatcher, unprepared
 from nova.conductor.ended import note_end
 from nova.conductor.host_services import HostServices
 from nova.conductor.steps import FLOWS
@@ -176,7 +176,7 @@ def prepared(core: OperationsCore, tx: Transaction, operation_id: int) -> bool:
     operation = tx.operations.get(operation_id, lock=True)
     if operation is None or operation.finished_at is not None:
         return False
-    tx.operations.set_payload(operation_id, without_preparing(operation))
+    tx.operations.set_payload(operation_id, unprepared(operation).payload)
     if operation.step == "discard":
         core.dispatcher.wake(tx, [operation_id], "discard")
     return True

@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 
 from nova.compute.operations import outside_interfaces
+from nova.compute.operations.card_ending import forget_own_card
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own, host_of, prepare
 from nova.compute.operations.facts import check_card, join_groups
-from nova.conductor.beside import left_to_recovery
-from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
 from nova.errors import Conflict, InstanceNotFound, NotFound, NovaError, ServiceUnavailable
@@ -40,7 +39,11 @@ def attach_interface(
         # Nobody knows what became of a call that was not answered.
         with contextlib.suppress(NovaError):
             core.transport.call(COMPUTE, host, "unplug_interface", instance, added)
-        if core.db.run(lambda tx: _drop_card(core, tx, instance.uuid, added.id, operation_id)):
+        if core.db.run(
+            lambda tx: forget_own_card(
+                core, tx, instance.uuid, added.id, operation_id, keep=True, failed=True
+            )
+        ).gone:
             raise
         return added
     core.db.run(lambda tx: end_own(tx, operation_id))
@@ -83,22 +86,6 @@ def _add_card(
     return added, operation_id
 
 
-def _drop_card(
-    core: OperationsCore, tx: Transaction, uuid: str, card_id: str, operation_id: int
-) -> bool:
-    """Take a card that could not be plugged from the tables again.
-
-    False where another operation has given the server's new guest the card, or is about to: it stays then.
-    """
-    operation = tx.operations.get(operation_id, lock=True)
-    instance = tx.instances.get(uuid, lock=True)
-    if left_to_recovery(core, tx, operation, instance):
-        return False
-    if end_own(tx, operation_id, failed=True) and instance is not None:
-        forget_card(core, tx, instance, card_id, keep=True)
-    return True
-
-
 def detach_interface(
     core: OperationsCore,
     context: RequestContext,
@@ -128,7 +115,7 @@ def detach_interface(
     if outside is not None:
         outside_interfaces.forget(core, outside, instance, vif.id, operation_id, keep=keep)
         return
-    core.db.run(lambda tx: _remove_card(core, tx, instance.uuid, vif.id, operation_id, keep=keep))
+    core.db.run(lambda tx: forget_own_card(core, tx, instance.uuid, vif.id, operation_id, keep=keep))
 
 
 def _begin_detach(
@@ -146,15 +133,3 @@ def _begin_detach(
     return host, vif, begin_own(
         core, tx, context, instance, "detach_interface", "unplug", {"card": card_id, "keep": keep}
     )
-
-
-def _remove_card(
-    core: OperationsCore, tx: Transaction, uuid: str, card_id: str, operation_id: int, *, keep: bool
-) -> None:
-    operation = tx.operations.get(operation_id, lock=True)
-    instance = tx.instances.get(uuid, lock=True)
-    if left_to_recovery(core, tx, operation, instance):
-        return
-    # A delete that was faster has taken all its cards.
-    if end_own(tx, operation_id) and instance is not None:
-        forget_card(core, tx, instance, card_id, keep=keep)

@@ -15,9 +15,8 @@ from typing import Any
 
 import msgspec
 
+from nova.compute.operations.card_ending import forget_own_card
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own
-from nova.conductor.beside import left_to_recovery
-from nova.conductor.cards import forget_card
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
@@ -110,18 +109,14 @@ def forget(
     False where another operation may be giving the server's guest the card: it stays until that has ended.
     """
 
-    def write(tx: Transaction) -> tuple[bool, int | None]:
-        operation = tx.operations.get(operation_id, lock=True)
-        fresh = tx.instances.get(instance.uuid, lock=True)
-        if left_to_recovery(core, tx, operation, fresh):
-            return False, None
-        if not end_own(tx, operation_id, failed=failed) or fresh is None:
-            return True, None
-        return True, forget_card(core, tx, fresh, port_id, keep=keep)
-
-    forgotten, task = core.db.run(write)
+    forgotten = core.db.run(
+        lambda tx: forget_own_card(
+            core, tx, instance.uuid, port_id, operation_id, keep=keep, failed=failed
+        )
+    )
+    task = forgotten.task
     if task is None:
-        return forgotten
+        return forgotten.gone
     try:
         outside.detach(instance.uuid, port_id, keep=keep)
     except NovaError as error:

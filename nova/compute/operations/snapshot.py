@@ -19,7 +19,7 @@ from nova.compute.operations.core import (
     prepared,
 )
 from nova.compute.operations.volume_snapshot import inherited_properties, snapshot_volumes
-from nova.conductor.dispatch import without_preparing
+from nova.conductor.dispatch import unprepared
 from nova.conductor.ending import end_and_discard, stands
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, ImageNotFound, NovaError
@@ -150,8 +150,7 @@ def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int, image_id
         return
     if stands(operation, instance):
         tx.instances.transition(instance.uuid, {"task_state": None})
-    unprepared = msgspec.structs.replace(operation, payload=without_preparing(operation))
-    end_and_discard(core, tx, unprepared, instance, image_id, failed=True)
+    end_and_discard(core, tx, unprepared(operation), instance, image_id, failed=True)
 
 
 def _make_image(

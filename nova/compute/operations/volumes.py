@@ -15,7 +15,7 @@ import msgspec
 
 from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import OperationsCore, prepare, prepared
-from nova.conductor.dispatch import without_preparing
+from nova.conductor.dispatch import unprepared
 from nova.conductor.ending import Overtaken, end_and_discard
 from nova.conductor.volume_rows import (
     ATTACHING,
@@ -169,7 +169,7 @@ def _withdraw(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
         return
     instance = tx.instances.get(operation.instance_uuid, lock=True)
     if instance is not None:
-        operation = msgspec.structs.replace(operation, payload=without_preparing(operation))
+        operation = unprepared(operation)
         end_and_discard(
             core, tx, operation, instance, None, failed=True,
             given_up=undo_of_one(tx, operation, instance),

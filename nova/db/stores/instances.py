@@ -193,10 +193,7 @@ class InstanceStore:
         where = [instances.c.uuid == uuid, instances.c.deleted == 0]
         if revision is not None:
             where.append(instances.c.revision == revision)
-        return self._update(
-            where,
-            changes, vm_states, task_states, host,
-        )
+        return self._update(where, changes, vm_states, task_states, host)
 
     def transition_many(
         self,
