@@ -19,6 +19,7 @@ from nova.errors import Conflict, NovaError
 from nova.objects.boot import RebuildRequest
 from nova.objects.instance import Instance, RequestedNetwork
 from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
 
 OTHERS: dict[str, Callable[[SmallCloud, Instance], Any]] = {
     "migrate": lambda c, i: c.operations.migrate(USER, i, host=None),
@@ -238,10 +239,7 @@ def test_what_is_made_for_a_server_that_was_deleted_meanwhile_is_given_up_even_i
     def method(*args: Any, **options: Any) -> Any:
         monkeypatch.undo()
         cloud.operations.delete(USER, cloud.show(server.uuid))
-        deadline = time.monotonic() + 30
-        while not cloud.show(server.uuid).deleted:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(lambda: cloud.show(server.uuid).deleted, 30)
         works(*args, **options)
         # What this process would still write is not written.
         monkeypatch.setattr(cloud.db, "run", lambda _work: (_ for _ in ()).throw(Dies()))

@@ -15,6 +15,7 @@ from nova.compute.flavor_cache import FlavorCache
 from nova.db.engine import Database
 from nova.errors import FlavorNotFound
 from tests.databases import new_database
+from tests.standing_clock import Clock
 
 
 @pytest.fixture
@@ -28,15 +29,6 @@ def db(tmp_path: Path) -> Iterator[Database]:
         tx.flavors.add_access("p", "red")
     yield database
     database.dispose()
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

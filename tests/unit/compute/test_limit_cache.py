@@ -14,6 +14,7 @@ from nova.compute.limit_cache import LimitCache, configured_limits
 from nova.conf.quota import QuotaSection
 from nova.db.engine import Database
 from tests.databases import new_database
+from tests.standing_clock import Clock
 
 
 @pytest.fixture
@@ -21,15 +22,6 @@ def db(tmp_path: Path) -> Iterator[Database]:
     database = new_database(tmp_path)
     yield database
     database.dispose()
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

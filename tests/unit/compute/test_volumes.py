@@ -4,24 +4,28 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nova.compute.lifecycle import ACTIONS
-from nova.conductor.manager import Conductor
 from nova.conductor.volume_rows import DETACHING, SWAPPING
 from nova.errors import BadRequest, Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.boot import RebuildRequest
-from nova.objects.instance import BlockDevice, Instance
-from nova.objects.volume import Volume
+from nova.objects.instance import Instance
 from nova.virt.fake import FakeDriver
 from nova.volume.local import LocalBlockStorage
+from tests.unit.compute.server_volumes import (
+    attach,
+    boot_from_volume,
+    disks,
+    from_volume,
+    recovered,
+    status,
+    volume,
+)
 from tests.unit.compute.small_cloud import USER, SmallCloud
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -33,40 +37,6 @@ def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
         assert made.leaks() == []
     finally:
         made.stop()
-
-
-def volume(cloud: SmallCloud, size: int = 1, **facts: Any) -> str:
-    made = cloud.volumes.create(USER, size, "data", "", **facts)
-    return str(made.uuid)
-
-
-def status(cloud: SmallCloud, volume_id: str) -> str:
-    found: Volume = cloud.volumes.show(USER, volume_id)
-    return found.status
-
-
-def attach(cloud: SmallCloud, server: Instance, volume_id: str, **facts: Any) -> BlockDevice:
-    made = cloud.operations.attach_volume(USER, server, volume_id, **facts)
-    cloud.settle()
-    return made
-
-
-def disks(cloud: SmallCloud, server: Instance) -> int:
-    return len(cloud.operations.diagnostics(USER, cloud.show(server.uuid)).disks)
-
-
-def from_volume(**facts: Any) -> tuple[BlockDevice, ...]:
-    return (
-        BlockDevice(
-            destination_type="volume", boot_index=0,
-            **{"source_type": "image", "volume_size": 1, **facts},
-        ),
-    )
-
-
-def boot_from_volume(cloud: SmallCloud, **facts: Any) -> Instance:
-    facts.setdefault("uuid", cloud.image)
-    return cloud.boot(image_ref="", block_devices=from_volume(**facts))
 
 
 def test_an_attached_volume_is_the_servers_next_disk(cloud: SmallCloud) -> None:
@@ -412,25 +382,6 @@ def test_an_unshelve_that_fails_leaves_the_volumes_reserved_and_open_to_no_host(
     assert (cloud.show(server.uuid).vm_state, status(cloud, data)) == ("active", "in-use")
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("call", ["reserve", "complete", "detach"])
-def test_a_shelved_servers_volume_survives_lost_answers(
-    cloud: SmallCloud, call: str, after: bool
-) -> None:
-    data = volume(cloud)
-    server = cloud.boot()
-    cloud.operations.shelve(USER, server)
-    cloud.settle()
-    cloud.faults.error = ServiceUnavailable
-    for step in (
-        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
-        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
-    ):
-        _through(cloud, call, after, step)
-    for each in cloud.volumes.show(USER, data).attachments:
-        assert each.uuid in {device.attachment_id for device in cloud.show(server.uuid).volumes}
-
-
 def test_an_evacuated_server_has_its_volumes(cloud: SmallCloud) -> None:
     server = boot_from_volume(cloud)
     assert server.host is not None
@@ -496,7 +447,7 @@ def test_a_service_is_told_how_a_hosts_part_in_its_snapshot_ended(cloud: SmallCl
     cloud.operations.delete_volume_snapshot(
         USER, data, gone, {"file_to_merge": "n", "merge_target_file": "o"}
     )
-    _recovered(cloud)
+    recovered(cloud)
     shown = [cloud.volumes.show_snapshot(USER, each) for each in (taken, gone)]
     assert [(each.status, each.progress) for each in shown] == [("creating", 90), ("deleting", 90)]
     assert cloud.show(server.uuid).vm_state == "active"
@@ -542,112 +493,3 @@ def test_a_service_is_told_of_a_snapshot_whose_server_goes(
     cloud.settle()
     assert cloud.volumes.show_snapshot(USER, waiting).status == "error"
     assert status(cloud, data) == "available"
-
-
-def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:
-    server = cloud.boot()
-    data = volume(cloud)
-    cloud.faults.error = KeyError
-    cloud.faults.set("connect", host="volumes", times=1)
-    attach(cloud, server, data)
-    cloud.operations.reset_state(USER, cloud.show(server.uuid), "active")
-    cloud.settle()
-    assert status(cloud, data) == "available"
-
-
-CALLS = ["show", "create", "reserve", "begin_detaching", "connect", "complete", "detach", "delete"]
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("call", CALLS)
-def test_a_life_interrupted_at_any_call_goes_on(
-    cloud: SmallCloud, call: str, after: bool
-) -> None:
-    """Each answer of the service is lost once, and the work is found again by recovery."""
-    data = volume(cloud)
-    cloud.faults.error = ServiceUnavailable
-    server = _through(cloud, call, after, lambda: cloud.boot(
-        image_ref="", block_devices=from_volume(uuid=cloud.image, delete_on_termination=True)
-    ))
-    for step in (
-        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
-        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
-        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
-        lambda: cloud.operations.migrate(USER, cloud.show(server.uuid), host=None),
-        lambda: cloud.operations.delete(USER, cloud.show(server.uuid)),
-    ):
-        _through(cloud, call, after, step)
-    assert cloud.show(server.uuid).deleted
-    assert status(cloud, data) == "available"
-
-
-def _through(cloud: SmallCloud, call: str, after: bool, step: Callable[[], Any]) -> Any:
-    cloud.faults.set(call, host="volumes", times=1, after=after)
-    answer = None
-    try:
-        answer = step()
-    except (ServiceUnavailable, InvalidVolume, NotFound):
-        cloud.faults.clear()
-    _recovered(cloud)
-    cloud.faults.clear()
-    return answer
-
-
-def _recovered(cloud: SmallCloud, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        with cloud.db.read() as tx:
-            if not tx.operations.unfinished():
-                return
-        assert time.monotonic() < deadline
-        cloud.control.conductor.recovery.run(everything=True)
-        time.sleep(0.01)
-
-
-def test_an_attach_that_is_resumed_after_a_move_leaves_one_attachment(cloud: SmallCloud) -> None:
-    server = cloud.boot()
-    data = volume(cloud)
-    first = cloud.volumes.reserve(USER, data, server.uuid)
-    cloud.volumes.connect(USER, first, {"host": "fake-elsewhere"})
-    # As a process leaves it that died on the first host, before it could tell of the disk.
-    device = BlockDevice(
-        source_type="volume", destination_type="volume", uuid=data, volume_id=data, bdm_uuid="b",
-        device_name="/dev/vdb", volume_size=1, state="attaching", host="fake-elsewhere",
-        attachment_id=first,
-    )
-    with cloud.db.write() as tx:
-        tx.block_devices.edit(server.uuid, lambda devices: (*devices, device))
-    with cloud.db.write() as tx:
-        fresh = tx.instances.get(server.uuid)
-        assert fresh is not None
-        cloud.control.dispatcher.start(
-            tx, USER, fresh, ACTIONS["attach_volume"], "attach", {"bdm_uuid": "b"}
-        )
-    cloud.settle()
-    (found,) = cloud.show(server.uuid).volumes
-    assert (found.host, found.next_attachment_id, found.state) == (server.host, None, None)
-    assert len(cloud.volumes.show(USER, data).attachments) == 1
-
-
-def test_nothing_is_reserved_that_an_operation_before_is_about_to_give_up(
-    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = cloud.boot()
-    data = volume(cloud)
-    attach(cloud, server, data)
-    waiting: list[list[int]] = []
-    discard = cloud.control.conductor.discard
-    monkeypatch.setattr(Conductor, "discard", lambda _self, ids: waiting.append(ids))
-    cloud.faults.error = VirtError
-    cloud.faults.set("connect", times=1)
-    cloud.operations.live_migrate(USER, cloud.show(server.uuid), host=None)
-    until(lambda: waiting and cloud.show(server.uuid).task_state is None)
-    assert len(cloud.volumes.show(USER, data).attachments) == 2
-    cloud.operations.shelve(USER, cloud.show(server.uuid))
-    until(lambda: cloud.show(server.uuid).vm_state == "shelved_offloaded")
-    for each in waiting:
-        discard(each)
-    cloud.settle()
-    (held,) = cloud.volumes.show(USER, data).attachments
-    assert [each.attachment_id for each in cloud.show(server.uuid).volumes] == [held.uuid]
-    assert cloud.leaks() == []

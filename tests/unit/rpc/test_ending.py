@@ -7,26 +7,17 @@ import pytest
 
 from nova.rpc import ending
 from nova.rpc.ending import Ending
-
-
-class _Time:
-    """A clock that is set."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.standing_clock import Clock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Time:
-    made = _Time()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
     monkeypatch.setattr(ending, "time", made)
     return made
 
 
-def test_before_the_end_a_call_has_its_own_time(clock: _Time) -> None:
+def test_before_the_end_a_call_has_its_own_time(clock: Clock) -> None:
     end = Ending()
     end.broker_went()
     assert end.latest(1060.0, 1000.0, connected=False) == 1060.0
@@ -34,7 +25,7 @@ def test_before_the_end_a_call_has_its_own_time(clock: _Time) -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_without_patience_each_call_has_a_moment(clock: _Time, connected: bool) -> None:
+def test_without_patience_each_call_has_a_moment(clock: Clock, connected: bool) -> None:
     end = Ending()
     clock.now = 1010.0
     end.begin(0.0)
@@ -45,7 +36,7 @@ def test_without_patience_each_call_has_a_moment(clock: _Time, connected: bool) 
     assert end.latest(1012.0, 1000.0, connected=connected) == 1012.0
 
 
-def test_with_patience_it_is_the_broker_that_counts(clock: _Time) -> None:
+def test_with_patience_it_is_the_broker_that_counts(clock: Clock) -> None:
     end = Ending()
     end.begin(60.0)
     assert end.latest(1030.0, 1000.0, connected=True) == 1030.0

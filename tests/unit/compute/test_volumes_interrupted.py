@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of servers where an answer is lost, a process dies, or an operation before is not yet over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nova.compute.lifecycle import ACTIONS
+from nova.conductor.manager import Conductor
+from nova.errors import InvalidVolume, NotFound, ServiceUnavailable, VirtError
+from nova.objects.instance import BlockDevice
+from tests.unit.compute.server_volumes import attach, from_volume, recovered, status, volume
+from tests.unit.compute.small_cloud import USER, SmallCloud
+from tests.waiting import until
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
+    made = SmallCloud(tmp_path)
+    yield made
+    try:
+        made.settle()
+        assert made.leaks() == []
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["reserve", "complete", "detach"])
+def test_a_shelved_servers_volume_survives_lost_answers(
+    cloud: SmallCloud, call: str, after: bool
+) -> None:
+    data = volume(cloud)
+    server = cloud.boot()
+    cloud.operations.shelve(USER, server)
+    cloud.settle()
+    cloud.faults.error = ServiceUnavailable
+    for step in (
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
+    ):
+        _through(cloud, call, after, step)
+    for each in cloud.volumes.show(USER, data).attachments:
+        assert each.uuid in {device.attachment_id for device in cloud.show(server.uuid).volumes}
+
+
+def test_a_reset_server_has_no_volume_on_its_way(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    cloud.faults.error = KeyError
+    cloud.faults.set("connect", host="volumes", times=1)
+    attach(cloud, server, data)
+    cloud.operations.reset_state(USER, cloud.show(server.uuid), "active")
+    cloud.settle()
+    assert status(cloud, data) == "available"
+
+
+CALLS = ["show", "create", "reserve", "begin_detaching", "connect", "complete", "detach", "delete"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_life_interrupted_at_any_call_goes_on(
+    cloud: SmallCloud, call: str, after: bool
+) -> None:
+    """Each answer of the service is lost once, and the work is found again by recovery."""
+    data = volume(cloud)
+    cloud.faults.error = ServiceUnavailable
+    server = _through(cloud, call, after, lambda: cloud.boot(
+        image_ref="", block_devices=from_volume(uuid=cloud.image, delete_on_termination=True)
+    ))
+    for step in (
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.detach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.attach_volume(USER, cloud.show(server.uuid), data),
+        lambda: cloud.operations.migrate(USER, cloud.show(server.uuid), host=None),
+        lambda: cloud.operations.delete(USER, cloud.show(server.uuid)),
+    ):
+        _through(cloud, call, after, step)
+    assert cloud.show(server.uuid).deleted
+    assert status(cloud, data) == "available"
+
+
+def _through(cloud: SmallCloud, call: str, after: bool, step: Callable[[], Any]) -> Any:
+    cloud.faults.set(call, host="volumes", times=1, after=after)
+    answer = None
+    try:
+        answer = step()
+    except (ServiceUnavailable, InvalidVolume, NotFound):
+        cloud.faults.clear()
+    recovered(cloud)
+    cloud.faults.clear()
+    return answer
+
+
+def test_an_attach_that_is_resumed_after_a_move_leaves_one_attachment(cloud: SmallCloud) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    first = cloud.volumes.reserve(USER, data, server.uuid)
+    cloud.volumes.connect(USER, first, {"host": "fake-elsewhere"})
+    # As a process leaves it that died on the first host, before it could tell of the disk.
+    device = BlockDevice(
+        source_type="volume", destination_type="volume", uuid=data, volume_id=data, bdm_uuid="b",
+        device_name="/dev/vdb", volume_size=1, state="attaching", host="fake-elsewhere",
+        attachment_id=first,
+    )
+    with cloud.db.write() as tx:
+        tx.block_devices.edit(server.uuid, lambda devices: (*devices, device))
+    with cloud.db.write() as tx:
+        fresh = tx.instances.get(server.uuid)
+        assert fresh is not None
+        cloud.control.dispatcher.start(
+            tx, USER, fresh, ACTIONS["attach_volume"], "attach", {"bdm_uuid": "b"}
+        )
+    cloud.settle()
+    (found,) = cloud.show(server.uuid).volumes
+    assert (found.host, found.next_attachment_id, found.state) == (server.host, None, None)
+    assert len(cloud.volumes.show(USER, data).attachments) == 1
+
+
+def test_nothing_is_reserved_that_an_operation_before_is_about_to_give_up(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    attach(cloud, server, data)
+    waiting: list[list[int]] = []
+    discard = cloud.control.conductor.discard
+    monkeypatch.setattr(Conductor, "discard", lambda _self, ids: waiting.append(ids))
+    cloud.faults.error = VirtError
+    cloud.faults.set("connect", times=1)
+    cloud.operations.live_migrate(USER, cloud.show(server.uuid), host=None)
+    until(lambda: waiting and cloud.show(server.uuid).task_state is None)
+    assert len(cloud.volumes.show(USER, data).attachments) == 2
+    cloud.operations.shelve(USER, cloud.show(server.uuid))
+    until(lambda: cloud.show(server.uuid).vm_state == "shelved_offloaded")
+    for each in waiting:
+        discard(each)
+    cloud.settle()
+    (held,) = cloud.volumes.show(USER, data).attachments
+    assert [each.attachment_id for each in cloud.show(server.uuid).volumes] == [held.uuid]
+    assert cloud.leaks() == []
