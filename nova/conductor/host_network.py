@@ -52,8 +52,7 @@ def network_state(
 
 def network_report(db: Database, host: str) -> None:
     """The host's network service lives."""
-    with db.write() as tx:
-        tx.services.report_many([("nova-network", host, "network")], now())
+    db.run(lambda tx: tx.services.report_many([("nova-network", host, "network")], now()))
 
 
 def host_names(db: Database, host: str, default_zone: str) -> tuple[tuple[str, str], ...]:

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
 
+from nova.db.insert_new import insert_new
 from nova.db.schema.base import now as present
 from nova.db.schema.hosts import services
 from nova.errors import NotFound
@@ -25,16 +25,6 @@ Hosts = list[str]
 _BY_HOST = select(services).where(
     services.c.host == bindparam("of_host"), services.c.binary == bindparam("of_binary")
 )
-_BEAT = (
-    update(services)
-    .where(services.c.host == bindparam("of_host"), services.c.binary == bindparam("of_binary"))
-    .values(
-        last_seen_up=bindparam("seen"),
-        updated_at=bindparam("seen"),
-        topic=bindparam("on_topic"),
-        report_count=services.c.report_count + 1,
-    )
-)
 
 
 def _service(row: Row[Any]) -> Service:
@@ -47,15 +37,6 @@ class ServiceStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def report(self, binary: str, host: str, topic: str, now: datetime.datetime) -> Service:
-        """Note a sign of life of ``binary`` on ``host``; a service not known is added."""
-        beat = {"of_binary": binary, "of_host": host, "on_topic": topic, "seen": now}
-        if not self._connection.execute(_BEAT, beat).rowcount:
-            self._add([(binary, host, topic)], now, beat)
-        found = self.get_by_host(binary, host)
-        assert found is not None
-        return found
-
     def report_many(self, reports: Sequence[tuple[str, str, str]], now: datetime.datetime) -> None:
         """Note signs of life of many services at once: (binary, host, topic) each."""
         kinds: dict[tuple[str, str], Hosts] = {}
@@ -66,10 +47,31 @@ class ServiceStore:
                 self._report_chunk(binary, topic, hosts[start : start + _CHUNK], now)
 
     def _report_chunk(self, binary: str, topic: str, hosts: Hosts, now: datetime.datetime) -> None:
-        these = (services.c.binary == binary, services.c.host.in_(hosts))
-        touched = self._connection.execute(
+        touched = self._beat(binary, topic, hosts, now)
+        if touched == len(set(hosts)):
+            return
+        seen = set(
+            self._connection.scalars(
+                select(services.c.host).where(
+                    services.c.binary == binary,
+                    services.c.host.in_(hosts),
+                    services.c.last_seen_up == now,
+                )
+            )
+        )
+        missing = sorted(set(hosts) - seen)
+        # The same daemon may have been added on another connection meanwhile: both signs of life count.
+        self._connection.execute(
+            insert_new(services, self._connection.dialect.name, "host"),
+            [_new(binary, host, topic, now) for host in missing],
+        )
+        self._beat(binary, topic, missing, now)
+
+    def _beat(self, binary: str, topic: str, hosts: Hosts, now: datetime.datetime) -> int:
+        """Note the signs of life; how many of the services are there."""
+        return self._connection.execute(
             update(services)
-            .where(*these)
+            .where(services.c.binary == binary, services.c.host.in_(hosts))
             .values(
                 last_seen_up=now,
                 updated_at=now,
@@ -77,29 +79,6 @@ class ServiceStore:
                 report_count=services.c.report_count + 1,
             )
         ).rowcount
-        if touched == len(set(hosts)):
-            return
-        known = set(self._connection.scalars(select(services.c.host).where(*these)))
-        missing = [host for host in dict.fromkeys(hosts) if host not in known]
-        if missing:
-            self._connection.execute(
-                insert(services), [_new(binary, host, topic, now) for host in missing]
-            )
-
-    def _add(
-        self,
-        added: Sequence[tuple[str, str, str]],
-        now: datetime.datetime,
-        beat: dict[str, Any],
-    ) -> None:
-        try:
-            with self._connection.begin_nested():
-                self._connection.execute(
-                    insert(services), [_new(*service, now) for service in added]
-                )
-        except IntegrityError:
-            # The same daemon reported on another connection in between.
-            self._connection.execute(_BEAT, beat)
 
     def list(self, binary: str | None = None, host: str | None = None) -> Services:
         """Services by id, of one binary or host if named."""
@@ -160,7 +139,7 @@ def _new(binary: str, host: str, topic: str, now: datetime.datetime) -> dict[str
         "binary": binary,
         "host": host,
         "topic": topic,
-        "report_count": 1,
+        "report_count": 0,
         "disabled": False,
         "forced_down": False,
         "last_seen_up": now,

@@ -12,6 +12,7 @@ from nova.db.engine import Database
 from nova.db.schema.base import now
 from tests.unit.api.conftest import Api, FixedImages, Told, message, same_shape, sample
 from tests.unit.db.instance_rows import instance_row
+from tests.unit.db.service_rows import reported
 
 ROOT = "/os-aggregates"
 SAMPLE = "v2.1/os-aggregates/"
@@ -22,7 +23,7 @@ IMAGE = "70a599e0-31e7-49b7-b260-868f441e862b"
 def hosts(db: Database) -> None:
     with db.write() as tx:
         for host in ("host1", "host2"):
-            tx.services.report("nova-compute", host, "compute", now())
+            reported(tx, "nova-compute", host, "compute", now())
 
 
 def _make(api: Api, name: str = "name", zone: str | None = "london", at: int | str = 1) -> Any:

@@ -12,6 +12,7 @@ from nova.db.schema.base import now
 from nova.objects.host import HostReport
 from tests.unit.api.conftest import Api, Told, same_shape, sample
 from tests.unit.db.instance_rows import instance_row
+from tests.unit.db.service_rows import reported
 
 ROOT = "/os-hypervisors"
 SAMPLE = "v2.1/os-hypervisors/"
@@ -24,7 +25,7 @@ def nodes(db: Database) -> list[Any]:
     """Two hosts; the first has a server of 1 CPU, 512 MiB, 1 GiB that is in a task."""
     with db.write() as tx:
         for host in ("host1", "host2"):
-            tx.services.report("nova-compute", host, "compute", now())
+            reported(tx, "nova-compute", host, "compute", now())
             tx.nodes.report(HostReport(
                 host=host, hypervisor_hostname=f"{host}.example.org", host_ip="1.1.1.1",
                 hypervisor_type="fake", hypervisor_version=1000, vcpus=2, memory_mb=8192,

@@ -16,6 +16,7 @@ from nova.db.engine import Database
 from nova.objects.instance import BlockDevice, Fault
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT, Api, same_shape, sample
 from tests.unit.api.server_rows import MOMENT, add_servers, server_row
+from tests.unit.db.service_rows import reported
 
 _GROUP = "11111111-1111-4111-8111-111111111111"
 
@@ -251,7 +252,7 @@ def test_the_status_of_the_host(
     seen = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     seen -= datetime.timedelta(seconds=changes.get("age", 0))
     with db.write() as tx:
-        service = tx.services.report("nova-compute", "host1", "compute", seen)
+        service = reported(tx, "nova-compute", "host1", "compute", seen)
         if "disabled" in changes:
             tx.services.set_disabled(service.id, True, None)
         if "forced_down" in changes:

@@ -13,6 +13,7 @@ from nova.objects.host import HostReport, Service
 from nova.objects.migration import Migration
 from tests.unit.api.conftest import Api, Told, message, same_shape, sample
 from tests.unit.db.instance_rows import instance_row
+from tests.unit.db.service_rows import reported
 
 ROOT = "/os-services"
 SAMPLE = "v2.1/os-services/"
@@ -23,10 +24,10 @@ def services(db: Database) -> dict[str, Service]:
     """A scheduler, a compute service that is up and one that is not."""
     with db.write() as tx:
         made = {
-            "scheduler": tx.services.report("nova-scheduler", "ctl", "scheduler", now()),
-            "host1": tx.services.report("nova-compute", "host1", "compute", now()),
-            "host2": tx.services.report(
-                "nova-compute", "host2", "compute", now() - datetime.timedelta(minutes=5)
+            "scheduler": reported(tx, "nova-scheduler", "ctl", "scheduler", now()),
+            "host1": reported(tx, "nova-compute", "host1", "compute", now()),
+            "host2": reported(
+                tx, "nova-compute", "host2", "compute", now() - datetime.timedelta(minutes=5)
             ),
         }
         tx.nodes.report(HostReport(

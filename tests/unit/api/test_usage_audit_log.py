@@ -13,6 +13,7 @@ from nova.db.schema.base import now
 from nova.errors import BadRequest
 from nova.objects.usage import UsageAudit
 from tests.unit.api.conftest import Api, sample
+from tests.unit.db.service_rows import reported
 
 ROOT = "/os-instance_usage_audit_log"
 
@@ -47,7 +48,7 @@ def test_hosts_that_ran_it_are_shown(api: Api, db: Database) -> None:
     audit = UsageAudit("host1", "DONE", 3, 1, "ran")
     with db.write() as tx:
         for host in ("host1", "host2"):
-            tx.services.report("nova-compute", host, "compute", now())
+            reported(tx, "nova-compute", host, "compute", now())
         assert tx.usage_audits.add(begin, end, [audit])
     listed = api.get(ROOT).json["instance_usage_audit_logs"]
     assert listed["hosts_not_run"] == ["host2"]
@@ -62,8 +63,8 @@ def test_hosts_that_ran_it_are_shown(api: Api, db: Database) -> None:
 
 def test_every_compute_host_did_not_run_it(api: Api, db: Database) -> None:
     with db.write() as tx:
-        tx.services.report("nova-compute", "host1", "compute", now())
-        tx.services.report("nova-scheduler", "host2", "scheduler", now())
+        reported(tx, "nova-compute", "host1", "compute", now())
+        reported(tx, "nova-scheduler", "host2", "scheduler", now())
     listed = api.get(ROOT).json["instance_usage_audit_logs"]
     assert listed["hosts_not_run"] == ["host1"]
     assert listed["overall_status"] == "0 of 1 hosts done. 0 errors."

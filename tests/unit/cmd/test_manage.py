@@ -16,6 +16,7 @@ from nova.db import migrate
 from nova.db.engine import Database
 from nova.db.schema.base import now
 from nova.network.allocation import AllocationRequest, NetworkAllocator
+from tests.unit.db.service_rows import reported
 
 Run = Callable[..., str]
 
@@ -223,8 +224,8 @@ def test_floating_addresses_are_added_listed_and_removed(run: Run, db: Database)
 
 def test_services_are_listed_disabled_and_enabled(run: Run, db: Database) -> None:
     with db.write() as tx:
-        tx.services.report("nova-compute", "node1", "compute", now())
-        tx.services.report("nova-conductor", "control", "conductor", now().replace(year=2020))
+        reported(tx, "nova-compute", "node1", "compute", now())
+        reported(tx, "nova-conductor", "control", "conductor", now().replace(year=2020))
     rows = table(run("service list"))
     assert rows[1][:5] == ["nova-compute", "node1", "nova", "enabled", ":-)"]
     assert rows[2][:5] == ["nova-conductor", "control", "internal", "enabled", "XXX"]

@@ -15,6 +15,7 @@ from nova.db.schema.base import now
 from nova.objects.host import ClaimRequest, HostReport
 from nova.scheduler.scheduler import Scheduler
 from nova.scheduler.table import HostTable
+from tests.unit.db.service_rows import reported
 from tests.unit.topology.hosts import make_host, make_request
 
 
@@ -22,7 +23,7 @@ def test_a_host_said_to_be_down_counts_as_down_at_once(tmp_path: Path) -> None:
     db = Database(f"sqlite:///{tmp_path}/n.sqlite")
     metadata.create_all(db.engine)
     with db.write() as tx:
-        tx.services.report("nova-compute", "h1", "compute", now())
+        reported(tx, "nova-compute", "h1", "compute", now())
         service = tx.services.get_by_host("nova-compute", "h1")
     assert service is not None
     table = HostTable()
@@ -56,7 +57,7 @@ def _cloud(tmp_path: Path, **options: Any) -> tuple[Database, SchedulerTable]:
 def _tell(db: Database, hosts: SchedulerTable, report: HostReport) -> None:
     with db.write() as tx:
         tx.nodes.report_many([report])
-        tx.services.report("nova-compute", "h1", "compute", now())
+        reported(tx, "nova-compute", "h1", "compute", now())
     hosts.reported("h1", [report])
 
 

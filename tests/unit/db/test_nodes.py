@@ -13,6 +13,7 @@ from nova.db.engine import Database
 from nova.errors import Conflict, NotFound
 from nova.objects.host import HostReport
 from tests.databases import new_database
+from tests.unit.db.service_rows import reported
 
 NOW = datetime.datetime(2026, 1, 1)
 REPORT = HostReport(
@@ -87,7 +88,7 @@ def test_statistics_count_enabled_hosts_with_what_they_reserve(db: Database) -> 
         assert tx.nodes.statistics().count == 0
         for number in (1, 2):
             tx.nodes.report(named(number, running_vms=3))
-            tx.services.report("nova-compute", f"h{number}", "compute", NOW)
+            reported(tx, "nova-compute", f"h{number}", "compute", NOW)
         tx.nodes.report(named(3))
         disabled = tx.services.get_by_host("nova-compute", "h2")
         assert disabled is not None

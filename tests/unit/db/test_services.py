@@ -12,6 +12,7 @@ import pytest
 from nova.db.engine import Database
 from nova.errors import NotFound
 from tests.databases import new_database
+from tests.unit.db.service_rows import reported
 
 NOW = datetime.datetime(2026, 1, 1)
 LATER = NOW + datetime.timedelta(seconds=10)
@@ -24,8 +25,8 @@ def db(tmp_path: Path) -> Database:
 
 def test_reports_add_once_and_count(db: Database) -> None:
     with db.write() as tx:
-        first = tx.services.report("nova-compute", "hôte", "compute", NOW)
-        second = tx.services.report("nova-compute", "hôte", "compute", LATER)
+        first = reported(tx, "nova-compute", "hôte", "compute", NOW)
+        second = reported(tx, "nova-compute", "hôte", "compute", LATER)
         assert len(tx.services.list()) == 1
     assert (first.report_count, first.last_seen_up) == (1, NOW)
     assert (second.id, second.uuid, second.report_count) == (first.id, first.uuid, 2)
@@ -36,7 +37,7 @@ def test_reports_add_once_and_count(db: Database) -> None:
 def test_many_reports_at_once(db: Database) -> None:
     hosts = [f"h{number}" for number in range(1200)]
     with db.write() as tx:
-        tx.services.report("nova-compute", "h7", "compute", NOW)
+        reported(tx, "nova-compute", "h7", "compute", NOW)
         everyone = [("nova-compute", host, "compute") for host in hosts]
         tx.services.report_many([*everyone, ("nova-network", "h1", "network")], LATER)
         tx.services.report_many(everyone, LATER)
@@ -51,7 +52,7 @@ def test_many_reports_at_once(db: Database) -> None:
 
 def test_disabling_forcing_down_and_deleting(db: Database) -> None:
     with db.write() as tx:
-        service = tx.services.report("nova-compute", "h1", "compute", NOW)
+        service = reported(tx, "nova-compute", "h1", "compute", NOW)
         disabled = tx.services.set_disabled(service.id, True, "défaut")
         assert (disabled.disabled, disabled.disabled_reason) == (True, "défaut")
         enabled = tx.services.set_disabled(service.id, False, "ignored")
@@ -72,11 +73,11 @@ def test_disabling_forcing_down_and_deleting(db: Database) -> None:
 
 
 def test_a_service_that_starts_twice_at_once_is_one_service(db: Database) -> None:
-    def report() -> None:
-        with db.write() as tx:
-            tx.services.report("nova-compute", "h1", "compute", NOW)
+    def report(number: int) -> None:
+        moment = NOW + datetime.timedelta(microseconds=number)
+        db.run(lambda tx: tx.services.report_many([("nova-compute", "h1", "compute")], moment))
 
-    threads = [threading.Thread(target=report) for _ in range(6)]
+    threads = [threading.Thread(target=report, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
