@@ -17,6 +17,7 @@ from nova.compute.lifecycle import ACTIONS
 from nova.compute.operations.core import OperationsCore, prepare, prepared
 from nova.conductor.dispatch import unprepared
 from nova.conductor.ending import Overtaken, end_and_discard
+from nova.conductor.volume_attachments import surely
 from nova.conductor.volume_rows import (
     ATTACHING,
     DETACHED,
@@ -209,7 +210,11 @@ def detach_volume(
     except Exception:
         core.db.run(lambda tx: _withdraw(core, tx, operation_id))
         raise
-    core.db.run(lambda tx: _send(core, tx, operation_id))
+    if not core.db.run(lambda tx: _send(core, tx, operation_id)) and device.host is not None:
+        # A delete overtook it and nobody waits for this process any more. A volume that other servers
+        # have too would stay ``detaching``.
+        cloud = internal_context(context.request_id)
+        surely("volume", volume_id, lambda: core.volumes.roll_detaching(cloud, volume_id))
 
 
 def _refuse_busy(device: BlockDevice) -> None:
@@ -219,16 +224,16 @@ def _refuse_busy(device: BlockDevice) -> None:
         )
 
 
-def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> None:
-    """Enter the first step of an operation that was prepared."""
+def _send(core: OperationsCore, tx: Transaction, operation_id: int) -> bool:
+    """Enter the first step of an operation that was prepared; False where it is over."""
     operation = tx.operations.get(operation_id, lock=True)
     if operation is None or operation.finished_at is not None or operation.step == "discard":
-        prepared(core, tx, operation_id)
-        return
+        return prepared(core, tx, operation_id)
     instance = tx.instances.get(operation.instance_uuid)
     if instance is not None:
         assert operation.step is not None
         core.dispatcher.enter(tx, operation, instance, operation.step)
+    return True
 
 
 def swap_volume(

@@ -12,6 +12,7 @@ import pytest
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.manager import Conductor
 from nova.errors import InvalidVolume, NotFound, ServiceUnavailable, VirtError
+from nova.objects.context import RequestContext
 from nova.objects.instance import BlockDevice
 from tests.unit.compute.server_volumes import attach, from_volume, recovered, status, volume
 from tests.unit.compute.small_cloud import USER, SmallCloud
@@ -144,3 +145,25 @@ def test_nothing_is_reserved_that_an_operation_before_is_about_to_give_up(
     (held,) = cloud.volumes.show(USER, data).attachments
     assert [each.attachment_id for each in cloud.show(server.uuid).volumes] == [held.uuid]
     assert cloud.leaks() == []
+
+
+def test_a_detach_that_a_delete_outran_leaves_a_shared_volume_in_use(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.storage.types.create("multi", None, extra_specs={"multiattach": "<is> True"})
+    data = volume(cloud, volume_type="multi")
+    server, other = cloud.boot(), cloud.boot()
+    for each in (server, other):
+        attach(cloud, each, data)
+    begin_detaching = cloud.volumes.begin_detaching
+
+    def slow(context: RequestContext, volume_id: str) -> None:
+        cloud.operations.delete(USER, cloud.show(server.uuid))
+        recovered(cloud)
+        begin_detaching(context, volume_id)
+
+    monkeypatch.setattr(cloud.volumes, "begin_detaching", slow, raising=False)
+    cloud.operations.detach_volume(USER, cloud.show(server.uuid), data)
+    assert cloud.show(server.uuid).deleted
+    found = cloud.volumes.show(USER, data)
+    assert (found.status, [each.instance_uuid for each in found.attachments]) == ("in-use", [other.uuid])
