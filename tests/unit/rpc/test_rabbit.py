@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -18,9 +17,9 @@ from nova.rpc.brokers import parse_transport_url
 from nova.rpc.calls import COMPUTE, CONDUCTOR
 from nova.rpc.codec import encode_result
 from nova.rpc.envelope import Header
-from nova.rpc.link import Link, Retry
+from nova.rpc.outgoing import Outgoing
 from nova.rpc.plain import PlainSealer
-from nova.rpc.rabbit import RabbitSettings, RabbitTransport, _Outgoing
+from nova.rpc.rabbit import RabbitSettings, RabbitTransport
 
 _WANTED = ("step_wanted", "node1", 7, "spawn")
 
@@ -45,12 +44,12 @@ class _Unconnected(RabbitTransport):
     def __init__(self, timeout: float = 60.0) -> None:
         self.sealer = _Sealer()
         super().__init__([pika.ConnectionParameters()], self.sealer, RabbitSettings(response_timeout=timeout))
-        self.sent: queue.SimpleQueue[_Outgoing] = queue.SimpleQueue()
+        self.sent: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
 
-    def _send(self, message: _Outgoing) -> None:
+    def _send(self, message: Outgoing) -> None:
         self.sent.put(message)
 
-    def answer(self, message: _Outgoing, payload: bytes) -> None:
+    def answer(self, message: Outgoing, payload: bytes) -> None:
         """As the connection's thread hands an answer over."""
         request, _ = PlainSealer().open(message.body)
         back = self.sealer.reply_to(request)
@@ -59,7 +58,7 @@ class _Unconnected(RabbitTransport):
         )
 
 
-def _asked(pool: ThreadPoolExecutor, transport: _Unconnected) -> tuple[Future[Any], _Outgoing]:
+def _asked(pool: ThreadPoolExecutor, transport: _Unconnected) -> tuple[Future[Any], Outgoing]:
     asked = pool.submit(transport.call, CONDUCTOR, None, *_WANTED)
     return asked, transport.sent.get(timeout=30)
 
@@ -170,146 +169,19 @@ def test_who_has_patience_waits_on_for_a_peer_that_comes_back_while_there_is_a_b
     assert not transport.is_waiting
 
 
-class _Publisher:
-    """A channel that cannot send one kind of message."""
-
-    is_open = True
-
-    def __init__(self) -> None:
-        self.sent: list[str] = []
-
-    def basic_publish(
-        self, _exchange: str, key: str, _body: bytes, _properties: Any, mandatory: bool
-    ) -> None:
-        if key.endswith("too long"):
-            raise ValueError("too long")
-        self.sent.append(key)
-
-
-def test_a_message_that_cannot_be_published_takes_no_other_with_it() -> None:
-    transport = _Unconnected()
-    for host in ("one", "too long", "three"):
-        transport.cast(COMPUTE, host, "cache_images", [])
-        transport._outbox.append(transport.sent.get(timeout=30))
-    publisher = transport._publisher = _Publisher()
-    with pytest.raises(ValueError, match="too long"):
-        transport._flush()
-    transport._flush()
-    assert [key.rpartition(".")[2] for key in publisher.sent] == ["one", "three"]
-
-
-class _Loop:
-    """Runs what is to be run later when it is told to."""
-
-    def __init__(self) -> None:
-        self.ioloop = self
-        self.later: list[Callable[[], None]] = []
-
-    def call_later(self, _seconds: float, work: Callable[[], None]) -> None:
-        self.later.append(work)
-
-    def run(self) -> None:
-        due, self.later = self.later, []
-        for work in due:
-            work()
-
-
-def _published(transport: _Unconnected) -> tuple[_Publisher, _Loop]:
-    """A cast that the broker was given."""
-    loop = transport._link._connection = _Loop()
-    publisher = transport._publisher = _Publisher()
+def test_what_has_aged_is_sealed_anew_and_what_nobody_waits_for_is_dropped() -> None:
+    transport = _Unconnected(timeout=0.01)
+    with pytest.raises(ServiceUnavailable):
+        transport.call(CONDUCTOR, None, *_WANTED)
+    given_up = transport.sent.get(timeout=30)
     transport.cast(COMPUTE, "one", "cache_images", [])
-    transport._outbox.append(transport.sent.get(timeout=30))
-    transport._flush()
-    assert (len(publisher.sent), len(transport._unconfirmed)) == (1, 1)
-    return publisher, loop
-
-
-def test_a_message_that_the_broker_could_not_take_goes_again_after_a_moment() -> None:
-    transport = _Unconnected()
-    publisher, loop = _published(transport)
-    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=1)))
-    assert len(publisher.sent) == 1
-    loop.run()
-    assert len(publisher.sent) == 2
-
-
-def test_a_broker_that_goes_on_refusing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    transport = _Unconnected()
-    publisher, loop = _published(transport)
-    monkeypatch.setattr("nova.rpc.rabbit._STUBBORN_SECONDS", 0.0)
-    why: list[str] = []
-    monkeypatch.setattr(transport._link, "reconnect", why.append)
-    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=1)))
-    assert why == []
-    loop.run()
-    transport._confirmed(pika.frame.Method(1, pika.spec.Basic.Nack(delivery_tag=2)))
-    assert (len(why), len(publisher.sent)) == (1, 2)
-    # It goes over the next connection, and there all is as new.
-    (message,) = transport._outbox
-    transport._send_again([message])
-    assert (transport.sent.get(timeout=30), message.refused) == (message, 0.0)
-
-
-def test_a_message_that_the_broker_forgot_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    transport = _Unconnected()
-    publisher, loop = _published(transport)
-    (message,) = transport._unconfirmed.values()
-    first = message.message_id
-    transport._look_for_forgotten(publisher)
-    assert len(transport._unconfirmed) == 1
-    monkeypatch.setattr("nova.rpc.rabbit._CONFIRM_SECONDS", 0.0)
-    loop.run()
-    again = transport.sent.get(timeout=30)
-    assert again is message
-    assert again.message_id != first
-    assert not transport._unconfirmed
-    # A channel that is not the present one is looked at no more.
-    transport._publisher = None
-    loop.run()
-    assert loop.later == []
-
-
-@pytest.mark.parametrize(("reason", "kept"), [("(541, 'INTERNAL_ERROR')", ["two"]), ("EOF", ["one", "two"])])
-def test_an_answer_that_ends_the_connection_is_not_sent_over_the_next(reason: str, kept: list[str]) -> None:
-    transport = _Unconnected()
-    for tag, key in enumerate(("one", "two"), 1):
-        transport._unconfirmed[tag] = _Outgoing(
-            row=None, receiver="", sender="", payload=b"", exchange="", key=key
-        )
-    transport._lost(reason)
-    assert [each.key for each in transport._outbox] == kept
-    assert not transport._unconfirmed
-
-
-class _Connection:
-    """An open connection that does at once what it is given."""
-
-    is_open = True
-
-    def __init__(self) -> None:
-        self.ioloop = self
-        self.closed = 0
-
-    def add_callback_threadsafe(self, work: Callable[[], None]) -> None:
-        work()
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_work_that_fails_closes_the_connection_instead_of_leaving_it_half_open() -> None:
-    link = Link([pika.ConnectionParameters()], Retry(), opened=lambda _: None, lost=lambda _: None)
-    connection = link._connection = _Connection()
-    link._open = True
-
-    def fail() -> None:
-        raise ValueError
-
-    assert link.post(lambda: None)
-    assert connection.closed == 0
-    assert link.post(fail)
-    assert connection.closed == 1
+    message = transport.sent.get(timeout=30)
+    first, message.refused = message.message_id, 1.0
+    transport._send_again([given_up, message])
+    assert transport.sent.get(timeout=30) is message
+    assert message.message_id != first
+    assert message.refused == 0.0
+    assert transport.sent.empty()
 
 
 def test_a_password_that_is_not_quoted_is_not_shown() -> None:
