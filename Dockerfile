@@ -35,7 +35,7 @@ RUN groupadd --gid 162 nova \
     && groupadd --non-unique --gid 65534 nobody \
     && useradd --uid 162 --gid nova --groups libvirt,docker,nobody,qemu \
        --home-dir /var/lib/nova --no-create-home --shell /usr/sbin/nologin nova \
-    && install -d -o nova -g nova -m 0755 /var/lib/nova /var/log/nova /etc/nova
+    && install -d -o nova -g nova -m 0755 /var/lib/nova /var/lib/nova/host-keys /var/log/nova /etc/nova
 COPY --from=build /opt/nova /opt/nova
 USER nova
 # With the host's process ids tini is not the first of them.

@@ -46,6 +46,7 @@ from nova.external.build import (
 from nova.health import Health
 from nova.http.admin_listener import AdminListener, open_admin_listener
 from nova.http.health import with_health
+from nova.http.proxies import with_proxy_headers
 from nova.http.server import HttpServer
 from nova.identity.app import make_identity_app
 from nova.identity.authenticator import LocalAuthenticator
@@ -170,6 +171,8 @@ class AllInOne:
     def stop(self) -> None:
         """Stop serving, finish what runs, close."""
         for server in self._servers:
+            server.end()
+        for server in self._servers:
             server.stop()
         if self._admin is not None:
             self._admin.stop()
@@ -236,7 +239,8 @@ class AllInOne:
     def _start_services(self) -> None:
         self._glance = external_images(self.config)
         images = self._glance or LocalImages(self.image)
-        self.volume = build_volumes(self.config, self.db, images)
+        projects = wiring.build_projects(self.config, self.db)
+        self.volume = build_volumes(self.config, self.db, images, projects)
         outside = external_volumes(self.config)
         self.control = wiring.build_control_side(
             self.config, self.db, self._transport, images,
@@ -330,7 +334,8 @@ class AllInOne:
             self.config.metrics, "nova-all-in-one", health, port_offset=self.port_offset
         )
         for name, app, port in faces:
-            served = with_health(app, health, authenticator)
+            believing = with_proxy_headers(app, self.config.proxy_headers.enable_proxy_headers_parsing)
+            served = with_health(believing, health, authenticator)
             server = HttpServer(name, served, self.listen, port)
             server.start()
             self._servers.append(server)

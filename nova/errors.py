@@ -242,10 +242,20 @@ class NoMoreAddresses(Conflict):
 
 
 class AddressInUse(BadRequest):
-    """The address is in use already."""
+    """The address is in use already, or kept for something else."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(f"Fixed IP address {address} is already in use.")
+    def __init__(self, address: str, *, kept_for: str | None = None) -> None:
+        why = f"kept for {kept_for}" if kept_for else "already in use"
+        super().__init__(f"Fixed IP address {address} is {why}.")
+
+
+class MacInUse(Conflict):
+    """The MAC address is in use already."""
+
+    network_type = "MacAddressInUse"
+
+    def __init__(self, mac: str) -> None:
+        super().__init__(f"MAC address {mac} is in use.")
 
 
 class Gone(NovaError):

@@ -83,6 +83,11 @@ class Periodic:
         """Begin; every task waits its interval first."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread lives, where it has anything to do."""
+        return not self._tasks or self._thread.is_alive()
+
     def end(self) -> None:
         """Begin no further task."""
         self._stop.set()

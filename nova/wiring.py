@@ -19,6 +19,7 @@ from nova.compute.flavor_cache import FlavorCache
 from nova.compute.images import Images
 from nova.compute.limit_cache import LimitCache
 from nova.compute.operations import Operations
+from nova.compute.projects import Projects
 from nova.conductor.core import ConductorCore
 from nova.conductor.dispatch import Dispatcher
 from nova.conductor.host_services import HostServices
@@ -26,7 +27,8 @@ from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.errors import Conflict, HostRefused
-from nova.external.build import ExternalServiceMisconfigured
+from nova.external.build import ExternalServiceMisconfigured, external_projects
+from nova.identity.known_projects import LocalProjects
 from nova.network.allocation import NetworkAllocator
 from nova.network.probing import AddressProber
 from nova.network.refreshes import NetworkRefreshes
@@ -187,6 +189,11 @@ def build_operations(control: ControlSide) -> Operations:
     )
 
 
+def build_projects(config: Config, db: Database) -> Projects:
+    """Which projects there are, as whichever identity service is configured tells."""
+    return Projects(external_projects(config) or LocalProjects(db))
+
+
 def build_cloud(control: ControlSide, policy: Policy) -> Cloud:
     """What the compute API is built on."""
     from nova.api.compute.cloud import Cloud
@@ -206,6 +213,7 @@ def build_cloud(control: ControlSide, policy: Policy) -> Cloud:
             networks_changed=lambda: _forget_networks(control),
             images_wanted=lambda hosts, ids: _cache_images(control, hosts, ids),
         ),
+        projects=build_projects(config, db),
     )
     return cloud
 

@@ -31,7 +31,7 @@ def main() -> int:
     print("starting MariaDB, RabbitMQ and the daemons", flush=True)
     with running(
         arguments.state.absolute(), offset=arguments.port_offset, computes=arguments.computes,
-        conductors=arguments.conductors, schedulers=arguments.schedulers,
+        conductors=arguments.conductors, schedulers=arguments.schedulers, faces=True,
     ) as cluster:
         print(f"  identity  http://127.0.0.1:{IDENTITY + arguments.port_offset}/v3")
         print(f"  compute   http://127.0.0.1:{COMPUTE + arguments.port_offset}/v2.1")

@@ -66,7 +66,7 @@ def _bootstrap(config: object, arguments: argparse.Namespace) -> None:
     from nova.conductor.enrolment import enrol
     from nova.conf import Config
     from nova.db import migrate
-    from nova.db.engine import Database
+    from nova.db.engine import Database, Transaction
     from nova.identity.bootstrap import ensure_cloud
     from nova.identity.service import IdentityService
     from nova.image.bootstrap import ensure_test_image
@@ -107,10 +107,13 @@ def _bootstrap(config: object, arguments: argparse.Namespace) -> None:
         config.network, network_manager="nova.network.manager.FlatDHCPManager",
         flat_network_bridge=config.network.flat_network_bridge or "br100",
     )
-    with db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.flavors.seed_defaults()
         if result.created and not external and not tx.networks.every():
             create_networks(tx, DEFAULT_NETWORK, flat)
+
+    db.run(write)
     for host in arguments.enrol:
         path = Path(config.host_identity.key_directory) / f"{host}.key"
         if not path.exists():

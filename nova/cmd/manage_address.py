@@ -7,6 +7,7 @@ import argparse
 
 from nova.cmd.manage_network import named_network
 from nova.cmd.manage_session import Command, Session, argument
+from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.network import floating, vips
 from nova.objects.network import FixedIP
@@ -45,15 +46,13 @@ def _state(fixed: FixedIP) -> str:
 
 def reserve(arguments: argparse.Namespace, session: Session) -> None:
     """Keep an address from being handed out."""
-    with session.db.write() as tx:
-        fixed = tx.fixed_ips.reserve(arguments.address)
+    fixed = session.db.run(lambda tx: tx.fixed_ips.reserve(arguments.address))
     session.say(f"{fixed.address}: {_state(fixed)}")
 
 
 def unreserve(arguments: argparse.Namespace, session: Session) -> None:
     """Let an address be handed out again."""
-    with session.db.write() as tx:
-        fixed = tx.fixed_ips.unreserve(arguments.address)
+    fixed = session.db.run(lambda tx: tx.fixed_ips.unreserve(arguments.address))
     session.say(f"{fixed.address}: {_state(fixed)}")
 
 
@@ -61,18 +60,22 @@ def create_floating(arguments: argparse.Namespace, session: Session) -> None:
     """Add floating addresses to a pool."""
     pool = arguments.pool or session.config.network.default_floating_pool
     interface = arguments.interface or session.config.network.public_interface
-    with session.db.write() as tx:
-        added = floating.create_range(tx, arguments.ip_range, pool, interface)
+    added = session.db.run(
+        lambda tx: floating.create_range(tx, arguments.ip_range, pool, interface)
+    )
     session.say(f"added {len(added)} floating addresses to pool {pool}")
 
 
 def delete_floating(arguments: argparse.Namespace, session: Session) -> None:
     """Remove floating addresses, and give projects their quota for them back."""
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> int:
         before = len(tx.floating_ips.every())
         for project_id, number in floating.delete_range(tx, arguments.ip_range).items():
             tx.quotas.release(project_id, {"floating_ips": number})
-        removed = before - len(tx.floating_ips.every())
+        return before - len(tx.floating_ips.every())
+
+    removed = session.db.run(write)
     session.say(f"removed {removed} floating addresses")
 
 
@@ -115,18 +118,20 @@ def list_vips(arguments: argparse.Namespace, session: Session) -> None:
 
 def claim_vip(arguments: argparse.Namespace, session: Session) -> None:
     """Claim a virtual IP for a project."""
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> FixedIP:
         network = named_network(tx, arguments.uuid, arguments.fixed_range)
-        claimed = vips.claim_vip(
+        return vips.claim_vip(
             tx, arguments.project, arguments.name, network, arguments.address, arguments.instance or ()
         )
+
+    claimed = session.db.run(write)
     session.say(claimed.address)
 
 
 def release_vip(arguments: argparse.Namespace, session: Session) -> None:
     """Give a virtual IP back."""
-    with session.db.write() as tx:
-        vips.release_vip(tx, arguments.address)
+    session.db.run(lambda tx: vips.release_vip(tx, arguments.address))
     session.say(f"released {arguments.address}")
 
 

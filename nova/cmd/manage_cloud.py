@@ -63,11 +63,14 @@ def disable_service(arguments: argparse.Namespace, session: Session) -> None:
 
 
 def _set_disabled(arguments: argparse.Namespace, session: Session, *, disabled: bool) -> None:
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         service = tx.services.get_by_host(arguments.service, arguments.host)
         if service is None:
             raise CommandError(f"no service {arguments.service} on host {arguments.host}")
         tx.services.set_disabled(service.id, disabled, getattr(arguments, "reason", None))
+
+    session.db.run(write)
     state = "disabled" if disabled else "enabled"
     session.say(f"{arguments.service} on {arguments.host} is {state}")
 
@@ -77,7 +80,8 @@ def quota(arguments: argparse.Namespace, session: Session) -> None:
     defaults = dataclasses.asdict(session.config.quota)
     if (arguments.key is None) != (arguments.value is None):
         raise CommandError("--key and --value go together")
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> list[tuple[str, object, object]]:
         if arguments.key is not None:
             if arguments.key not in defaults:
                 raise CommandError(
@@ -87,7 +91,9 @@ def quota(arguments: argparse.Namespace, session: Session) -> None:
                 arguments.project, {arguments.key: _limit(arguments.value)},
                 user_id=arguments.user,
             )
-        rows = _quota_rows(tx, arguments.project, arguments.user, defaults)
+        return _quota_rows(tx, arguments.project, arguments.user, defaults)
+
+    rows = session.db.run(write)
     session.table(("Quota", "Limit", "In Use"), rows)
 
 

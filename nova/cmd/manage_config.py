@@ -51,14 +51,14 @@ def check_files(arguments: argparse.Namespace, session: Session) -> None:
 def _files(arguments: argparse.Namespace) -> list[str]:
     """The files of --config-file and --config-dir, in the order in which daemons read them."""
     files = list(getattr(arguments, "config_file", None) or [])
+    state = getattr(arguments, "state_path", None)
+    own = Path(state) / "nova.conf" if state else Path(_DEFAULT_FILE)
+    if not files and (own.is_file() or not arguments.config_dir):
+        files = [str(own)]
     for directory in arguments.config_dir:
         if not Path(directory).is_dir():
             raise CommandError(f"--config-dir {directory}: there is no such directory")
         files += sorted(str(each) for each in Path(directory).glob("*.conf"))
-    if not files and not arguments.config_dir:
-        state = getattr(arguments, "state_path", None)
-        own = Path(state) / "nova.conf" if state else Path(_DEFAULT_FILE)
-        files = [str(own)]
     for file in files:
         if not Path(file).is_file():
             raise CommandError(f"{file}: there is no such file")

@@ -15,7 +15,7 @@ from nova.cmd.manage_session import (
     true_or_false,
 )
 from nova.network.creation import NetworkRequest, create_networks
-from nova.objects.network import Network
+from nova.objects.network import Network, NetworkUsage
 
 if TYPE_CHECKING:
     from nova.db.engine import Transaction
@@ -73,9 +73,13 @@ def create(arguments: argparse.Namespace, session: Session) -> None:
         for name in NetworkRequest.__struct_fields__
         if (value := getattr(arguments, name, None)) not in (None, "")
     }
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> tuple[list[Network], dict[int, NetworkUsage]]:
         made = create_networks(tx, NetworkRequest(**given), session.config.network)
         usage = tx.networks.usage([each.id for each in made])
+        return made, usage
+
+    made, usage = session.db.run(write)
     for network in made:
         counts = usage.get(network.id)
         addresses = f", {counts.free} addresses free, {counts.vips} virtual IPs" if counts else ""
@@ -106,9 +110,13 @@ def show_all(_arguments: argparse.Namespace, session: Session) -> None:
 
 def delete(arguments: argparse.Namespace, session: Session) -> None:
     """Remove a network."""
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> Network:
         network = _network(tx, arguments)
         tx.networks.delete(network.uuid)
+        return network
+
+    network = session.db.run(write)
     session.say(f"deleted {network.uuid} {network.label}")
 
 
@@ -120,15 +128,19 @@ def modify(arguments: argparse.Namespace, session: Session) -> None:
     project, host = arguments.project, arguments.host
     if not (project or host or arguments.disassociate_project or arguments.disassociate_host):
         raise CommandError("nothing to change: give --project, --host or one of --disassociate-*")
-    with session.db.write() as tx:
+
+    def write(tx: Transaction) -> Network:
         uuid = _network(tx, arguments).uuid
         if project or arguments.disassociate_project:
             tx.networks.set_project(uuid, project or None)
         if host or arguments.disassociate_host:
             tx.networks.set_host(uuid, host or None)
-        network = tx.networks.get(uuid)
+        return tx.networks.get(uuid)
+
+    network = session.db.run(write)
     session.say(
-        f"{uuid} {network.label}: project {network.project_id or '-'}, host {network.host or '-'}"
+        f"{network.uuid} {network.label}: project {network.project_id or '-'}, "
+        f"host {network.host or '-'}"
     )
 
 

@@ -30,6 +30,7 @@ from nova.cmd.database_arguments import (
 from nova.cmd.grid import grid
 from nova.cmd.manage_session import CommandError
 from nova.conf import Config, check
+from nova.conf.policy import USUAL, policy_directory
 from nova.db import migrate
 from nova.db.engine import Database
 from nova.db.schema.base import now
@@ -64,6 +65,8 @@ class Cloud:
     config: Config
     files: tuple[str, ...]
     db: Database
+    #: Where the policy file is read from, and where else one of before may lie.
+    policies: tuple[Path, ...]
 
 
 _SUCCESS = Result(Code.SUCCESS)
@@ -90,22 +93,28 @@ def cells(_cloud: Cloud) -> Result:
 
 def policy_file(cloud: Cloud) -> Result:
     """Rules are read from YAML, and can be read."""
-    directory = Path(cloud.config.default.state_path)
+    directory = cloud.policies[0]
     named = directory / cloud.config.policy.policy_file
-    older = directory / "policy.json"
     if named.suffix == ".json" and named.exists():
         return Result(
             Code.FAILURE,
             f"Your policy file is JSON-formatted: {named}. Write it as YAML, with only the rules that differ "
             "from the defaults, and name it in [oslo_policy] policy_file.",
         )
-    if older.exists() and not named.exists():
-        return Result(Code.WARNING, f"{older} is there and is not read; {named} would be.")
+    for older in (place / "policy.json" for place in cloud.policies):
+        if older.exists() and not named.exists():
+            return Result(Code.WARNING, f"{older} is there and is not read; {named} would be.")
     try:
         build_policy(cloud.config, directory)
     except PolicyFileError as error:
         return Result(Code.FAILURE, error.message)
     return _SUCCESS
+
+
+def _policies(arguments: argparse.Namespace, config: Config) -> tuple[Path, ...]:
+    """Where daemons look, and for a named state directory that of its all-in-one cloud."""
+    named = getattr(arguments, "state_path", None)
+    return (policy_directory(config), USUAL) if named is None else (Path(named),)
 
 
 def configuration(cloud: Cloud) -> Result:
@@ -241,7 +250,7 @@ def main(argv: Sequence[str] | None = None, output: TextIO | None = None) -> int
         config = load_configuration(arguments)
         db = Database(database_url(arguments, config))
         try:
-            results = upgrade_check(Cloud(config, tuple(files), db))
+            results = upgrade_check(Cloud(config, tuple(files), db, _policies(arguments, config)))
         finally:
             db.dispose()
     except (CommandError, NovaError, cfg.Error, OSError, SQLAlchemyError) as error:

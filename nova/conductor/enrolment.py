@@ -11,7 +11,7 @@ import datetime
 import threading
 import time
 
-from nova.db.engine import Database
+from nova.db.engine import Database, Transaction
 from nova.db.schema.base import now
 from nova.errors import InvalidInput, NotFound
 from nova.objects.host_key import HostKey
@@ -32,10 +32,13 @@ def enrol(db: Database, control: Key, host: str) -> Key:
 
 def revoke(db: Database, host: str, but: str | None = None) -> int:
     """Make a host's keys worthless, except one; returns how many. Raises ``NotFound`` for none at all."""
-    with db.write() as tx:
+
+    def write(tx: Transaction) -> int:
         if not tx.host_identity.keys(host):
             raise NotFound(f"The host {host} was never enrolled.")
         return tx.host_identity.revoke(host, but=but)
+
+    return db.run(write)
 
 
 def key_ring(db: Database, control: Key, keep: float = 5.0) -> ControlKeys:

@@ -63,10 +63,11 @@ def host_names(db: Database, host: str, default_zone: str) -> tuple[tuple[str, s
 
 def lease_changed(db: Database, host: str, event: LeaseEvent) -> bool:
     """Record what DHCP says of a lease; false where the address is not the host's business."""
-    with db.write() as tx:
-        return tx.host_networks.lease_seen(
+    return db.run(
+        lambda tx: tx.host_networks.lease_seen(
             host, event.mac.lower(), event.address, event.kind != "del"
         )
+    )
 
 
 def _state(

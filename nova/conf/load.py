@@ -26,6 +26,7 @@ from nova.conf import (
     image,
     keystone,
     libvirt,
+    links,
     log,
     messaging,
     metadata,
@@ -73,6 +74,8 @@ class Config:
     policy: policy.PolicySection
     metadata_service: metadata.MetadataSection
     api: metadata.ApiMetadataSection
+    proxy_headers: links.ProxyHeadersSection
+    links: links.LinksSection
     metadata_proxy: metadata.NeutronProxySection
     consoleauth: console.ConsoleAuthSection
     vnc: console.VncSection
@@ -114,6 +117,8 @@ SECTIONS: dict[str, tuple[str, type[Any]]] = {
     "policy": (policy.GROUP, policy.PolicySection),
     "metadata_service": (metadata.GROUP, metadata.MetadataSection),
     "api": (metadata.API_GROUP, metadata.ApiMetadataSection),
+    "links": (links.GROUP, links.LinksSection),
+    "proxy_headers": (links.MIDDLEWARE_GROUP, links.ProxyHeadersSection),
     "metadata_proxy": (metadata.NEUTRON_GROUP, metadata.NeutronProxySection),
     "consoleauth": (console.CONSOLEAUTH_GROUP, console.ConsoleAuthSection),
     "vnc": (console.VNC_GROUP, console.VncSection),

@@ -323,8 +323,8 @@ _retire(
 )
 _retire("DEFAULT", "vendordata_driver", "vendor data comes from vendordata_jsonfile_path")
 _retire(
-    "DEFAULT", "osapi_compute_link_prefix osapi_glance_link_prefix",
-    "links follow the address that a request came to, also behind a proxy",
+    "DEFAULT", "osapi_glance_link_prefix",
+    "links to images lead to the host that a request came to, at the image service's port",
 )
 _retire("DEFAULT", "action category", "they were arguments of nova-manage")
 _retire("DEFAULT", "allow_migrate_to_same_host", "set allow_resize_to_same_host")

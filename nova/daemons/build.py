@@ -10,12 +10,13 @@ import dataclasses
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova.conf import Config
+from nova.conf.policy import policy_directory
 from nova.control_health import make_health, watch_pool
 from nova.daemons.connect import control_transport, open_database, transport_health, wait_for_key
 from nova.daemons.process import Built, patience_of
@@ -34,6 +35,7 @@ from nova.rpc.rabbit import RabbitTransport
 if TYPE_CHECKING:
     from nova.compute.images import Images
     from nova.compute.operations import Operations
+    from nova.compute.projects import Projects
     from nova.daemons.faces import FaceUnit
     from nova.http.auth import Authenticator
     from nova.identity.service import IdentityService
@@ -53,7 +55,7 @@ def build_api(config: Config, ending: threading.Event) -> Built:
     control = wiring.build_control_side(
         config, db, transport, images, frozenset(), _volumes(config, db, images)
     )
-    cloud = wiring.build_cloud(control, wiring.build_policy(config, _policy_directory(config)))
+    cloud = wiring.build_cloud(control, wiring.build_policy(config, policy_directory(config)))
     wiring.serve_caches(control, cloud)
     authenticator, identity_url = _authenticator(config, db), _identity_url(config)
     apps = [("compute", make_compute_app(cloud, authenticator, identity_url),
@@ -143,17 +145,31 @@ def build_volume(config: Config, ending: threading.Event) -> Built:
 
     db = open_database(config, ending)
     images = _images(config, db)
-    service = build_service(config, db, images)
+    service = build_service(config, db, images, projects=_projects(config, db))
     compute = _Compute(config, db, images, ending)
     ComputeEvents(db, compute.operations).connect(service)
     authenticator = _authenticator(config, db)
-    policy = VolumePolicy(_policy_directory(config) / config.policy.policy_file)
+    policy = VolumePolicy(policy_directory(config) / config.policy.policy_file)
     app = build_app(service, policy, authenticator, _identity_url(config))
+    unit = VolumeUnit(service, alone=False)
     built = _built(
-        config, db, None, [VolumeUnit(service, alone=False), PolicyUnit(policy)],
+        config, db, None, [unit, PolicyUnit(policy)],
         [("volume", app, config.volume.listen_port)], authenticator,
     )
-    return dataclasses.replace(built, drain=compute.close, reload=policy.reload_if_changed)
+
+    def drain(seconds: float) -> None:
+        built.drain(seconds)
+        # Nobody renews the leases of this work any more: others take it up where it was broken off.
+        unit.stop()
+
+    def close() -> None:
+        compute.close()
+        built.close()
+
+    return dataclasses.replace(
+        built, drain=drain, close=close, reload=policy.reload_if_changed, hurry=compute.hurry,
+        dead=lambda: [*built.dead(), *compute.dead()],
+    )
 
 
 class _Compute:
@@ -179,12 +195,33 @@ class _Compute:
                     config, db, self._transport, images, frozenset(), _volumes(config, db, images)
                 )
                 self._operations = wiring.build_operations(control)
+                if ending.is_set():
+                    self._transport.hurry(patience_of(config))
             return self._operations
 
-    def close(self, _seconds: float) -> None:
+    def hurry(self) -> None:
+        """The process ends: requests may have their answers, and wait no longer than it has time."""
+        with self._lock:
+            if self._transport is not None:
+                self._transport.hurry(patience_of(self._parts[0]))
+
+    def dead(self) -> Sequence[str]:
+        """The connection's thread, where there should be one that lives."""
+        return () if self._transport is None else self._transport.dead()
+
+    def close(self) -> None:
         """Let go of the broker."""
         if self._transport is not None:
             self._transport.close(1.0)
+
+
+def _projects(config: Config, db: Database) -> Projects:
+    """As ``wiring.build_projects``, without all else that is imported there."""
+    from nova.compute.projects import Projects
+    from nova.external.build import external_projects
+    from nova.identity.known_projects import LocalProjects
+
+    return Projects(external_projects(config) or LocalProjects(db))
 
 
 def _volumes(config: Config, db: Database, images: Images) -> BlockStorage | None:
@@ -214,8 +251,7 @@ def _built(
     faces: list[FaceUnit] = []
     if apps:
         checker = authenticator or _authenticator(config, db)
-        busy = (lambda: transport.is_waiting) if transport is not None else (lambda: False)
-        faces = _faces(config, apps, health, checker, busy)
+        faces = _faces(config, apps, health, checker)
 
     def drain(seconds: float) -> None:
         for face in faces:
@@ -228,21 +264,30 @@ def _built(
             transport.close(1.0)
         db.dispose()
 
+    def dead() -> list[str]:
+        found = [name for face in faces for name in face.dead()]
+        return found if transport is None else [*found, *transport.dead()]
+
     return Built(
         Units([*units, *faces]), drain, close, health,
-        hurry=transport.hurry if transport is not None else lambda: None,
+        hurry=transport.hurry if transport is not None else lambda: None, dead=dead,
     )
 
 
 def _faces(
-    config: Config, apps: Sequence[tuple[str, Any, int]], health: Health, checker: Authenticator,
-    busy: Callable[[], bool],
+    config: Config, apps: Sequence[tuple[str, Any, int]], health: Health, checker: Authenticator
 ) -> list[FaceUnit]:
     from nova.daemons.faces import FaceUnit
     from nova.http.health import with_health
+    from nova.http.proxies import with_proxy_headers
 
+    listen, patience = config.default.osapi_compute_listen, patience_of(config)
+    behind_proxy = config.proxy_headers.enable_proxy_headers_parsing
     return [
-        FaceUnit(name, with_health(app, health, checker), config.default.osapi_compute_listen, port, busy)
+        FaceUnit(
+            name, with_health(with_proxy_headers(app, behind_proxy), health, checker), listen, port,
+            patience,
+        )
         for name, app, port in apps
     ]
 
@@ -271,12 +316,6 @@ def _authenticator(config: Config, db: Database) -> Authenticator:
 def _identity_url(config: Config) -> str:
     own = f"http://{config.default.my_ip}:{config.identity.listen_port}/v3"
     return identity_url_for_users(config) or own
-
-
-def _policy_directory(config: Config) -> Path:
-    """Where the policy file is looked for: beside the usual nova.conf, or in the state directory."""
-    usual = Path("/etc/nova")
-    return usual if (usual / config.policy.policy_file).exists() else Path(config.default.state_path)
 
 
 def _tickets(config: Config, ending: threading.Event) -> ImageTickets:

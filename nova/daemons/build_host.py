@@ -71,5 +71,6 @@ def _built(config: Config, transport: RabbitTransport, unit: Unit) -> Built:
         disabled_by_file=config.metrics.healthcheck_disabled_by_file,
     )
     return Built(
-        Units([unit]), transport.stop_serving, lambda: transport.close(1.0), health, hurry=transport.hurry
+        Units([unit]), transport.stop_serving, lambda: transport.close(1.0), health, hurry=transport.hurry,
+        dead=transport.dead,
     )

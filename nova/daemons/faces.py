@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from nova.http.server import HttpServer
 from nova.service import PeriodicTask
 
 _POLICY_SECONDS = 5.0
+#: What a request that gave up when its time was over has for telling so, seconds.
+_LAST_SECONDS = 1.0
 
 
 class FaceUnit:
-    """One HTTP face on one address. While its requests are ``busy`` its end waits for them."""
+    """One HTTP face on one address. Its requests may end within ``patience`` seconds."""
 
-    def __init__(
-        self, name: str, app: Any, host: str, port: int, busy: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, name: str, app: Any, host: str, port: int, patience: float) -> None:
         self._server = HttpServer(name, app, host, port)
-        self._busy = busy
+        self._patience = patience
 
     def start(self) -> None:
         """Serve; ``OSError`` for a taken port."""
@@ -35,7 +35,11 @@ class FaceUnit:
 
     def stop(self) -> None:
         """Accept no more, and let requests that run end."""
-        self._server.stop(busy=self._busy)
+        self._server.stop(self._patience + _LAST_SECONDS)
+
+    def dead(self) -> Sequence[str]:
+        """The server's thread, where it should live and does not."""
+        return () if self._server.is_alive else (f"http-{self._server.name}",)
 
 
 class Reloadable(Protocol):

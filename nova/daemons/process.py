@@ -43,6 +43,7 @@ class Built:
     """What a daemon is: its units, how it stops being sent work, what is left to close, its health.
 
     ``hurry`` is called when it is told to end, be it in the middle of its start: nothing waits long any more.
+    ``dead`` names the threads that should live and do not; with one the daemon no longer says that it lives.
     """
 
     units: Units
@@ -51,6 +52,7 @@ class Built:
     health: Health
     reload: Callable[[], object] = lambda: None
     hurry: Callable[[], object] = lambda: None
+    dead: Callable[[], Sequence[str]] = tuple
 
 
 #: Makes a daemon's parts. The event is set when the daemon is to end; who waits looks at it.
@@ -74,11 +76,16 @@ def parser(binary: str, purpose: str) -> argparse.ArgumentParser:
 
 
 def config_files(arguments: argparse.Namespace) -> list[str]:
-    """The files that the command line names, or the default ones that are there."""
-    files = list(arguments.config_file)
+    """The files that the command line names, or the default ones that are there; then those of directories.
+
+    Raises ``ValueError`` naming a directory that is not there.
+    """
+    files = list(arguments.config_file) or [path for path in DEFAULT_FILES if os.path.exists(path)]
     for directory in arguments.config_dir:
+        if not os.path.isdir(directory):
+            raise ValueError(f"--config-dir {directory}: there is no such directory")
         files += sorted(str(path) for path in Path(directory).glob("*.conf"))
-    return files or [path for path in DEFAULT_FILES if os.path.exists(path)]
+    return files
 
 
 def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = None) -> int:
@@ -90,8 +97,9 @@ def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = No
     Service.named(binary)
     _few_arenas()
     arguments = parser(binary, purpose).parse_args(argv)
-    files, overrides = config_files(arguments), log.overrides_of(arguments)
+    overrides = log.overrides_of(arguments)
     try:
+        files = config_files(arguments)
         config = load(files, overrides)
         log.configure(config.log, binary)
     except (cfg.Error, ValueError, log.LogRefused) as error:
@@ -171,7 +179,11 @@ def _live(
         while not ending.is_set():
             wake.wait(watchdog)
             wake.clear()
-            notify("WATCHDOG=1")
+            dead = [*built.units.dead(), *built.dead()]
+            if not dead:
+                notify("WATCHDOG=1")
+            elif not ending.is_set():
+                logger.critical("these threads should live and do not: %s", ", ".join(dead))
             if hangup.is_set() and not ending.is_set():
                 hangup.clear()
                 _reload(binary, built, load_again)

@@ -53,6 +53,10 @@ class Units:
             periodic.start()
             self._periodic.append(periodic)
 
+    def dead(self) -> Sequence[str]:
+        """What of the periodic work has no thread any more, from its start to its end."""
+        return ["periodic" for each in self._periodic if not each.is_alive]
+
     def end_tasks(self) -> None:
         """Stop the periodic work; what hangs in it is waited for once and not again by each thread."""
         for periodic in self._periodic:

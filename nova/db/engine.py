@@ -428,7 +428,7 @@ class Database:
         """A transaction that writes; commits at the end of the block, rolls back on any exception.
 
         Raises ``DatabaseBusy`` where a server chose it as the victim of a deadlock; nothing was
-        written then. Short transactions that others may meet on the same rows go through ``run``.
+        written then. So what users and daemons change goes through ``run``.
         """
         try:
             with self._writer_gate, self._writing.begin() as connection:

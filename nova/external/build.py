@@ -13,6 +13,7 @@ from nova.errors import NovaError
 if TYPE_CHECKING:
     from nova.external.cinder import CinderVolumes
     from nova.external.glance import GlanceImages
+    from nova.external.keystone import KeystoneProjects
     from nova.http.auth import Authenticator
 
 
@@ -31,6 +32,15 @@ def external_authenticator(config: Config) -> Authenticator | None:
     from nova.external.keystone import KeystoneAuthenticator
 
     return KeystoneAuthenticator(config.keystone)
+
+
+def external_projects(config: Config) -> KeystoneProjects | None:
+    """Who knows the projects of the Keystone of [keystone_authtoken]; None for the built-in one."""
+    if config.keystone.identity_url() is None:
+        return None
+    from nova.external.keystone import KeystoneProjects
+
+    return KeystoneProjects(config.keystone)
 
 
 def external_images(config: Config) -> GlanceImages | None:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from typing import Any
+from urllib.parse import quote
 
 import webob
 from keystoneauth1 import access, discover, loading
@@ -27,6 +28,8 @@ LOG = logging.getLogger(__name__)
 _MOST = 10_000
 _TIMEOUT = 30
 _GROUP = "keystone_authtoken"
+#: Seconds that a question beside the request may take.
+_ASIDE = 5
 #: Kilo's names of the login plug-ins, and those of one version.
 _PLUGINS = {"v3password": "v3password", "v2password": "password"}
 
@@ -77,6 +80,41 @@ class KeystoneAuthenticator:
             # Also for tokens whose access rules name single requests: which one this is is not known here.
             raise Unauthorized()
         raise ServiceUnavailable("The identity service does not answer.")
+
+
+class KeystoneProjects:
+    """An ``Ask`` (see ``nova.compute.projects``): the caller's own token asks, as in the original."""
+
+    def __init__(self, section: KeystoneAuthtokenSection) -> None:
+        root = (section.identity_url() or "").rstrip("/").removesuffix("/v2.0").removesuffix("/v3")
+        self._projects = f"{root}/v3/projects/"
+        self._session = Session(
+            verify=_verify(section.cafile, section.insecure), cert=_cert(section),
+            timeout=min(section.http_connect_timeout or _ASIDE, _ASIDE), app_name="nova",
+        )
+
+    def __call__(self, caller: RequestContext, project_id: str) -> bool | None:
+        """Whether there is the project; None where Keystone does not answer or does not tell."""
+        try:
+            answer = self._session.get(
+                self._projects + quote(project_id, safe=""), authenticated=False, raise_exc=False,
+                headers={"X-Auth-Token": caller.token or "", "Accept": "application/json"},
+            )
+        except auth_errors.ClientException as error:
+            LOG.info("a project could not be asked for: %s", error)
+            return None
+        if answer.status_code == 404 and _is_refusal(answer):
+            return False
+        return True if answer.status_code == 200 else None
+
+
+def _is_refusal(answer: Any) -> bool:
+    """Whether a 404 is Keystone's own: something else at its address knows nothing of projects."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("error"), dict)
 
 
 def _pass(_environ: dict[str, Any], start_response: Any) -> list[bytes]:

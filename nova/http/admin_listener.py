@@ -34,6 +34,8 @@ DEFAULT_PORTS = {
     "nova-image": 9189,
     "nova-objectstore": 9190,
     "nova-volume": 9191,
+    "nova-serialproxy": 9192,
+    "nova-spicehtml5proxy": 9193,
 }
 _TIMEOUT = 10
 

@@ -12,7 +12,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from granian._granian import ListenerSpec, SocketHolder, WorkerSignal
@@ -26,7 +25,7 @@ LOG = logging.getLogger(__name__)
 #: Threads at most; those beyond a server's slots wait for bodies, and are made when they are needed.
 _THREADS = 256
 _BACKLOG = 1024
-#: How often it is looked whether running requests are busy, seconds.
+#: How often it is looked at the end whether there is still something to wait for, seconds.
 _LOOK = 0.1
 #: Linux's ip(7); the socket module of Python 3.11 has no name for it.
 _IP_FREEBIND = 15
@@ -49,7 +48,7 @@ class HttpServer:
         self._device = device
         self._app = SlowClients(app, port, threads, patience)
         self._signal = WorkerSignal()
-        self._ended = False
+        self._ended_at: float | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -77,26 +76,31 @@ class HttpServer:
         self._thread.start()
         self._app.start()
 
-    def end(self) -> None:
-        """Accept no more."""
-        if not self._ended:
-            self._ended = True
-            self._app.stop()
+    @property
+    def is_alive(self) -> bool:
+        """Whether requests are taken and answered, as they should be from ``start`` to ``stop``."""
+        return self._thread is None or self._thread.is_alive()
+
+    def end(self) -> float:
+        """Accept no more, and close what is idle; answers when that was first asked for, monotonic."""
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
             self._signal.set()
+        return self._ended_at
 
-    def stop(self, timeout: float = 5.0, busy: Callable[[], bool] = lambda: False) -> None:
-        """Accept no more, and let running requests end.
+    def stop(self, patience: float = 5.0) -> None:
+        """Accept no more, and let running requests end: within ``patience`` seconds of the first ``end``.
 
-        They have ``timeout`` seconds, and again from when they were last ``busy``.
+        A client that neither takes its answer nor sends its body is not waited for so long.
         """
         if self._thread is None:
             return
-        self.end()
-        until = time.monotonic() + timeout
-        while self._thread.is_alive() and time.monotonic() < until:
-            self._thread.join(min(timeout, _LOOK))
-            if busy():
-                until = time.monotonic() + timeout
+        until = self.end() + patience
+        while self._thread.is_alive() and time.monotonic() < until and not self._app.is_quiet():
+            self._thread.join(max(0.0, min(until - time.monotonic(), _LOOK)))
+        if self._thread.is_alive() and self._app.running:
+            LOG.warning("%s leaves %d requests that did not end", self.name, self._app.running)
+        self._app.stop()
         self._thread = None
 
 

@@ -67,7 +67,8 @@ class ApplicationCredentialOperations:
         Without roles in the request it has all that the caller has now.
         """
         check(values, FIELDS, "application_credential")
-        if caller.project is None:
+        project = caller.project
+        if project is None:
             raise BadRequest(
                 "Invalid application credential: a project-scoped token is needed to make one."
             )
@@ -75,14 +76,15 @@ class ApplicationCredentialOperations:
         expires_at = _expiry(values.get("expires_at"))
         secret = values.get("secret") or secrets.token_urlsafe(64)
         hashed = hash_password(secret, self._core.section.bcrypt_rounds)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> ApplicationCredential:
             rules = _store_rules(stores, caller.user.id, values.get("access_rules") or [])
-            made = stores.application_credentials.create(
+            return stores.application_credentials.create(
                 {
                     "id": new_id(),
                     "name": values["name"],
                     "user_id": caller.user.id,
-                    "project_id": caller.project.id,
+                    "project_id": project.id,
                     "description": values.get("description"),
                     "expires_at": expires_at,
                     "unrestricted": bool(values.get("unrestricted")),
@@ -91,13 +93,18 @@ class ApplicationCredentialOperations:
                     "secret_hash": hashed,
                 }
             )
+
+        made = self._core.run(write)
         return made, secret
 
     def delete(self, credential_id: str) -> None:
         """Delete an application credential; tokens made with it end at once."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require(stores, credential_id)
             stores.application_credentials.delete(credential_id)
+
+        self._core.run(write)
 
     def access_rules(self, user_id: str, filters: Sequence[Filter]) -> list[AccessRule]:
         """The access rules of a user."""
@@ -111,7 +118,8 @@ class ApplicationCredentialOperations:
 
     def delete_access_rule(self, user_id: str, rule_id: str) -> None:
         """Delete an access rule; ``Forbidden`` while an application credential has it."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_rule(stores, user_id, rule_id)
             for one in stores.application_credentials.list([Filter("user_id", user_id)]):
                 if any(rule["id"] == rule_id for rule in one.access_rules):
@@ -119,6 +127,8 @@ class ApplicationCredentialOperations:
                         "May not delete access rule in use by an application credential."
                     )
             stores.access_rules.delete(rule_id)
+
+        self._core.run(write)
 
 
 def rules_allow(

@@ -90,22 +90,30 @@ def ensure_cloud(
         }
         created = _create_first(service, hashes)
     if not right:
-        with service.core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _write_catalog(stores, service.section.region, endpoints)
             _leave_out(stores, service.section.region, without)
+
+        service.core.run(write)
     return _result(service, created)
 
 
 def _create_first(service: IdentityService, hashes: dict[str, str]) -> bool:
     """Whether this process made it; of several that start at once, one does."""
     try:
-        with service.core.write() as stores:
-            if stores.projects.get(service.core.default_domain_id) is not None:
-                return False
-            _write(service, stores, hashes)
-            return True
+        return service.core.run(lambda stores: _write_unless_there(service, stores, hashes))
     except AlreadyExists:
         return False
+
+
+def _write_unless_there(
+    service: IdentityService, stores: IdentityStore, hashes: dict[str, str]
+) -> bool:
+    if stores.projects.get(service.core.default_domain_id) is not None:
+        return False
+    _write(service, stores, hashes)
+    return True
 
 
 def _result(service: IdentityService, created: bool) -> BootstrapResult:

@@ -59,7 +59,8 @@ class CatalogOperations:
     def create_region(self, values: Mapping[str, Any]) -> Region:
         """A new region from the ``region`` object of a request."""
         check(values, REGION_FIELDS, "region")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Region:
             parent = values.get("parent_region_id")
             if parent is not None:
                 _require_region(stores, parent)
@@ -75,10 +76,13 @@ class CatalogOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update_region(self, region_id: str, values: Mapping[str, Any]) -> Region:
         """Change a region."""
         check(values, REGION_FIELDS, "region", partial=True)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Region:
             present = _require_region(stores, region_id)
             if values.get("id") not in (None, region_id):
                 raise InvalidInput("region.id", "It cannot be changed.")
@@ -95,9 +99,12 @@ class CatalogOperations:
                 stores.regions.update(region_id, changes)
             return _require_region(stores, region_id)
 
+        return self._core.run(write)
+
     def delete_region(self, region_id: str) -> None:
         """Delete a region and those below it; ``Forbidden`` where an endpoint is in one."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_region(stores, region_id)
             if stores.regions.in_use(region_id):
                 raise Forbidden(
@@ -112,6 +119,8 @@ class CatalogOperations:
                 level = [child for child in children if child not in seen]
                 seen.update(level)
 
+        self._core.run(write)
+
     def get_service(self, service_id: str) -> CatalogService:
         """The service; ``NotFound``."""
         with self._core.read() as stores:
@@ -125,7 +134,8 @@ class CatalogOperations:
     def create_service(self, values: Mapping[str, Any]) -> CatalogService:
         """A new service from the ``service`` object of a request."""
         check(values, SERVICE_FIELDS, "service")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> CatalogService:
             return stores.services.create(
                 {
                     "id": new_id(),
@@ -137,10 +147,13 @@ class CatalogOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update_service(self, service_id: str, values: Mapping[str, Any]) -> CatalogService:
         """Change a service."""
         check(values, SERVICE_FIELDS, "service", partial=True)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> CatalogService:
             present = _require_service(stores, service_id)
             names = ("type", "name", "description", "enabled")
             changes = {name: values[name] for name in names if name in values}
@@ -151,12 +164,17 @@ class CatalogOperations:
                 stores.services.update(service_id, changes)
             return _require_service(stores, service_id)
 
+        return self._core.run(write)
+
     def delete_service(self, service_id: str) -> None:
         """Delete a service with its endpoints."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_service(stores, service_id)
             stores.endpoints.delete_where(service_id=service_id)
             stores.services.delete(service_id)
+
+        self._core.run(write)
 
     def get_endpoint(self, endpoint_id: str) -> CatalogEndpoint:
         """The endpoint; ``NotFound``."""
@@ -175,7 +193,8 @@ class CatalogOperations:
         """
         check(values, ENDPOINT_FIELDS, "endpoint")
         check_url(values["url"], "endpoint.url")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> CatalogEndpoint:
             _check_service(stores, values["service_id"])
             return stores.endpoints.create(
                 {
@@ -189,12 +208,15 @@ class CatalogOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update_endpoint(self, endpoint_id: str, values: Mapping[str, Any]) -> CatalogEndpoint:
         """Change an endpoint."""
         check(values, ENDPOINT_FIELDS, "endpoint", partial=True)
         if "url" in values:
             check_url(values["url"], "endpoint.url")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> CatalogEndpoint:
             present = _require_endpoint(stores, endpoint_id)
             names = ("interface", "service_id", "url", "enabled")
             changes = {name: values[name] for name in names if name in values}
@@ -209,11 +231,16 @@ class CatalogOperations:
                 stores.endpoints.update(endpoint_id, changes)
             return _require_endpoint(stores, endpoint_id)
 
+        return self._core.run(write)
+
     def delete_endpoint(self, endpoint_id: str) -> None:
         """Delete an endpoint."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_endpoint(stores, endpoint_id)
             stores.endpoints.delete(endpoint_id)
+
+        self._core.run(write)
 
 
 def check_url(url: str, where: str) -> None:

@@ -6,13 +6,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from nova.conf.identity import IdentitySection
-from nova.db.engine import Database
+from nova.db.engine import Database, Transaction
 from nova.db.stores.identity import IdentityStore
 from nova.identity.keys import load_keys
+
+T = TypeVar("T")
 
 
 class IdentityCore:
@@ -41,12 +44,17 @@ class IdentityCore:
         with self.db.read() as tx:
             yield tx.identity
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[IdentityStore]:
-        """The identity stores in one writing transaction; a commit makes all caches stale."""
-        with self.db.write() as tx:
+    def run(self, function: Callable[[IdentityStore], T]) -> T:
+        """What ``function`` answers in one writing transaction; a commit makes all caches stale.
+
+        After a deadlock it is tried again, see ``Database.run``.
+        """
+
+        def write(tx: Transaction) -> T:
             tx.after_commit(self.changed)
-            yield tx.identity
+            return function(tx.identity)
+
+        return self.db.run(write)
 
     def changed(self) -> None:
         """Make everything cached stale."""

@@ -71,11 +71,12 @@ class CredentialOperations:
             credential_id = ec2_credential_id(_ec2_blob(values["blob"])["access"])
             if values.get("project_id") is None:
                 raise InvalidInput("credential.project_id", "An ec2 credential needs it.")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Credential:
             require_user(stores, values["user_id"])
             if values.get("project_id") is not None:
                 require_project(stores, values["project_id"])
-            made = stores.credentials.create(
+            return stores.credentials.create(
                 {
                     "id": credential_id,
                     "user_id": values["user_id"],
@@ -85,12 +86,15 @@ class CredentialOperations:
                     "extra": extras(values, CREDENTIAL_FIELDS, "credential"),
                 }
             )
+
+        made = self._core.run(write)
         return self._open(made)
 
     def update(self, credential_id: str, values: Mapping[str, Any]) -> Credential:
         """Change a credential. Whose an EC2 key is, and its access key, stay as they are."""
         check(values, CREDENTIAL_FIELDS, "credential", partial=True)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Credential:
             present = self._open(_require_credential(stores, credential_id))
             changes = {
                 name: values[name] for name in ("type", "user_id", "project_id") if name in values
@@ -115,18 +119,26 @@ class CredentialOperations:
                 stores.credentials.update(credential_id, changes)
             return self._open(_require_credential(stores, credential_id))
 
+        return self._core.run(write)
+
     def delete(self, credential_id: str) -> None:
         """Delete a credential."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_credential(stores, credential_id)
             stores.credentials.delete(credential_id)
 
+        self._core.run(write)
+
     def create_ec2(self, user_id: str, project_id: str) -> Ec2Key:
         """A new EC2 key."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Ec2Key:
             require_user(stores, user_id)
             require_project(stores, project_id)
             return self.store_ec2(stores, user_id, project_id)
+
+        return self._core.run(write)
 
     def store_ec2(self, stores: IdentityStore, user_id: str, project_id: str) -> Ec2Key:
         """A new EC2 key, within a transaction."""

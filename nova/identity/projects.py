@@ -76,15 +76,19 @@ class ProjectOperations:
     def set_tags(self, project_id: str, tags: Sequence[str]) -> None:
         """Replace a project's tags."""
         _check_tags({"tags": list(tags)}, "body")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             require_project(stores, project_id)
             stores.projects.set_tags(project_id, tags)
+
+        self._core.run(write)
 
     def create_domain(self, values: Mapping[str, Any]) -> Project:
         """A new domain from the ``domain`` object of a request."""
         check(values, DOMAIN_FIELDS, "domain")
         _check_tags(values, "domain")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Project:
             project = stores.projects.create(
                 {
                     **_columns(values, DOMAIN_FIELDS, "domain"),
@@ -97,6 +101,8 @@ class ProjectOperations:
             stores.projects.set_tags(project.id, values.get("tags") or [])
             return project
 
+        return self._core.run(write)
+
     def create_project(self, values: Mapping[str, Any], default_domain_id: str) -> Project:
         """A new project from the ``project`` object of a request.
 
@@ -107,7 +113,8 @@ class ProjectOperations:
         if values.get("is_domain"):
             placed = ("is_domain", "domain_id", "parent_id")
             return self.create_domain({k: v for k, v in values.items() if k not in placed})
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Project:
             domain_id, parent_id = _place(stores, values, default_domain_id)
             project = stores.projects.create(
                 {
@@ -121,13 +128,16 @@ class ProjectOperations:
             stores.projects.set_tags(project.id, values.get("tags") or [])
             return project
 
+        return self._core.run(write)
+
     def update(self, project_id: str, values: Mapping[str, Any], *, domain: bool) -> Project:
         """Change a project, or a domain; disabling it voids the tokens for it."""
         label = "domain" if domain else "project"
         table = DOMAIN_FIELDS if domain else PROJECT_FIELDS
         check(values, table, label, partial=True)
         _check_tags(values, label)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Project:
             require = require_domain if domain else require_project
             present = require(stores, project_id)
             _refuse_moves(present, values, label)
@@ -150,12 +160,15 @@ class ProjectOperations:
                 stores.projects.set_tags(project_id, values["tags"])
             return require(stores, project_id)
 
+        return self._core.run(write)
+
     def delete_project(self, project_id: str) -> None:
         """Delete a project that has none below it; for a domain, see ``delete_domain``."""
         if self.get_project(project_id).is_domain:
             self.delete_domain(project_id)
             return
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             project = require_project(stores, project_id)
             _refuse_immutable(project, {}, "project")
             if stores.projects.has_children(project_id):
@@ -165,9 +178,12 @@ class ProjectOperations:
                 )
             stores.projects.remove([project_id])
 
+        self._core.run(write)
+
     def delete_domain(self, domain_id: str) -> None:
         """Delete a disabled domain with everything in it."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             domain = require_domain(stores, domain_id)
             if domain_id == self._core.default_domain_id:
                 raise Forbidden("Cannot delete the default domain.")
@@ -179,6 +195,8 @@ class ProjectOperations:
             stores.roles.delete_where(domain_id=domain_id)
             inside = [project.id for project in stores.projects.of_domain(domain_id)]
             stores.projects.remove([*inside, domain_id])
+
+        self._core.run(write)
 
 
 def require_project(stores: IdentityStore, project_id: str) -> Project:

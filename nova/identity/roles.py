@@ -52,7 +52,8 @@ class RoleOperations:
     def create(self, values: Mapping[str, Any]) -> Role:
         """A new role from the ``role`` object of a request."""
         check(values, ROLE_FIELDS, "role")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Role:
             domain_id = values.get("domain_id") or NO_DOMAIN
             if domain_id:
                 require_domain(stores, domain_id)
@@ -67,10 +68,13 @@ class RoleOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update(self, role_id: str, values: Mapping[str, Any]) -> Role:
         """Change a role."""
         check(values, ROLE_FIELDS, "role", partial=True)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Role:
             present = require_role(stores, role_id)
             if (values.get("domain_id") or NO_DOMAIN) != present.domain_id and (
                 "domain_id" in values
@@ -88,13 +92,18 @@ class RoleOperations:
                 stores.roles.update(role_id, changes)
             return require_role(stores, role_id)
 
+        return self._core.run(write)
+
     def delete(self, role_id: str) -> None:
         """Delete a role; whoever has it loses it at once."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             role = require_role(stores, role_id)
             if role.options.get("immutable"):
                 raise Forbidden(f"Cannot delete immutable resource 'role {role_id}'.")
             stores.roles.delete(role_id)
+
+        self._core.run(write)
 
     def implications(self) -> tuple[list[ImpliedRole], dict[str, Role]]:
         """Every direct implication, and all roles by id."""
@@ -103,7 +112,8 @@ class RoleOperations:
 
     def imply(self, prior_role_id: str, implied_role_id: str) -> None:
         """Let one role imply another; ``AlreadyExists`` where it does."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             prior = require_role(stores, prior_role_id)
             implied = require_role(stores, implied_role_id)
             if implied.name.lower() == ADMIN:
@@ -111,6 +121,8 @@ class RoleOperations:
             if implied.domain_id != NO_DOMAIN and prior.domain_id == NO_DOMAIN:
                 raise Forbidden(f"{implied.id} cannot be an implied roles.")
             stores.roles.imply(prior_role_id, implied_role_id)
+
+        self._core.run(write)
 
     def require_implication(self, prior_role_id: str, implied_role_id: str) -> tuple[Role, Role]:
         """Both roles of an implication; ``NotFound`` where there is none."""
@@ -123,11 +135,14 @@ class RoleOperations:
 
     def remove_implication(self, prior_role_id: str, implied_role_id: str) -> None:
         """End an implication; ``NotFound`` where there is none."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             require_role(stores, prior_role_id)
             require_role(stores, implied_role_id)
             if not stores.roles.remove_implication(prior_role_id, implied_role_id):
                 raise NotFound(f"{prior_role_id} does not imply {implied_role_id}.")
+
+        self._core.run(write)
 
 
 class GrantOperations:
@@ -138,17 +153,23 @@ class GrantOperations:
 
     def grant(self, assignment: RoleAssignment) -> None:
         """Give a role; giving it twice does no harm."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_parties(stores, assignment)
             _refuse_foreign_role(stores, assignment)
             stores.assignments.add(assignment)
 
+        self._core.run(write)
+
     def revoke(self, assignment: RoleAssignment) -> None:
         """Take a role away; ``NotFound`` where it was not given."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_parties(stores, assignment, strict_actor=False)
             if not stores.assignments.remove(assignment):
                 raise _not_given(assignment)
+
+        self._core.run(write)
 
     def require(self, assignment: RoleAssignment) -> None:
         """``NotFound`` where the role is not given."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from nova.conf.identity import IdentitySection
 from nova.db.engine import Database
 from nova.db.schema.base import now
+from nova.db.stores.identity import IdentityStore
 from nova.identity.application_credentials import ApplicationCredentialOperations
 from nova.identity.assignments import AssignmentListing
 from nova.identity.auth import Authentication
@@ -56,9 +57,12 @@ class IdentityService:
     def revoke(self, token: ValidatedToken) -> None:
         """Make one token invalid at once."""
         moment = now()
-        with self.core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             stores.revocations.forget_expired(moment)
             stores.revocations.add(token.payload.audit_ids[0], token.payload.expires_at)
+
+        self.core.run(write)
 
     def user_names(self, ids: Iterable[str]) -> dict[str, str]:
         """The names of those of these users that exist, by id."""

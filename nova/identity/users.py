@@ -66,7 +66,8 @@ class UserOperations:
         password = values.get("password")
         # Hashing takes a while and must not hold the writing transaction.
         hashed = self._hash(password)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> User:
             domain = require_domain(stores, values.get("domain_id") or default_domain_id)
             self._check_default_project(stores, values)
             return stores.users.create(
@@ -84,12 +85,15 @@ class UserOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update(self, user_id: str, values: Mapping[str, Any]) -> User:
         """Change a user as an administrator; a new password or disabling voids its tokens."""
         check(values, USER_FIELDS, "user", partial=True)
         extra = extras(values, USER_FIELDS, "user", _SET_BY_SERVICE)
         hashed = self._hash(values.get("password"))
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> User:
             present = require_user(stores, user_id)
             if values.get("domain_id") not in (None, present.domain_id):
                 raise InvalidInput("user.domain_id", "It cannot be changed.")
@@ -111,6 +115,8 @@ class UserOperations:
                 stores.users.update(user_id, changes)
             return require_user(stores, user_id)
 
+        return self._core.run(write)
+
     def change_own_password(self, user_id: str, values: Mapping[str, Any]) -> None:
         """Change a password by proof of the old one; ``Unauthorized`` where that is wrong."""
         check(values, PASSWORD_FIELDS, "user")
@@ -122,15 +128,21 @@ class UserOperations:
         if not right or user is None or not user.enabled:
             raise Unauthorized()
         hashed = hash_password(values["password"], rounds)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             # Whoever changed it in between knew the old one too; the later change stands.
             stores.users.update(user_id, {"password_hash": hashed, "tokens_valid_since": now()})
 
+        self._core.run(write)
+
     def delete(self, user_id: str) -> None:
         """Delete a user with all it has."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             require_user(stores, user_id)
             stores.users.remove(user_id)
+
+        self._core.run(write)
 
     def groups(self, user_id: str) -> list[Group]:
         """The groups a user is in."""
@@ -172,7 +184,8 @@ class GroupOperations:
     def create(self, values: Mapping[str, Any], default_domain_id: str) -> Group:
         """A new group from the ``group`` object of a request."""
         check(values, GROUP_FIELDS, "group")
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Group:
             domain = require_domain(stores, values.get("domain_id") or default_domain_id)
             return stores.groups.create(
                 {
@@ -184,10 +197,13 @@ class GroupOperations:
                 }
             )
 
+        return self._core.run(write)
+
     def update(self, group_id: str, values: Mapping[str, Any]) -> Group:
         """Change a group."""
         check(values, GROUP_FIELDS, "group", partial=True)
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> Group:
             present = require_group(stores, group_id)
             if values.get("domain_id") not in (None, present.domain_id):
                 raise InvalidInput("group.domain_id", "It cannot be changed.")
@@ -203,11 +219,16 @@ class GroupOperations:
                 stores.groups.update(group_id, changes)
             return require_group(stores, group_id)
 
+        return self._core.run(write)
+
     def delete(self, group_id: str) -> None:
         """Delete a group; its members lose what they had by it at once."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             require_group(stores, group_id)
             stores.groups.remove(group_id)
+
+        self._core.run(write)
 
     def users(self, group_id: str) -> list[User]:
         """The members."""
@@ -217,10 +238,13 @@ class GroupOperations:
 
     def add_user(self, group_id: str, user_id: str) -> None:
         """Put a user into the group."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             require_group(stores, group_id)
             require_user(stores, user_id)
             stores.groups.add_member(group_id, user_id)
+
+        self._core.run(write)
 
     def require_member(self, group_id: str, user_id: str) -> None:
         """``NotFound`` where the user is not in the group."""
@@ -229,9 +253,12 @@ class GroupOperations:
 
     def remove_user(self, group_id: str, user_id: str) -> None:
         """Take a user out of the group; ``NotFound`` where it is not in it."""
-        with self._core.write() as stores:
+
+        def write(stores: IdentityStore) -> None:
             _require_member(stores, group_id, user_id)
             stores.groups.remove_member(group_id, user_id)
+
+        self._core.run(write)
 
 
 def require_user(stores: IdentityStore, user_id: str) -> User:

@@ -330,6 +330,8 @@ class NetworkAllocator:
                     f"Fixed IP address ({card.wanted}) does not exist in "
                     f"network ({card.network.uuid})."
                 )
+            if found.is_unclaimed_vip:
+                raise AddressInUse(card.wanted, kept_for="virtual IPs")
             if key in seen or not found.is_free(now()):
                 raise AddressInUse(card.wanted)
             seen.add(key)

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5
 
 
+class NotOfNetwork(BadRequest):
+    """An address is of no subnet of the network."""
+
+    network_type = "InvalidIpForNetwork"
+
+
+class NotOfSubnet(BadRequest):
+    """An address is not of the subnet that is named with it."""
+
+    network_type = "InvalidIpForSubnet"
+
+
+class NotChosen(BadRequest):
+    """An address is another than the one that the guest forms by itself."""
+
+    network_type = "AllocationOnAutoAddressSubnet"
+
+
 class WantedAddress(msgspec.Struct, frozen=True):
     """An address asked for: of one subnet, or this very one, or both."""
 
@@ -44,8 +62,7 @@ def create_port(
     """Make a port in a network, given by its rows; returns its uuid.
 
     Without ``wanted`` it gets one address, if the network has a subnet. Raises ``BadRequest`` for an
-    address or subnet that is not the network's, ``AddressInUse``, ``NoMoreAddresses``, ``Conflict``
-    for a MAC that is taken.
+    address or subnet that is not the network's, ``AddressInUse``, ``NoMoreAddresses``, ``MacInUse``.
     """
     chosen = mac or _unused_mac(tx)
     port = str(uuid.uuid4())
@@ -87,7 +104,7 @@ def take_addresses(
         if each.address is None:
             taken.append(_next(tx, candidates, port))
         else:
-            taken.append(_named(tx, candidates, port, each.address))
+            taken.append(_named(tx, candidates, port, each))
     return taken
 
 
@@ -98,10 +115,12 @@ def _is_formed(rows: Sequence[Network], wanted: WantedAddress, mac: str) -> bool
     if version != 6 and (six is None or wanted.subnet_uuid != six.subnet_uuid_v6):
         return False
     if six is None:
-        raise BadRequest(f"IP address {wanted.address} is not a valid IP for any subnet.")
+        raise NotOfNetwork(
+            f"IP address {wanted.address} is not a valid IP for any of the subnets on the specified network."
+        )
     formed = slaac_address(str(six.cidr_v6), mac)
     if wanted.address not in (None, formed):
-        raise BadRequest(
+        raise NotChosen(
             f"IP address {wanted.address} cannot be given: the guest forms {formed} from its MAC."
         )
     return True
@@ -120,8 +139,9 @@ def _next(tx: Transaction, rows: Sequence[Network], port: str) -> tuple[int, Net
 
 
 def _named(
-    tx: Transaction, rows: Sequence[Network], port: str, address: str
+    tx: Transaction, rows: Sequence[Network], port: str, wanted: WantedAddress
 ) -> tuple[int, Network]:
+    address = str(wanted.address)
     number = ipaddress.ip_address(address)
     for row in rows:
         if number not in ipaddress.ip_network(str(row.cidr)):
@@ -129,10 +149,19 @@ def _named(
         found = tx.fixed_ips.lock(row.id, [address]).get(address)
         if found is None or found.role in ("network", "broadcast"):
             break
-        if not found.is_free(now()) or not tx.ports.hold(port, [found.id]):
+        if found.is_unclaimed_vip:
+            raise AddressInUse(address, kept_for="virtual IPs")
+        # Outside pools that were named nothing is handed out, but may be asked for (as in Neutron).
+        asked = found.role == "outside" and row.names_pools
+        free = found.is_unused(now()) if asked else found.is_free(now())
+        if not free or not tx.ports.hold(port, [found.id]):
             raise AddressInUse(address)
         return found.id, row
-    raise BadRequest(f"IP address {address} is not a valid IP for any of the specified subnets.")
+    if wanted.subnet_uuid is not None:
+        raise NotOfSubnet(f"IP address {address} is not a valid IP for the specified subnet.")
+    raise NotOfNetwork(
+        f"IP address {address} is not a valid IP for any of the subnets on the specified network."
+    )
 
 
 def change_addresses(

@@ -186,11 +186,13 @@ class AddressProber:
                 continue
             if network.segment is not None:
                 known = self._confirmed(network, host, candidates, known)
-            with self._db.write() as tx:
-                tx.probes.record(known, moment)
+            self._record(known, moment)
             self._note(network, candidates, known)
             return True
         return False
+
+    def _record(self, known: Mapping[int, str | None], moment: datetime.datetime) -> None:
+        self._db.run(lambda tx: tx.probes.record(known, moment))
 
     def _answers(
         self, network: ProbedNetwork, host: str, candidates: Sequence[ProbeCandidate]

@@ -18,16 +18,15 @@ from nova.conf.network import NetworkSection
 from nova.errors import Conflict, InvalidInput
 from nova.network.creation import NetworkRequest, devices_of, plan_networks, vip_count, vlans_of
 from nova.network.manager import manager_named
+from nova.network.pool_ranges import Pool, check_pools, numbers_in
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
 
 if TYPE_CHECKING:
     from nova.db.engine import Transaction
 
-Pool = tuple[str, str]
-
 
 class SubnetRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A subnet asked for. ``pools`` are (first, last) addresses; None leaves them to the network
+    """A subnet asked for. ``pools`` are kept as they are named; None leaves them to the network
     manager. ``gateway`` None takes the first address; without ``routed`` there is none. One beyond
     ``cidr`` is told to guests, and the host takes the first address for DHCP.
     """
@@ -117,33 +116,27 @@ def _planned(
         network = msgspec.structs.replace(network, gateway=wanted.gateway)
     if version == 6 or wanted.pools is None:
         return PlannedNetwork(network, planned.addresses)
-    return PlannedNetwork(network, _with_pools(wanted, planned.addresses, section))
+    check_pools(wanted.pools, wanted.cidr, network.gateway)
+    return PlannedNetwork(network, _with_pools(wanted.pools, planned.addresses, section))
 
 
 def _with_pools(
-    wanted: SubnetRequest, addresses: tuple[PlannedAddress, ...], section: NetworkSection
+    pools: Sequence[Pool], addresses: tuple[PlannedAddress, ...], section: NetworkSection
 ) -> tuple[PlannedAddress, ...]:
     """The addresses with those outside the pools kept back.
 
-    Virtual IPs come from outside the pools as far as there is room, so that the pools are those
-    asked for; the rest from the top of the pools.
+    Virtual IPs come from outside the pools alone, as far as there is room, so that the pools are those
+    asked for.
     """
-    assert wanted.pools is not None
-    inside = _numbers(wanted)
+    inside = numbers_in(pools)
     usable = {"outside", "vip", None}
     numbers = [int(ipaddress.IPv4Address(each.address)) for each in addresses]
     free = [
         index for index, each in enumerate(addresses)
         if each.role in usable and numbers[index] not in inside
     ]
-    pooled = [
-        index for index, each in enumerate(addresses)
-        if each.role in usable and numbers[index] in inside
-    ]
     count = vip_count(len(addresses), section)
     vips = set(free[-count:]) if count else set()
-    if len(vips) < count:
-        vips |= set(pooled[len(pooled) - (count - len(vips)) :])
     result = []
     for index, each in enumerate(addresses):
         role = each.role
@@ -151,21 +144,3 @@ def _with_pools(
             role = "vip" if index in vips else None if numbers[index] in inside else "outside"
         result.append(PlannedAddress(each.address, role))
     return tuple(result)
-
-
-def _numbers(wanted: SubnetRequest) -> set[int]:
-    subnet = ipaddress.IPv4Network(wanted.cidr)
-    inside: set[int] = set()
-    for start, end in wanted.pools or ():
-        first, last = int(ipaddress.IPv4Address(start)), int(ipaddress.IPv4Address(end))
-        if first > last:
-            raise InvalidInput("allocation_pools", f"{start} lies behind {end}.")
-        if ipaddress.IPv4Address(first) not in subnet or ipaddress.IPv4Address(last) not in subnet:
-            raise InvalidInput("allocation_pools", f"{start}-{end} is not within {subnet}.")
-        span = range(first, last + 1)
-        if not inside.isdisjoint(span):
-            raise Conflict("Allocation pools overlap.")
-        inside.update(span)
-    if wanted.gateway is not None and int(ipaddress.IPv4Address(wanted.gateway)) in inside:
-        raise Conflict(f"Gateway ip {wanted.gateway} conflicts with an allocation pool.")
-    return inside

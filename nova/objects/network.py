@@ -59,9 +59,17 @@ class Network(msgspec.Struct, frozen=True):
 
     @property
     def dns(self) -> tuple[str, ...]:
-        """The name servers of its ranges."""
-        six = ((self.facts or {}).get("subnet6") or {}).get("dns_nameservers", ())
-        return tuple(dict.fromkeys(each for each in (self.dns1, self.dns2, *six) if each is not None))
+        """The name servers of its ranges. The IPv4 range has two columns, and facts for those beyond."""
+        facts = self.facts or {}
+        four = (facts.get("subnet4") or {}).get("further_dns", ())
+        six = (facts.get("subnet6") or {}).get("dns_nameservers", ())
+        given = (self.dns1, self.dns2, *four, *six)
+        return tuple(dict.fromkeys(each for each in given if each is not None))
+
+    @property
+    def names_pools(self) -> bool:
+        """Whether somebody named the pools of its IPv4 range."""
+        return bool(((self.facts or {}).get("subnet4") or {}).get("allocation_pools"))
 
     @property
     def routes(self) -> tuple[tuple[str, str], ...]:
@@ -180,8 +188,17 @@ class FixedIP(msgspec.Struct, frozen=True):
 
     def is_free(self, moment: datetime.datetime) -> bool:
         """Whether it may be given to a server."""
-        taken = self.allocated or self.reserved or self.used_elsewhere
+        return not self.reserved and self.is_unused(moment)
+
+    def is_unused(self, moment: datetime.datetime) -> bool:
+        """Whether nobody has it, though it may be reserved."""
+        taken = self.allocated or self.used_elsewhere
         return not taken and self.released_at <= moment + CLOCK_SKEW
+
+    @property
+    def is_unclaimed_vip(self) -> bool:
+        """Whether it is kept for a virtual IP that nobody has claimed."""
+        return self.role == "vip" and self.vip_project_id is None
 
 
 class ProbeCandidate(msgspec.Struct, frozen=True):

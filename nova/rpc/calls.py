@@ -7,6 +7,17 @@ safe to repeat. ``from_host`` marks what a compute host may ask of the control s
 host itself as its first argument, and the conductor checks the rows against it. ``every`` goes to each
 process that serves the topic. ``result`` is the type of the answer, the same as the method's own: arguments
 are decoded by the method's signature where it is, the answer where the method cannot be seen.
+
+Daemons of two releases that follow one another work together, whichever is replaced first. So between
+releases
+
+- an argument is added last, with a default, and a Struct's field with a default (last, where the Struct is
+  ``array_like``). Who does not know it passes it over, who is not told it takes the default: both must be
+  right, if only as well as in the release before;
+- nothing is taken away, renamed, moved, given another type, or a new value where a type lists its values;
+- a new row is served one release before anybody needs its answer, and an old one is served one release
+  longer than anybody asks;
+- what cannot be said so is a new row.
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 
 Arguments are decoded by the signature of the method that is called, the answer by the table of calls. An
 error crosses as its class's name, its message and its fields, and comes out as the same class of
-``nova.errors``, or as the nearest one of its bases that is there.
+``nova.errors``, or as the nearest one of its bases that is there. What a sender of the next release adds
+behind is passed over (``nova/rpc/calls.py`` says what may be added).
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
@@ -18,6 +20,8 @@ from nova import errors
 from nova.decoding import msgpack_decoder
 from nova.errors import NovaError, ServiceUnavailable
 from nova.rpc.calls import Call
+
+LOG = logging.getLogger(__name__)
 
 
 class Undecodable(Exception):
@@ -60,13 +64,18 @@ class Arguments:
             raise TypeError(f"{method!r} does not say the types of {', '.join(missing)}")
         self._decoders = [msgpack_decoder(hints[each.name]) for each in parameters]
         self._required = sum(each.default is inspect.Parameter.empty for each in parameters)
+        self._name = getattr(method, "__qualname__", repr(method))
+        self._newer_seen = False
 
     def decode(self, data: bytes) -> list[Any]:
-        """The arguments; raises ``Undecodable``."""
+        """The arguments that the method has; raises ``Undecodable``."""
         try:
             raw = _raw_list.decode(data)
-            if not self._required <= len(raw) <= len(self._decoders):
-                raise Undecodable(f"{len(raw)} arguments in place of {len(self._decoders)}")
+            if len(raw) < self._required:
+                raise Undecodable(f"{len(raw)} arguments in place of {self._required}")
+            if len(raw) > len(self._decoders) and not self._newer_seen:
+                self._newer_seen = True
+                LOG.debug("a newer sender tells %s more than it takes", self._name)
             return [
                 decoder.decode(each)
                 for decoder, each in zip(self._decoders, raw, strict=False)

@@ -75,6 +75,11 @@ class Link:
         """Whether there is a connection now."""
         return self._open
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread lives, as it does from ``start`` to ``stop``."""
+        return self._stopping.is_set() or self._thread.is_alive()
+
     def post(self, work: Callable[[], None]) -> bool:
         """Run ``work`` on the connection's thread; False where there is no connection."""
         with self._lock:

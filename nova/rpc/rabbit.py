@@ -104,6 +104,10 @@ class RabbitTransport:
         """Whether messages go out now."""
         return self._ready.is_set()
 
+    def dead(self) -> Sequence[str]:
+        """The connection's thread, where it should live and does not."""
+        return () if self._link.is_alive else ("broker",)
+
     def serve(self, topic: str, host: str | None, endpoint: object) -> None:
         """Let ``endpoint``'s methods be called; they must say the types of their arguments.
 
@@ -181,11 +185,6 @@ class RabbitTransport:
         """
         self._ending.begin(patience)
         self._look_again()
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a call waits for its answer."""
-        return bool(self._waiting)
 
     def _look_again(self) -> None:
         for message in self._askers():

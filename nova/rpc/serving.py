@@ -173,6 +173,9 @@ class Reception:
             # Whoever acted on it died before it answered: the host asks again under another id. What
             # comes twice otherwise is somebody else's copy.
             return STALE if redelivered else encode_error(error)
+        except HostRefused as error:
+            LOG.warning("%s.%s of host %s was refused: %s", header.topic, header.method, header.sender, error)
+            return encode_error(error)
         except NovaError as error:
             return encode_error(error)
         except Exception as error:

@@ -182,9 +182,12 @@ class Attachments:
 
     def roll_detaching(self, context: RequestContext, volume_id: str) -> None:
         """A volume that was ``detaching`` is in use again."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             volume = self._core.volume(tx, context, volume_id)
             tx.volumes.transition(volume.id, {"status": "in-use"}, statuses=("detaching",))
+
+        self._core.db.run(write)
 
     def mark(self, context: RequestContext, volume_id: str) -> None:
         """Keep an available volume for whoever attaches it (``os-reserve``)."""

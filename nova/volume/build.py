@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nova.compute.images import Images
+from nova.compute.projects import Projects
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.http.auth import Authenticator
@@ -40,15 +41,20 @@ def build_backend(config: Config) -> Backend:
 
 
 def build_service(
-    config: Config, db: Database, images: Images, *, works: bool = True
+    config: Config, db: Database, images: Images, *, works: bool = True,
+    projects: Projects | None = None,
 ) -> VolumeService:
     """The service; with ``works`` False its work is left to the process that runs a ``VolumeUnit``."""
-    return VolumeService(db, config.volume, build_backend(config), images, works=works)
+    return VolumeService(
+        db, config.volume, build_backend(config), images, works=works, projects=projects
+    )
 
 
-def build_volumes(config: Config, db: Database, images: Images) -> VolumeService | None:
+def build_volumes(
+    config: Config, db: Database, images: Images, projects: Projects | None = None
+) -> VolumeService | None:
     """The service that does its own work; None where it is not enabled."""
-    return build_service(config, db, images) if config.volume.enabled else None
+    return build_service(config, db, images, projects=projects) if config.volume.enabled else None
 
 
 def build_block_storage(

@@ -86,19 +86,29 @@ class VolumeCore:
     def type(self, tx: Transaction, context: RequestContext, name_or_id: str) -> VolumeType:
         """A type that the caller may use, by its id or name; ``NotFound`` else."""
         found = tx.volumes.types.get(name_or_id) or tx.volumes.types.by_name(name_or_id)
-        if found is not None and not (found.is_public or context.is_admin):
-            allowed = context.project_id in tx.volumes.types.projects_of(found.id)
-            found = found if allowed else None
         if found is None:
-            raise NotFound(f"Volume type {name_or_id} could not be found.")
+            raise _no_type(name_or_id)
+        return self._usable(tx, context, found, name_or_id)
+
+    def _usable(
+        self, tx: Transaction, context: RequestContext, found: VolumeType, named: str | None = None
+    ) -> VolumeType:
+        if not (found.is_public or context.is_admin) and (
+            context.project_id not in tx.volumes.types.projects_of(found.id)
+        ):
+            raise _no_type(named or found.id)
         return found
 
-    def default_type(self, tx: Transaction) -> VolumeType:
-        """The type of volumes without one."""
-        found = tx.volumes.types.by_name(self.section.default_volume_type)
+    def default_type(self, tx: Transaction, context: RequestContext) -> VolumeType:
+        """The type of the caller's volumes without one: its project's, or else the configured one.
+
+        ``NotFound`` where it is missing, or is the project's and was taken from it.
+        """
+        name = self.section.default_volume_type
+        found = tx.volumes.types.default_for(context.project_id, name)
         if found is None:
             raise NotFound("Default volume type can not be found.")
-        return found
+        return found if found.name == name else self._usable(tx, context, found)
 
     # --- limits ----------------------------------------------------------------------------------
 
@@ -162,25 +172,30 @@ class VolumeCore:
 
     # --- work ------------------------------------------------------------------------------------
 
-    def checked_size(self, size: object) -> int:
-        """GiB of a volume as asked for; ``BadRequest`` where that is no size."""
-        if isinstance(size, str):
-            try:
-                size = int(size)
-            except ValueError:
-                size = 0
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 1 << 31:
-            raise BadRequest(
-                f"Invalid input received: Volume size '{str(size)[:40]}' must be an integer and "
-                "greater than 0"
-            )
-        return size
-
     def add_task(
         self, tx: Transaction, context: RequestContext, flow: str, volume_id: str, **facts: Any
     ) -> None:
         """Note work that begins when the transaction is committed."""
         self.tasks.add(tx, flow, volume_id, request_id=context.request_id, **facts)
+
+
+def checked_size(size: object) -> int:
+    """GiB of a volume as asked for; ``BadRequest`` where that is no size."""
+    if isinstance(size, str):
+        try:
+            size = int(size)
+        except ValueError:
+            size = 0
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 1 << 31:
+        raise BadRequest(
+            f"Invalid input received: Volume size '{str(size)[:40]}' must be an integer and "
+            "greater than 0"
+        )
+    return size
+
+
+def _no_type(name_or_id: str) -> NotFound:
+    return NotFound(f"Volume type {name_or_id} could not be found.")
 
 
 def used(usages: Any) -> dict[str, int]:

@@ -99,8 +99,9 @@ class VolumeFlows:
     def _write_image(self, task: VolumeTask, volume: VolumeRecord, image_id: str) -> None:
         context = internal_context(task.request_id)
         image = self._images.show(context, image_id)
-        with self._db.write() as tx:
-            tx.volumes.transition(volume.id, {"status": "downloading"}, statuses=("creating",))
+        self._db.run(
+            lambda tx: tx.volumes.transition(volume.id, {"status": "downloading"}, statuses=("creating",))
+        )
         self._backend.write_image(
             volume, image, lambda: iter(self._images.download(context, image_id))
         )

@@ -51,14 +51,16 @@ class Limits:
 
     def set(self, project_id: str, limits: Mapping[str, int], *, of_class: bool = False) -> None:
         """Set limits; ``BadRequest`` for a resource that is not known."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             known = self._basic(tx)
             wrong = [name for name in limits if name not in known]
             if wrong:
                 raise BadRequest(f"Bad key(s) in quota set: {', '.join(sorted(wrong))[:200]}")
             tx.volumes.quotas.set(DEFAULT_CLASS if of_class else project_id, limits)
 
+        self._core.db.run(write)
+
     def delete(self, project_id: str) -> None:
         """Forget a project's own limits."""
-        with self._core.db.write() as tx:
-            tx.volumes.quotas.delete(project_id)
+        self._core.db.run(lambda tx: tx.volumes.quotas.delete(project_id))

@@ -73,5 +73,4 @@ class Messages:
     def delete(self, context: RequestContext, message_id: str) -> None:
         """Remove one; ``NotFound``."""
         found = self.get(context, message_id)
-        with self._db.write() as tx:
-            tx.volumes.messages.delete(found.id)
+        self._db.run(lambda tx: tx.volumes.messages.delete(found.id))

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nova.compute.images import Images
+from nova.compute.projects import Projects
 from nova.conf.volume import VolumeSection
 from nova.db.engine import Database
 from nova.service import PeriodicTask
 from nova.volume.attachments import Attachments
 from nova.volume.backend import Backend
 from nova.volume.core import VolumeCore
+from nova.volume.default_types import DefaultTypes
 from nova.volume.flows import VolumeFlows
 from nova.volume.limits import Limits
 from nova.volume.messages import Messages
@@ -38,8 +40,12 @@ class VolumeService:
         images: Images,
         *,
         works: bool = True,
+        projects: Projects | None = None,
     ) -> None:
-        """``works`` says that what is begun here is done here too, and not by another process."""
+        """``works`` says that what is begun here is done here too, and not by another process.
+
+        ``projects`` tells which there are; without it every name may be one.
+        """
         self.db = db
         self.section = section
         self.backend = backend
@@ -55,6 +61,7 @@ class VolumeService:
         self.snapshots = Snapshots(core)
         self.attachments = Attachments(core)
         self.types = VolumeTypes(core)
+        self.default_types = DefaultTypes(core, projects or Projects())
         self.transfers = Transfers(core)
         self.limits = Limits(core)
         self.messages = Messages(db)

@@ -120,7 +120,7 @@ def type_of(
     if named:
         return core.type(tx, context, named)
     inherited = tx.volumes.types.get(source.type_id) if source.type_id else None
-    return inherited or core.default_type(tx)
+    return inherited or core.default_type(tx, context)
 
 
 def _invalid(reason: str) -> BadRequest:

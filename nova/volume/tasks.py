@@ -102,8 +102,7 @@ class VolumeTasks:
                 left = tx.volumes.tasks.any()
             if not left:
                 return
-            with self._db.write() as tx:
-                tx.volumes.tasks.release_all()
+            self._db.run(lambda tx: tx.volumes.tasks.release_all())
         self.resume()
 
     def resume(self) -> None:
@@ -119,8 +118,7 @@ class VolumeTasks:
             running = sorted(self._running)
         if running:
             until = now() + datetime.timedelta(seconds=self._lease)
-            with self._db.write() as tx:
-                tx.volumes.tasks.renew(running, self._owner, until)
+            self._db.run(lambda tx: tx.volumes.tasks.renew(running, self._owner, until))
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs."""

@@ -29,12 +29,13 @@ class VolumeTypes:
             if tx.volumes.types.by_name(name) is not None:
                 return
         try:
-            with self._core.db.write() as tx:
-                tx.volumes.types.create(
+            self._core.db.run(
+                lambda tx: tx.volumes.types.create(
                     VolumeType(
                         id=new_id(), name=name, description="Default Volume Type", created_at=now()
                     )
                 )
+            )
         except AlreadyExists:
             return
 
@@ -51,10 +52,10 @@ class VolumeTypes:
             raise NotFound(f"Volume type {type_id} could not be found.")
         return found
 
-    def default(self) -> VolumeType:
-        """The type of volumes without one."""
+    def default(self, context: RequestContext) -> VolumeType:
+        """The type of the caller's volumes without one."""
         with self._core.db.read() as tx:
-            return self._core.default_type(tx)
+            return self._core.default_type(tx, context)
 
     def page(self, context: RequestContext, is_public: bool | None = True) -> list[VolumeType]:
         """Types that the caller may see; an administrator chooses public, private, or None for all."""
@@ -77,52 +78,66 @@ class VolumeTypes:
             id=new_id(), name=name, description=description, is_public=is_public,
             extra_specs=dict(extra_specs or {}), created_at=now(),
         )
-        with self._core.db.write() as tx:
-            tx.volumes.types.create(record)
+        self._core.db.run(lambda tx: tx.volumes.types.create(record))
         return record
 
     def update(self, context: RequestContext, type_id: str, changes: dict[str, Any]) -> VolumeType:
         """Change name, description, or whether it is public."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> VolumeType:
             record = self._find(tx, context, type_id)
             default = self._core.section.default_volume_type
             if record.name == default and changes.get("name", default) != default:
                 raise BadRequest("Invalid input received: The default volume type cannot be renamed.")
             tx.volumes.types.update(type_id, changes)
+            return record
+
+        record = self._core.db.run(write)
         return msgspec.structs.replace(record, updated_at=now(), **changes)
 
     def set_specs(
         self, context: RequestContext, type_id: str, specs: Mapping[str, str]
     ) -> VolumeType:
         """Write extra specs over those that are there."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> tuple[VolumeType, dict[str, str]]:
             record = self._find(tx, context, type_id)
             merged = {**record.extra_specs, **specs}
             tx.volumes.types.update(type_id, {"extra_specs": merged})
+            return record, merged
+
+        record, merged = self._core.db.run(write)
         return msgspec.structs.replace(record, extra_specs=merged)
 
     def remove_spec(self, context: RequestContext, type_id: str, key: str) -> None:
         """Remove an extra spec; ``NotFound``."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             record = self._find(tx, context, type_id)
             if key not in record.extra_specs:
                 raise NotFound(f"Volume Type {type_id} has no extra specs with key {key}.")
             left = {name: value for name, value in record.extra_specs.items() if name != key}
             tx.volumes.types.update(type_id, {"extra_specs": left})
 
+        self._core.db.run(write)
+
     def delete(self, context: RequestContext, type_id: str) -> None:
         """Remove a type that no volume has."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             record = self._find(tx, context, type_id)
-            if record.name == self._core.section.default_volume_type:
+            default = self._core.section.default_volume_type
+            if record.name == default or tx.volumes.types.is_project_default(type_id):
                 raise BadRequest(
-                    f"The volume type {type_id} is the default volume type and cannot be deleted."
+                    f"The volume type {type_id} is a default volume type and cannot be deleted."
                 )
             if tx.volumes.of_type(type_id):
                 raise BadRequest(
                     f"Target volume type is still in use: volume type {type_id} has volumes."
                 )
             tx.volumes.types.delete(type_id)
+
+        self._core.db.run(write)
 
     # --- access ----------------------------------------------------------------------------------
 
@@ -136,7 +151,8 @@ class VolumeTypes:
 
     def grant(self, context: RequestContext, type_id: str, project_id: str) -> None:
         """Let a project use a private type."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             if self._find(tx, context, type_id).is_public:
                 raise Conflict(
                     f"Invalid volume type: Type access modification is not applicable to public volume "
@@ -144,9 +160,12 @@ class VolumeTypes:
                 )
             tx.volumes.types.grant(type_id, project_id)
 
+        self._core.db.run(write)
+
     def revoke(self, context: RequestContext, type_id: str, project_id: str) -> None:
         """Take a private type from a project; ``NotFound`` where it did not have it."""
-        with self._core.db.write() as tx:
+
+        def write(tx: Transaction) -> None:
             if self._find(tx, context, type_id).is_public:
                 raise Conflict(
                     f"Invalid volume type: Type access modification is not applicable to public volume "
@@ -156,3 +175,5 @@ class VolumeTypes:
                 raise NotFound(
                     f"Volume type access not found for {type_id} / {project_id} combination."
                 )
+
+        self._core.db.run(write)

@@ -15,7 +15,7 @@ from nova.objects.context import RequestContext
 from nova.objects.image import Image
 from nova.objects.volume_record import ListQuery, VolumeRecord
 from nova.volume import sources
-from nova.volume.core import VolumeCore, new_id
+from nova.volume.core import VolumeCore, checked_size, new_id
 from nova.volume.sources import VolumeSource
 
 #: Statuses in which a volume may be deleted (Cinder's; those that cannot come about here are left out).
@@ -81,9 +81,9 @@ class Volumes:
             raise BadRequest(
                 "Invalid input received: May specify only one of snapshot, imageRef or source volume"
             )
-        wanted = None if size is None else core.checked_size(size)
+        wanted = None if size is None else checked_size(size)
         if wanted is None and not (snapshot_id or source_id):
-            core.checked_size(None)
+            checked_size(None)
         self._check_zone(availability_zone)
         of_image = (
             sources.image_source(core, context, image_id, wanted) if image_id else VolumeSource()
@@ -195,7 +195,7 @@ class Volumes:
         Raises ``BadRequest`` for a size that is not larger, ``InvalidVolume`` for its status,
         ``QuotaExceeded``.
         """
-        wanted = self._core.checked_size(size)
+        wanted = checked_size(size)
 
         def write(tx: Transaction) -> None:
             volume = self._core.volume(tx, context, volume_id, lock=True)

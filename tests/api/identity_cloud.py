@@ -13,6 +13,7 @@ from typing import Any
 from nova.conf.identity import IdentitySection
 from nova.db.engine import Database
 from nova.db.schema import metadata
+from nova.http.proxies import with_proxy_headers
 from nova.http.server import HttpServer
 from nova.identity.app import make_identity_app
 from nova.identity.bootstrap import EndpointSpec, ensure_cloud
@@ -55,7 +56,7 @@ class IdentityCloud:
                 EndpointSpec("compute", "nova", "http://127.0.0.1:8774/v2.1/%(tenant_id)s"),
             ],
         )
-        app = make_identity_app(self.service)
+        app = with_proxy_headers(make_identity_app(self.service), enabled=True)
         self._server = HttpServer("identity", app, "127.0.0.1", self.port, threads=4)
         self._server.start()
         self._wait()

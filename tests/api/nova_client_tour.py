@@ -90,15 +90,15 @@ class Nova:
         return found.group(1)
 
 
-def flavors_keys_and_groups(nova: Nova) -> None:
+def flavors_keys_and_groups(nova: Nova, project: str) -> None:
     nova("flavor-create klein auto 64 1 1 --is-public false --description winzig")
     nova("flavor-list --all --extra-specs")
     nova("flavor-show klein")
     nova("flavor-key klein set hw:cpu_policy=shared")
     nova("flavor-key klein unset hw:cpu_policy")
-    nova("flavor-access-add klein someproject")
+    nova(f"flavor-access-add klein {project}")
     nova("flavor-access-list --flavor klein")
-    nova("flavor-access-remove klein someproject")
+    nova(f"flavor-access-remove klein {project}")
     nova("flavor-update klein", "kleiner als klein")
     nova("flavor-delete klein")
     key = Path("key.pub")
@@ -224,7 +224,7 @@ def moves(nova: Nova) -> None:
     nova("force-delete wander")
 
 
-def hosts_and_limits(nova: Nova, image: str) -> None:
+def hosts_and_limits(nova: Nova, image: str, project: str) -> None:
     nova("aggregate-create regal keller")
     host = re.findall(r"\| nova-compute\s+\| (\S+)", nova("service-list --binary nova-compute"))[-1]
     nova(f"aggregate-add-host regal {host}")
@@ -250,7 +250,8 @@ def hosts_and_limits(nova: Nova, image: str) -> None:
     nova("limits")
     nova("quota-show --detail")
     nova("quota-defaults")
-    project = nova.table("quota-class-show default") and "someproject"
+    nova("quota-class-show default")
+    nova.refused("quota-update --instances 5 someproject", 400)
     nova(f"quota-update --instances 5 {project}")
     nova(f"quota-delete --tenant {project}")
     nova("quota-class-update --instances 11 default")
@@ -262,14 +263,14 @@ def hosts_and_limits(nova: Nova, image: str) -> None:
 
 
 def main() -> None:
-    """All of it; the arguments are the ids of a network and of an image."""
+    """All of it; the arguments are the ids of a network, of an image and of another project."""
     getpass.getpass = lambda *_: "geheim"
     nova = Nova()
-    flavors_keys_and_groups(nova)
+    flavors_keys_and_groups(nova, sys.argv[3])
     states(nova)
     addresses(nova, sys.argv[1])
     moves(nova)
-    hosts_and_limits(nova, sys.argv[2])
+    hosts_and_limits(nova, sys.argv[2], sys.argv[3])
     known = {
         name.removeprefix("do_").replace("_", "-")
         for name in vars(commands) if name.startswith("do_")

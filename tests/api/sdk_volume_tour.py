@@ -120,6 +120,10 @@ def types_and_transfers(connection: Any) -> None:
     block.delete_type_extra_specs(made, ["a"])
     block.add_type_access(made, connection.current_project_id)
     assert len(list(block.get_type_access(made))) == 1
+    refused(exceptions.NotFoundException, block.show_default_type, connection.current_project_id)
+    assert block.set_default_type(connection.current_project_id, made).volume_type_id == made.id
+    assert [each.volume_type_id for each in block.default_types()] == [made.id]
+    block.unset_default_type(connection.current_project_id)
     block.remove_type_access(made, connection.current_project_id)
     volume = ready(block, block.create_volume(size=1, volume_type="__DEFAULT__"))
     block.retype_volume(volume, "sdk")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import pytest
@@ -133,14 +132,13 @@ def test_refused_logins_look_alike(cloud: IdentityCloud, tried: tuple[Any, Any])
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(cloud: IdentityCloud) -> None:
     def seconds(name: str) -> float:
-        times = []
-        for _ in range(15):
-            start = time.perf_counter()
-            assert cloud.try_login({"name": name, "password": "wrong"}).status == 401
-            times.append(time.perf_counter() - start)
-        return median(times)
+        start = time.perf_counter()
+        assert cloud.try_login({"name": name, "password": "wrong"}).status == 401
+        return time.perf_counter() - start
 
-    known, unknown = seconds("demo"), seconds("nobody")
+    # By turns, and the best of each: whatever else the machine does falls on both.
+    tries = [(seconds("demo"), seconds("nobody")) for _ in range(20)]
+    known, unknown = (min(each) for each in zip(*tries, strict=True))
     assert 0.5 < known / unknown < 2
 
 

@@ -36,8 +36,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     ) as running:
         networks = running.compute("GET", "/os-networks", by="admin", version="2.1").json
         images = running.call("image", "GET", "/v2/images?name=nova-test", by="admin").json
+        projects = running.call("identity", "GET", "/v3/projects?name=service", by="admin").json
         yield _tour(
-            running, TOUR, tmp_path_factory, networks["networks"][0]["id"], images["images"][0]["id"]
+            running, TOUR, tmp_path_factory, networks["networks"][0]["id"], images["images"][0]["id"],
+            projects["projects"][0]["id"],
         )
 
 

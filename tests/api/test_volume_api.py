@@ -7,24 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import falcon.testing
 import pytest
 
-from nova.errors import Unauthorized
-from nova.objects.context import RequestContext
-from nova.policy import Policy
-from nova.volume.api.app import make_volume_app
-from nova.volume.api.policies import RULES
-from tests.unit.volume.storage import ADMIN, INSTANCE, MEMBER, OTHER, Storage
-
-CALLERS = {
-    "member": MEMBER, "other": OTHER, "admin": ADMIN,
-    "reader": RequestContext(user_id="eve", project_id="p1", roles=("reader",)),
-    "service": RequestContext(
-        user_id="nova", project_id="p1", roles=("member", "reader"), service_roles=("service",)
-    ),
-}
-NOWHERE = "00000000-0000-4000-8000-00000000dead"
+from tests.unit.volume.http_face import NOWHERE, Api
+from tests.unit.volume.storage import INSTANCE, Storage
 
 #: Keys of the published samples (cinder, api-ref/source/v3/samples), by the version that brought them.
 VOLUME_KEYS = {
@@ -46,46 +32,6 @@ SNAPSHOT_KEYS = {
         "os-extended-snapshot-attributes:project_id"},
     14: {"group_snapshot_id"}, 41: {"user_id"}, 65: {"consumes_quota"},
 }
-
-
-class Tokens:
-    """A token is the caller's name."""
-
-    def authenticate(self, token: str) -> RequestContext:
-        if token not in CALLERS:
-            raise Unauthorized
-        return CALLERS[token]
-
-
-class Api:
-    """Requests without a port."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
-        policy = Policy(RULES)
-        app = make_volume_app(storage.service, policy, Tokens(), "http://identity.test/v3")
-        self._client = falcon.testing.TestClient(app)
-
-    def __call__(
-        self, method: str, path: str, body: Any = None, *, who: str = "member",
-        version: str | None = "3.70", project: str | None = "own", **headers: str,
-    ) -> falcon.testing.Result:
-        if who:
-            headers["X-Auth-Token"] = who
-        if version is not None:
-            headers["OpenStack-API-Version"] = f"volume {version}"
-        named = CALLERS[who].project_id if project == "own" and who else project
-        base = f"/v3/{named}" if named else "/v3"
-        options = {} if body is None else {"json": body}
-        return self._client.simulate_request(method, base + path, headers=headers, **options)
-
-    def raw(self, method: str, path: str, **options: Any) -> falcon.testing.Result:
-        return self._client.simulate_request(method, path, **options)
-
-    def volume(self, **facts: Any) -> str:
-        made = self("POST", "/volumes", {"volume": {"size": 1, **facts}})
-        assert made.status_code == 202, made.text
-        return str(made.json["volume"]["id"])
 
 
 @pytest.fixture

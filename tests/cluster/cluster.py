@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole cluster on one machine without containers: MariaDB, RabbitMQ and daemons as processes.
 
-Everything lies in one directory; passwords are made anew. All processes are started at once, in no order:
-each waits for what it needs.
+Everything lies in one directory; passwords are made anew. The database server and the broker come first, as
+they choose their ports, then all daemons at once, in no order: each waits for what it needs. That these wait
+for a database and a broker as well is what test_postgresql.py tries.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from nova.console.simulated import SimulatedConsoles
 from tests.cluster.proxy import Proxy, proxy_to
 from tests.processes import end
 from tests.services import servers
@@ -34,6 +36,11 @@ from tests.services.broker_cluster import BrokerCluster, rabbitmq_cluster
 ROOT = Path(__file__).resolve().parents[2]
 #: The ports of a cluster, from its first one on.
 IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME = 5000, 9292, 8774, 9696, 8776
+METADATA, VNC, SERIAL, SCREENS = 8775, 6080, 6083, 6085
+#: The metrics of the first of all daemons; each has one of its own, as far as there are that many.
+METRICS, MOST_METRICS = 7500, 20
+#: What runs on hosts, with a host's key and without a database.
+ON_HOSTS = ("compute", "api_metadata", "novncproxy", "serialproxy")
 
 
 @dataclasses.dataclass
@@ -44,6 +51,8 @@ class Daemon:
     command: list[str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    #: Where its metrics and its health are; 0 is anywhere.
+    metrics_port: int = 0
     #: Added to the environment at its next start.
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -93,8 +102,13 @@ class Cluster:
         simulated: int = 1,
         links: tuple[Proxy, Proxy] | None = None,
         transport_url: str = "",
+        faces: bool = False,
     ) -> None:
-        """``links`` are the proxies through which the daemons reach the database and the broker."""
+        """``links`` are the proxies through which the daemons reach the database and the broker.
+
+        With ``faces`` the first two hosts have metadata services, the first has the proxies of consoles, and
+        the simulated guests have screens.
+        """
         self.directory, self.broker, self.offset = directory, broker, offset
         self.database_url = database_url
         self.database: DatabaseProcess
@@ -111,24 +125,35 @@ class Cluster:
         self._simulated = simulated
         #: False once its daemons did not come up in time.
         self.is_whole = True
+        self._has_screens = False
         directory.mkdir(parents=True, exist_ok=True)
         self.hosts = [f"node{number}" for number in range(1, computes + 1)]
+        self.screens = SimulatedConsoles(
+            "127.0.0.1", SCREENS + offset, SCREENS + offset + 2
+        ) if faces else None
         kinds = [("identity", 1), ("image", 1), ("volume", 1), ("conductor", conductors),
                  ("scheduler", schedulers), ("api", apis)]
         for kind, count in kinds:
             for number in range(1, count + 1):
                 self._add(kind, f"{kind}{number}", number)
         for host in self.hosts:
-            self._add("compute", host, 1)
+            self._add("compute", host, 1, host)
+        if faces:
+            for number, host in enumerate(self.hosts[:2], 1):
+                self._add("api_metadata", f"metadata{number}", number, host)
+            self._add("novncproxy", "vnc1", 1, self.hosts[0])
+            self._add("serialproxy", "serial1", 1, self.hosts[0])
 
-    def _add(self, kind: str, name: str, number: int) -> None:
-        state = self.directory / ("hosts" if kind == "compute" else "control")
+    def _add(self, kind: str, name: str, number: int, host: str | None = None) -> None:
+        """A daemon and its options; ``host`` is that of one that runs on hosts."""
+        state = self.directory / ("hosts" if kind in ON_HOSTS else "control")
         files = self.directory / "conf"
         files.mkdir(exist_ok=True)
         state.mkdir(exist_ok=True)
         shift = self.offset + 10 * (number - 1)
-        host = name if kind == "compute" else f"controller{number}"
-        database = "" if kind == "compute" else f"[database]\nconnection = {self._daemons_database}\n"
+        host = host or f"controller{number}"
+        database = "" if kind in ON_HOSTS else f"[database]\nconnection = {self._daemons_database}\n"
+        metrics = METRICS + self.offset + len(self.daemons) if len(self.daemons) < MOST_METRICS else 0
         (files / f"{name}.conf").write_text(
             f"[DEFAULT]\nhost = {host}\nmy_ip = 127.0.0.1\nstate_path = {state}\n"
             f"transport_url = {self._transport_url}\ncompute_driver = fake.FakeDriver\nfake_network = True\n"
@@ -140,13 +165,28 @@ class Cluster:
             f"[identity]\nlisten_port = {IDENTITY + self.offset}\n"
             f"[image]\nlisten_port = {IMAGE + self.offset}\n"
             f"[volume]\nlisten_port = {VOLUME + self.offset}\n"
-            f"[network_api]\nlisten_port = {NETWORK + shift}\n[metrics]\nlisten_port = 0\n"
+            f"[network_api]\nlisten_port = {NETWORK + shift}\n[metrics]\nlisten_port = {metrics}\n"
             f"[fake]\ndaemon_hosts = {self._simulated}\n"
+            + (self._face_options(METADATA + shift) if self.screens is not None else "")
             + "".join(_section(each) for each in self._options if "." in each.split("=")[0])
         )
         (files / f"{name}.conf").chmod(0o600)
         command = [sys.executable, "-m", f"nova.cmd.{kind}", "--config-file", str(files / f"{name}.conf")]
-        self.daemons[name] = Daemon(name, command, self.directory / f"{name}.log")
+        self.daemons[name] = Daemon(
+            name, command, self.directory / f"{name}.log", metrics_port=metrics
+        )
+
+    def _face_options(self, metadata_port: int) -> str:
+        """Where the services of guests listen, and where those who look for them find them."""
+        vnc, serial = VNC + self.offset, SERIAL + self.offset
+        return (
+            f"console_port = {SCREENS + self.offset}\n[DEFAULT]\nmetadata_listen = 127.0.0.1\n"
+            f"metadata_listen_port = {metadata_port}\nuse_forwarded_for = True\nmetadata_by_bridge = False\n"
+            f"[vnc]\nnovncproxy_host = 127.0.0.1\nnovncproxy_port = {vnc}\n"
+            f"novncproxy_base_url = http://127.0.0.1:{vnc}/vnc.html\n"
+            f"[serial_console]\nserialproxy_host = 127.0.0.1\nserialproxy_port = {serial}\n"
+            f"base_url = ws://127.0.0.1:{serial}/\n"
+        )
 
     def bootstrap(self) -> None:
         """What ``nova-bootstrap`` does, for all hosts of the cluster."""
@@ -166,14 +206,17 @@ class Cluster:
 
     def start(self, *, shuffled: bool = True) -> None:
         """Start all daemons, in any order."""
+        if self.screens is not None and not self._has_screens:
+            self.screens.start()
+            self._has_screens = True
         daemons = list(self.daemons.values())
         if shuffled:
             random.shuffle(daemons)
         for daemon in daemons:
             daemon.start()
 
-    def wait_ready(self, seconds: float = 120.0) -> None:
-        """Until the APIs answer and every host is up; raises ``TimeoutError`` with the logs' ends."""
+    def wait_ready(self, seconds: float = 120.0) -> Api:
+        """A session, once the APIs answer and every host is up; ``TimeoutError`` with the logs' ends."""
         deadline = time.monotonic() + seconds
         self.is_whole = False
         while True:
@@ -183,7 +226,7 @@ class Cluster:
                 up = [each for each in found if each["state"] == "up"]
                 if len(up) == len(self.hosts) * self._simulated:
                     self.is_whole = True
-                    return
+                    return api
             if time.monotonic() > deadline:
                 raise TimeoutError(self.tails())
             for daemon in self.daemons.values():
@@ -200,6 +243,9 @@ class Cluster:
 
     def stop(self) -> None:
         """End all daemons, all at once; raises ``RuntimeError`` naming those that did not obey."""
+        if self.screens is not None and self._has_screens:
+            self.screens.stop()
+            self._has_screens = False
         alive = [daemon for daemon in self.daemons.values() if daemon.is_alive]
         for daemon in alive:
             assert daemon.process is not None
@@ -228,6 +274,7 @@ class Api:
         #: The id of the last request.
         self.request_id = ""
         self.image_base = f"http://127.0.0.1:{IMAGE + cluster.offset}/v2"
+        self.volume_base = f"http://127.0.0.1:{VOLUME + cluster.offset}/v3"
         body = {"auth": {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": user, "domain": {"id": "default"}, "password": secrets[f"{user}_password"]}}},
@@ -237,7 +284,8 @@ class Api:
             f"http://127.0.0.1:{IDENTITY + cluster.offset}/v3/auth/tokens", json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         ), timeout=20)
-        self._headers = {
+        #: Sent with each request.
+        self.headers = {
             "X-Auth-Token": answer.headers["X-Subject-Token"], "Content-Type": "application/json",
             "OpenStack-API-Version": "compute 2.79",
         }
@@ -264,7 +312,7 @@ class Api:
 
     def _ask(self, method: str, url: str, body: Any) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, self._headers, method=method)
+        request = urllib.request.Request(url, data, self.headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return self._read(answer.status, answer)
@@ -310,7 +358,8 @@ def free_offset() -> int:
         name = socket.socket(socket.AF_UNIX)
         try:
             name.bind(f"\0nova-tests-{offset}")
-            for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME, COMPUTE + 10, NETWORK + 10):
+            for base in (IDENTITY, IMAGE, COMPUTE, NETWORK, VOLUME, COMPUTE + 10, NETWORK + 10, METADATA,
+                         METADATA + 10, VNC, SERIAL, SCREENS, SCREENS + 2, METRICS):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", base + offset))
         except OSError:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cluster for the tests of this directory: 2 of each control daemon, 4 compute hosts, behind proxies."""
+"""One cluster for the tests of this directory: 2 of each control daemon, 4 compute hosts, behind proxies.
+
+On the hosts are the metadata services and the proxies of consoles, too. nova-network needs a network of its
+own: it is killed and restarted in tests/network/test_daemon.py.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,16 @@ from tests.cluster.cluster import Cluster, free_offset, running
 from tests.cluster.rounds import LONG
 from tests.services.servers import MissingServer
 
+#: Room for every load, and logs and files that tell what became of it. No times: these are as in operation.
+ROOM = (
+    "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "volume.backend = files",
+    "volume.quota_volumes = -1", "verbose = True",
+)
 #: Leases and reports short enough for a fault round of a minute; the rest is as in operation.
 QUICK = (
-    "quota.instances = -1", "quota.cores = -1", "quota.ram = -1", "conductor.lease_seconds = 15",
-    "conductor.recovery_interval = 3", "report_interval = 3", "service_down_time = 30",
-    "verbose = True", *(() if LONG else ("oslo_messaging_rabbit.heartbeat_timeout_threshold = 4",)),
+    *ROOM, "conductor.lease_seconds = 15", "conductor.recovery_interval = 3", "volume.task_lease = 15",
+    "report_interval = 3", "service_down_time = 30",
+    *(() if LONG else ("oslo_messaging_rabbit.heartbeat_timeout_threshold = 4",)),
     "sync_power_state_interval = 5", "rpc_response_timeout = 15", "graceful_shutdown_timeout = 30",
 )
 
@@ -49,7 +58,7 @@ class _Renewable:
         self._made += 1
         return self._closing.enter_context(running(
             self._directory / f"cluster{self._made}", offset=free_offset(), proxied=True, computes=4, apis=2,
-            conductors=2, schedulers=2, options=QUICK,
+            conductors=2, schedulers=2, options=QUICK, faces=True,
         ))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.cluster import Api, Cluster
+from tests.cluster.load_volumes import LoadVolumes
 
 #: How often an action is asked for beside the others. None of them needs another to have gone well.
 _ACTIONS: tuple[tuple[int, dict[str, Any]], ...] = (
@@ -42,7 +43,8 @@ class Load:
 
     ``accepted`` are the servers, ``doubtful`` those whose delete was asked for and not answered, ``requests``
     all requests that the API took; ``answers`` counts by kind and status, where a connection that was refused
-    or broken counts as ``refused`` or ``broken``.
+    or broken counts as ``refused`` or ``broken``. Each client has a volume (tests/cluster/load_volumes.py),
+    which is given to its servers and taken from them, deleted and made again.
     """
 
     def __init__(self, cluster: Cluster, clients: int = 3, *, seed: int = 1) -> None:
@@ -56,6 +58,7 @@ class Load:
         self.requests: list[Accepted] = []
         self.answers: Counter[tuple[str, int | str]] = Counter()
         self.surprises: list[str] = []
+        self.volumes = LoadVolumes(self)
         #: Servers that may wait for a confirm or a revert.
         self._moved: set[str] = set()
         self._threads = [threading.Thread(target=self._client, args=(n,)) for n in range(clients)]
@@ -106,8 +109,8 @@ class Load:
             if status == 202:
                 mine.append(answer["server"]["id"])
                 self.accepted.add(answer["server"]["id"])
-                self._note(api, "boot", answer["server"]["id"], status)
-            self._judge("boot", status, answer)
+                self.note(api, "boot", answer["server"]["id"], status)
+            self.judge("boot", status, answer)
             return
         uuid = chance.choice(mine)
         if draw < 0.55 or len(mine) >= _MOST:
@@ -118,10 +121,12 @@ class Load:
             if status in (204, 404):
                 mine.remove(uuid)
                 self.deleted.add(uuid)
-            self._note(api, "delete", uuid, status)
-            self._judge("delete", status, answer)
-        elif draw < 0.7:
+            self.note(api, "delete", uuid, status)
+            self.judge("delete", status, answer)
+        elif draw < 0.65:
             self._nic(api, chance, uuid)
+        elif draw < 0.77:
+            self.volumes.act(api, chance, number, uuid)
         else:
             body = chance.choices(_ACTIONS, [weight for weight, _body in _ACTIONS])[0][1]
             if uuid in self._moved:
@@ -130,13 +135,13 @@ class Load:
             kind = next(iter(body))
             if status in (202, 204):
                 (self._moved.add if kind in ("resize", "migrate") else self._moved.discard)(uuid)
-            self._note(api, kind, uuid, status)
-            self._judge(kind, status, answer)
+            self.note(api, kind, uuid, status)
+            self.judge(kind, status, answer)
 
     def _nic(self, api: Api, chance: random.Random, uuid: str) -> None:
         """Give a server another network card, or take one away."""
         status, answer = api.ask("GET", f"/servers/{uuid}/os-interface")
-        self._judge("list cards", status, answer)
+        self.judge("list cards", status, answer)
         if status != 200:
             return
         cards = answer["interfaceAttachments"]
@@ -148,21 +153,23 @@ class Load:
             body: dict[str, Any] = {"interfaceAttachment": {}}
             status, answer = api.ask("POST", f"/servers/{uuid}/os-interface", body)
             kind = "attach"
-        self._note(api, kind, uuid, status)
-        self._judge(kind, status, answer)
+        self.note(api, kind, uuid, status)
+        self.judge(kind, status, answer)
 
-    def _note(self, api: Api, kind: str, uuid: str, status: int) -> None:
+    def note(self, api: Api, kind: str, uuid: str, status: int) -> None:
+        """Remember a request of a server that was accepted."""
         if status in (200, 202, 204):
             self.requests.append(Accepted(kind, uuid, api.request_id))
 
-    def _judge(self, kind: str, status: int, answer: Any) -> None:
+    def judge(self, kind: str, status: int, answer: Any) -> None:
+        """Count an answer, and keep one that no client can do anything with."""
         self.answers[kind, status] += 1
         if status not in _ANSWERS:
             self.surprises.append(f"{kind}: {status} {answer}")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it becomes true in time."""
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.3) -> bool:
+    """Whether it becomes true in time; it is asked again after each ``pause``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -170,5 +177,5 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
                 return True
         except Exception:
             pass
-        time.sleep(0.3)
+        time.sleep(pause)
     return False

@@ -13,9 +13,9 @@ import pytest
 
 from tests.cluster.cluster import Cluster, free_offset, running
 from tests.cluster.conftest import QUICK
-from tests.cluster.load import Load
+from tests.cluster.load import Load, wait_until
 from tests.cluster.rounds import LONG, ROUNDS
-from tests.cluster.settling import settle
+from tests.cluster.settling import serves, settle
 from tests.services.servers import MissingServer
 
 pytestmark = pytest.mark.timeout(900)
@@ -52,6 +52,42 @@ def test_nothing_is_lost_over_postgresql(postgresql_cluster: Cluster) -> None:
             load.wait_for(5)
         cluster.wait_ready()
         settle(cluster, load, ended, "PostgreSQL and daemons over it killed")
+
+
+def test_daemons_start_before_their_database_and_their_broker(postgresql_cluster: Cluster) -> None:
+    cluster = postgresql_cluster
+    assert cluster.brokers is not None
+    daemons = list(cluster.daemons.values())
+    for daemon in daemons:
+        daemon.end(signal.SIGKILL)
+    cluster.database.kill()
+    for broker in cluster.brokers.nodes:
+        broker.kill()
+
+    def said(words: str) -> dict[str, int]:
+        return {each.name: each.lines(words) for each in daemons}
+
+    def waits() -> bool:
+        """Whether each has said what it misses: hosts the broker, all others the database first."""
+        database, link = said("waiting for the database"), said("waiting for the broker")
+        return all(
+            link[name] > links[name] if name in cluster.hosts else database[name] > databases[name]
+            for name in cluster.daemons
+        )
+
+    databases, links = said("waiting for the database"), said("waiting for the broker")
+    ready = said(" is ready")
+    cluster.start()
+    assert wait_until(waits, 90), cluster.tails()
+    assert all(each.is_alive for each in daemons), cluster.tails()
+    control = [each.name for each in daemons if each.name not in cluster.hosts]
+    assert {name: said(" is ready")[name] for name in control} == {name: ready[name] for name in control}
+    cluster.database.start()
+    cluster.brokers.start()
+    assert wait_until(lambda: all(count > ready[name] for name, count in said(" is ready").items()), 90), (
+        cluster.tails()
+    )
+    serves(cluster)
 
 
 def test_one_of_several_brokers_that_speak_tls_may_be_away(postgresql_cluster: Cluster) -> None:

@@ -14,13 +14,16 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from nova.cmd.manage import main as nova_manage
 from tests.api.public_clients import clients_directory
 from tests.docs.pages import ROOT
 
+COMPOSE = ROOT / "deploy" / "compose"
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 PLAY = ROOT / "deploy" / "ansible" / "compute.yml"
 SITE = {
@@ -51,6 +54,9 @@ def test_a_unit_starts_a_command_that_there_is(path: Path) -> None:
     assert named - {"nova-compute"} <= scripts()
     assert "--config-file=/etc/nova/nova.conf" in service["ExecStart"]
     assert service["Restart"] == "always"
+    if service.get("Type") == "notify":
+        # It waits for the database, the broker and its key as long as it takes.
+        assert service["TimeoutStartSec"] == "infinity"
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
@@ -112,3 +118,41 @@ def test_the_container_runs_as_nova_with_the_numbers_that_hosts_know() -> None:
     extras = set(re.findall(r"'\.\[([a-z,]+)\]'", text)[0].split(","))
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras <= set(known)
+
+
+def composed() -> dict[str, dict[str, Any]]:
+    """The containers of ours in the compose file."""
+    document = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    services = {name: each for name, each in document["services"].items() if "nova" in each["image"]}
+    assert len(services) > 8
+    for each in services.values():
+        named = [volume.partition(":")[0] for volume in each["volumes"] if not volume.startswith(".")]
+        assert set(named) <= set(document["volumes"])
+    return services
+
+
+def test_every_container_runs_a_command_that_there_is_and_has_time_to_end() -> None:
+    for name, service in composed().items():
+        assert service["command"].split()[0] in scripts(), name
+        # Docker's own ten seconds would cut what a daemon lets end.
+        assert service["stop_grace_period"] == "80s", name
+
+
+def test_what_containers_write_to_is_made_for_nova_in_the_image() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    (made,) = re.findall(r"install -d -o nova -g nova -m 0755 ((?:/\S+ ?)+)", text)
+    for service in composed().values():
+        for volume in service["volumes"]:
+            source, path = volume.split(":")[:2]
+            if not source.startswith("."):
+                # A volume begins as a copy of what the image has there, and is root's where that is nothing.
+                assert path in made.split()
+            else:
+                assert (COMPOSE / source).is_file()
+
+
+@pytest.mark.parametrize("file", ["nova.conf", "node.conf"])
+def test_the_containers_configuration_is_one_that_nova_takes(file: str) -> None:
+    output = io.StringIO()
+    assert nova_manage(["config", "check", "--config-file", str(COMPOSE / file)], output) == 0
+    assert " 0 read by a former name, 0 without effect" in output.getvalue(), output.getvalue()

@@ -211,7 +211,7 @@ class GuestCluster:
         image_id = str(self.ask("POST", "/images", facts, base=self.api.image_base)["id"])
         request = urllib.request.Request(
             f"{self.api.image_base}/images/{image_id}/file", data,
-            {**self.api._headers, "Content-Type": "application/octet-stream"}, method="PUT",
+            {**self.api.headers, "Content-Type": "application/octet-stream"}, method="PUT",
         )
         urllib.request.urlopen(request, timeout=60).close()
         return image_id

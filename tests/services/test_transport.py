@@ -254,6 +254,7 @@ def test_refused_messages_are_kept_and_counted(make: Maker, rabbit: Broker) -> N
     server, client, conductor = make(count_dead=0.2), make(), Conductor()
     server.serve(CONDUCTOR, None, conductor)
     _reachable(lambda: client.call(CONDUCTOR, None, "guests_seen", "node1", {}))
+    before = _refused()
     client.cast(CONDUCTOR, None, "discard", ["no number"])
     dead = server._topology.dead
 
@@ -263,3 +264,53 @@ def test_refused_messages_are_kept_and_counted(make: Maker, rabbit: Broker) -> N
 
     _await(counted, 40)
     _await(lambda: "nova_dead_letter_queue_depth 1.0" in metrics.exposition()[0].decode())
+    assert _refused() - before == 1
+
+
+def _refused() -> float:
+    value = metrics.REGISTRY.get_sample_value("nova_messages_dead_lettered_total", {"topic": CONDUCTOR})
+    return value or 0.0
+
+
+def test_what_expired_and_what_broke_ten_takers_is_kept(make: Maker, rabbit: Broker) -> None:
+    """Quorum queues count how often a message was handed out: a poisonous one ends no eleventh process."""
+    server = make()
+    server.serve(CONDUCTOR, None, Conductor())
+    topology = server._topology
+    server.close(1)
+    raw = pika.BlockingConnection(pika.ConnectionParameters(
+        "127.0.0.1", rabbit.port, credentials=pika.PlainCredentials("nova", "nova")
+    ))
+
+    def get(channel: Any, name: str) -> tuple[Any, Any]:
+        """The next message's frame and properties, once there is one."""
+        found: list[Any] = []
+
+        def came() -> bool:
+            found[:] = channel.basic_get(name)
+            return found[0] is not None
+
+        _await(came)
+        return found[0], found[1]
+
+    def reason() -> tuple[str, str]:
+        frame, properties = get(reading, topology.dead)
+        reading.basic_ack(frame.delivery_tag)
+        return properties.type, properties.headers["x-death"][0]["reason"]
+
+    reading = raw.channel()
+    with pytest.raises(ServiceUnavailable, match="did not answer"):
+        make(timeout=0.5).call(CONDUCTOR, None, "guests_seen", "node1", {})
+    assert reason() == ("conductor.guests_seen", "expired")
+    make().cast(CONDUCTOR, None, "discard", [1])
+    takers = 0
+    while reading.queue_declare(topology.dead, passive=True).method.message_count == 0:
+        # As a process does that dies of it: the channel goes, unacknowledged.
+        taker = raw.channel()
+        frame, _properties, _body = taker.basic_get(topology.queue(CONDUCTOR, None))
+        takers += frame is not None
+        taker.close()
+        assert takers <= 11
+    assert takers in (10, 11)
+    assert reason() == ("conductor.discard", "delivery_limit")
+    raw.close()

@@ -6,14 +6,17 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from nova.db import migrate
 from nova.db.engine import Database
 from nova.db.schema.base import now
-from nova.errors import BadRequest, InvalidVolume, QuotaExceeded
+from nova.errors import BadRequest, InvalidVolume, NotFound, QuotaExceeded
 from nova.objects.volume_record import ListQuery, VolumeTask
-from tests.unit.volume.storage import INSTANCE, MEMBER, Storage
+from tests.unit.volume.storage import ADMIN, INSTANCE, MEMBER, Storage
 
 THREADS = 6
 
@@ -72,6 +75,23 @@ def test_limits_hold_against_parallel_requests_and_pages_are_whole(
     assert seen == sorted(made)
     offset = ListQuery(project_id="p1", offset=6, sort=(("id", "asc"),))
     assert [each.id for each in storage.service.volumes.list(MEMBER, offset)] == sorted(made)[6:]
+
+    # Default types of projects: set by several at once, changed, of a type that is gone.
+    types, defaults = storage.service.types, storage.service.default_types
+    answers: list[str] = []
+
+    def set_default(name: str) -> None:
+        answers.append(defaults.set(ADMIN, "p1", name))
+
+    for name in ("größe", "schnell"):
+        type_id = types.create(name, None).id
+        together(partial(set_default, name))
+        assert (types.default(MEMBER).name, defaults.page()) == (name, [("p1", type_id)])
+    assert len(answers) == 2 * THREADS
+    with pytest.raises(NotFound), empty_database.write() as tx:
+        tx.volumes.types.set_project_default("p2", INSTANCE)
+    defaults.unset("p1")
+    assert types.default(MEMBER).name == "__DEFAULT__"
 
 
 def test_one_of_several_servers_gets_a_volume(empty_database: Database, tmp_path: Path) -> None:

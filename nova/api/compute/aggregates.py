@@ -133,9 +133,13 @@ def create(request: ApiRequest) -> Any:
     zone = body.availability_zone
     if zone is not None:
         zone = check_name(_ZONE, zone, padded=request.legacy)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Aggregate:
         aggregate = tx.aggregates.create(name, zone)
         tell_aggregates_changed(request, tx)
+        return aggregate
+
+    aggregate = request.cloud.db.run(write)
     return {"aggregate": CREATED.at(request.minor)(aggregate, None)}
 
 
@@ -163,8 +167,10 @@ def update(request: ApiRequest) -> Any:
     if body.name is UNSET and body.availability_zone is UNSET:
         raise InvalidInput("aggregate", "'name' or 'availability_zone' is a required property.")
     name = None if body.name is UNSET else check_name("name", body.name, padded=True)
-    zone = body.availability_zone
-    with request.cloud.db.write() as tx:
+    asked = body.availability_zone
+
+    def write(tx: Transaction) -> Aggregate:
+        zone = asked
         if zone is not UNSET:
             if zone is not None:
                 zone = check_name(_ZONE, zone, padded=request.legacy)
@@ -173,15 +179,20 @@ def update(request: ApiRequest) -> Any:
         if zone is None:
             aggregate = tx.aggregates.set_metadata(wanted, {_ZONE: None})
         tell_aggregates_changed(request, tx)
-    return _shown(request, aggregate)
+        return aggregate
+
+    return _shown(request, request.cloud.db.run(write))
 
 
 def delete(request: ApiRequest) -> Any:
     """Delete an aggregate that has no hosts."""
     wanted = _wanted_id(request)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.aggregates.delete(wanted)
         tell_aggregates_changed(request, tx)
+
+    request.cloud.db.run(write)
 
 
 def act(request: ApiRequest) -> Any:
@@ -201,9 +212,13 @@ def act(request: ApiRequest) -> Any:
     name, perform, value = actions[0]
     request.check(f"{_ROOT}:{name}")
     wanted = _wanted_id(request)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Aggregate:
         aggregate = perform(tx, wanted, value)
         tell_aggregates_changed(request, tx)
+        return aggregate
+
+    aggregate = request.cloud.db.run(write)
     return _shown(request, aggregate)
 
 

@@ -24,7 +24,7 @@ def make_compute_app(cloud: Cloud, authenticator: Authenticator, identity_url: s
     app = make_app(
         render_error,
         [
-            Negotiation(collections),
+            Negotiation(collections, cloud.config.links.compute_link_prefix),
             TokenMiddleware(authenticator, identity_url, PUBLIC),
             ProjectCheck(),
         ],

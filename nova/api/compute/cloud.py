@@ -11,6 +11,7 @@ from nova.api.compute.server_fragments import FragmentCache
 from nova.compute.cloud_events import CloudEvents
 from nova.compute.flavor_cache import FlavorCache
 from nova.compute.limit_cache import LimitCache
+from nova.compute.projects import Projects
 from nova.compute.zones import HostStatusMap, ZoneMap
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Cloud:
     flavors: FlavorCache
     limits: LimitCache
     events: CloudEvents = dataclasses.field(default_factory=CloudEvents)
+    projects: Projects = dataclasses.field(default_factory=Projects)
 
     @cached_property
     def zones(self) -> ZoneMap:

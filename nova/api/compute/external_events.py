@@ -80,8 +80,7 @@ def create(request: ApiRequest) -> Any:
     if changed and request.cloud.networks.outside is not None:
         request.cloud.operations.refresh_from_outside(sorted(changed))
     elif changed:
-        with request.cloud.db.write() as tx:
-            request.cloud.operations.refresh_addresses(tx, sorted(changed))
+        request.cloud.db.run(lambda tx: operations.refresh_addresses(tx, sorted(changed)))
     if request.legacy and not any(event["code"] == 200 for event in shown):
         raise errors.NotFound("No instances found for any event")
     complete = all(event["code"] == 200 for event in shown)

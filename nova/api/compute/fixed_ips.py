@@ -14,6 +14,7 @@ from nova.api.compute.fields import Field, View, attribute
 from nova.api.compute.policies import ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
+from nova.db.engine import Transaction
 from nova.errors import BadRequest
 from nova.policy import Rule
 
@@ -67,12 +68,15 @@ def act(request: ApiRequest) -> Any:
     if (body.reserve is UNSET) == (body.unreserve is UNSET):
         raise BadRequest("There must be exactly one action in the body.")
     address = address_of(request.path["fixed_ip"])
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if body.reserve is not UNSET:
             tx.fixed_ips.reserve(address)
         else:
             tx.fixed_ips.unreserve(address)
         tx.after_commit(request.cloud.events.networks_changed)
+
+    request.cloud.db.run(write)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -61,6 +61,7 @@ def act(request: ApiRequest) -> Any:
     body: FlavorAction = request.body
     if body.add is not UNSET and body.remove is UNSET:
         request.check(f"{_ROOT}:add_tenant_access")
+        request.cloud.projects.require(request.caller, body.add.tenant)
         return _add(request, body.add.tenant)
     if body.remove is not UNSET and body.add is UNSET:
         request.check(f"{_ROOT}:remove_tenant_access")
@@ -70,7 +71,8 @@ def act(request: ApiRequest) -> Any:
 
 def _add(request: ApiRequest, tenant: str) -> Any:
     flavorid = request.path["flavor_id"]
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Any:
         tx.after_commit(request.cloud.flavors.forget)
         flavor = tx.flavors.get(flavorid)
         if flavor.is_public and request.features.refuse_access_to_public_flavor:
@@ -78,13 +80,18 @@ def _add(request: ApiRequest, tenant: str) -> Any:
         tx.flavors.add_access(flavorid, tenant)
         return _list(tx, flavorid)
 
+    return request.cloud.db.run(write)
+
 
 def _remove(request: ApiRequest, tenant: str) -> Any:
     flavorid = request.path["flavor_id"]
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Any:
         tx.after_commit(request.cloud.flavors.forget)
         tx.flavors.remove_access(flavorid, tenant)
         return _list(tx, flavorid)
+
+    return request.cloud.db.run(write)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -12,6 +12,7 @@ from nova.api.compute.flavors import visible_to
 from nova.api.compute.policies import ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, InvalidInput, NotFound
 from nova.policy import Rule
 
@@ -73,9 +74,12 @@ def show(request: ApiRequest) -> Any:
 
 def _store(request: ApiRequest, specs: Specs) -> None:
     texts = _texts(request, specs)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.after_commit(request.cloud.flavors.forget)
         tx.flavors.set_extra_specs(request.path["flavor_id"], texts)
+
+    request.cloud.db.run(write)
 
 
 def create(request: ApiRequest) -> Any:
@@ -97,9 +101,12 @@ def update(request: ApiRequest) -> Any:
 
 def delete(request: ApiRequest) -> None:
     """Remove one extra spec."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.after_commit(request.cloud.flavors.forget)
         tx.flavors.delete_extra_spec(request.path["flavor_id"], request.path["key"])
+
+    request.cloud.db.run(write)
 
 
 _ALL = "/flavors/{flavor_id}/os-extra_specs"

@@ -23,6 +23,7 @@ from nova.api.compute.texts import (
     check_name,
     truth,
 )
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, InvalidInput
 from nova.objects.flavor import Flavor, FlavorQuery
 from nova.policy import Rule
@@ -242,9 +243,10 @@ def create(request: ApiRequest) -> Any:
     description = check_description("description", body.description)
     flavorid = _flavorid(body.id)
     rxtx_factor = _rxtx(body.rxtx_factor)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Flavor:
         tx.after_commit(request.cloud.flavors.forget)
-        flavor = tx.flavors.create(
+        return tx.flavors.create(
             name,
             flavorid=flavorid,
             memory_mb=body.ram,
@@ -256,23 +258,31 @@ def create(request: ApiRequest) -> Any:
             is_public=truth(body.is_public),
             description=description,
         )
+
+    flavor = request.cloud.db.run(write)
     return _render(request, flavor)
 
 
 def update(request: ApiRequest) -> Any:
     """Change the description of a flavor."""
     description = check_description("description", request.body.description)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Flavor:
         tx.after_commit(request.cloud.flavors.forget)
-        flavor = tx.flavors.update_description(request.path["flavor_id"], description)
+        return tx.flavors.update_description(request.path["flavor_id"], description)
+
+    flavor = request.cloud.db.run(write)
     return _render(request, flavor)
 
 
 def delete(request: ApiRequest) -> None:
     """Remove a flavor; servers made from it keep running."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.after_commit(request.cloud.flavors.forget)
         tx.flavors.delete(request.path["flavor_id"])
+
+    request.cloud.db.run(write)
 
 
 _LIST = Query(

@@ -73,19 +73,25 @@ def put_domain(request: ApiRequest) -> Any:
     wanted = DnsDomain(
         domain_name(_plain(request)), body.scope, body.project, body.availability_zone
     )
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         before = tx.dns.find_domain(wanted.domain)
         tx.dns.put_domain(wanted)
         if before not in (None, wanted):
             names_changed(request.cloud.networks.refreshes, tx)
+
+    request.cloud.db.run(write)
     return {"domain_entry": _domain_view(wanted)}
 
 
 def delete_domain(request: ApiRequest) -> Any:
     """Delete a domain with all its names."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.dns.delete_domain(_known(_plain(request)))
         names_changed(request.cloud.networks.refreshes, tx)
+
+    request.cloud.db.run(write)
 
 
 def entries(request: ApiRequest) -> Any:
@@ -122,21 +128,28 @@ def show_entry(request: ApiRequest) -> Any:
 def put_entry(request: ApiRequest) -> Any:
     """Give a name an address, or another one."""
     body: Entry = request.body
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> DnsEntry:
         domain = _writable(request, tx)
         name = entry_name(request.path["entry"], domain.domain)
         wanted = DnsEntry(domain.domain, name, entry_address(body.ip), body.dns_type.upper())
         tx.dns.put(wanted)
         names_changed(request.cloud.networks.refreshes, tx)
+        return wanted
+
+    wanted = request.cloud.db.run(write)
     return {"dns_entry": _entry_view(wanted)}
 
 
 def delete_entry(request: ApiRequest) -> Any:
     """Delete a name."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         domain = _writable(request, tx)
         tx.dns.delete(domain.domain, _known(request.path["entry"]))
         names_changed(request.cloud.networks.refreshes, tx)
+
+    request.cloud.db.run(write)
 
 
 def _plain(request: ApiRequest) -> str:

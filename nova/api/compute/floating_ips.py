@@ -102,9 +102,12 @@ def create(request: ApiRequest) -> Any:
     caller = request.caller
     pool = (body.pool if body else None) or request.cloud.config.network.default_floating_pool
     limits = request.cloud.limits.get(caller.project_id, caller.user_id)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> FloatingIP:
         tx.quotas.reserve(caller.project_id, {"floating_ips": 1}, limits)
-        taken = tx.floating_ips.allocate(caller.project_id, _pool_name(tx, pool))
+        return tx.floating_ips.allocate(caller.project_id, _pool_name(tx, pool))
+
+    taken = request.cloud.db.run(write)
     return {"floating_ip": VIEW.at(request.minor)(taken, None)}
 
 
@@ -119,7 +122,8 @@ def _pool_name(tx: Transaction, text: str) -> str:
 def delete(request: ApiRequest) -> Any:
     """Give an address back to its pool; it leads nowhere afterwards."""
     project = request.caller.project_id
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         change = floating.release(
             tx, project, _held(request, tx), request.cloud.networks.refreshes
         )
@@ -127,6 +131,8 @@ def delete(request: ApiRequest) -> Any:
         if change.instances:
             request.cloud.operations.refresh_addresses(tx, change.instances)
             tx.after_commit(request.cloud.events.networks_changed)
+
+    request.cloud.db.run(write)
 
 
 def pools(request: ApiRequest) -> Any:
@@ -164,8 +170,7 @@ def bulk_create(request: ApiRequest) -> Any:
     options = request.cloud.config.network
     pool = body.pool or options.default_floating_pool
     interface = body.interface or options.public_interface
-    with request.cloud.db.write() as tx:
-        floating.create_range(tx, body.ip_range, pool, interface)
+    request.cloud.db.run(lambda tx: floating.create_range(tx, body.ip_range, pool, interface))
     return {
         "floating_ips_bulk_create": {
             "ip_range": body.ip_range, "pool": pool, "interface": interface,
@@ -178,10 +183,13 @@ def bulk_update(request: ApiRequest) -> Any:
     if request.path["host_name"] != "delete":
         raise NotFound("Unknown action")
     body: BulkDelete = request.body
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         removed = floating.delete_range(tx, body.ip_range, request.cloud.networks.refreshes)
         for project, number in removed.items():
             tx.quotas.release(project, {"floating_ips": number})
+
+    request.cloud.db.run(write)
     return {"floating_ips_bulk_delete": body.ip_range}
 
 

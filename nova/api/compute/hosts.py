@@ -118,13 +118,17 @@ def update(request: ApiRequest) -> Any:
             "Invalid input for field/attribute body. 'status' or 'maintenance_mode' is a "
             "required property"
         )
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> bool:
         service = _compute_service(tx, host)
         if body.maintenance_mode is not UNSET or body.status is UNSET:
             raise NotImplementedByDriver("The requested functionality is not supported.")
         enabled = body.status.lower() == "enable"
         tx.services.set_disabled(service.id, not enabled)
         tell_services_changed(request, tx)
+        return enabled
+
+    enabled = request.cloud.db.run(write)
     return {"host": host, "status": "enabled" if enabled else "disabled"}
 
 

@@ -277,14 +277,17 @@ def _searched(request: ApiRequest, *, with_servers: bool) -> Any:
 _LISTING = Query(
     {"limit": 33, "marker": 33, "hypervisor_hostname_pattern": 53, "with_servers": 53}, strict=53,
     once=frozenset({"limit", "marker", "hypervisor_hostname_pattern", "with_servers"}),
+    checks={"limit": ApiRequest.integer, "with_servers": flag_of},
+)
+_ONE = Query(
+    {"with_servers": 53}, strict=53, once=frozenset({"with_servers"}), checks={"with_servers": flag_of},
 )
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-hypervisors", index, rule=f"{_ROOT}:list", query=_LISTING),
     Route("GET", "/os-hypervisors/detail", detail, rule=f"{_ROOT}:list-detail", query=_LISTING),
     Route("GET", "/os-hypervisors/statistics", statistics, rule=f"{_ROOT}:statistics", until=87),
-    Route("GET", "/os-hypervisors/{hypervisor_id}", show, rule=f"{_ROOT}:show",
-          query=Query({"with_servers": 53}, strict=53, once=frozenset({"with_servers"}))),
+    Route("GET", "/os-hypervisors/{hypervisor_id}", show, rule=f"{_ROOT}:show", query=_ONE),
     Route("GET", "/os-hypervisors/{hypervisor_id}/uptime", uptime, rule=f"{_ROOT}:uptime",
           until=87),
     Route("GET", "/os-hypervisors/{hypervisor_id}/search", search, rule=f"{_ROOT}:search",

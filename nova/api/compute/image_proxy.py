@@ -60,8 +60,9 @@ def _server(image: Image, request: ApiRequest) -> Any:
 
 
 def _links(image: Image, request: ApiRequest) -> list[dict[str, str]]:
-    host = request.root.partition("://")[2].rpartition(":")[0] or request.root.partition("://")[2]
-    scheme = request.root.partition("://")[0]
+    scheme, _, behind = request.root.partition("://")
+    called = behind.partition("/")[0]
+    host = called.rpartition(":")[0] or called
     port = request.cloud.config.image.listen_port
     return [
         *LinkBases(request, "images").of(image.id),

@@ -17,6 +17,7 @@ from nova.api.compute.routing import Query, Route
 from nova.api.compute.texts import check_name
 from nova.api.compute.times import precise
 from nova.compute.key_material import fingerprint_of, generate
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, InvalidInput
 from nova.objects.keypair import Keypair
 from nova.policy import Rule
@@ -143,13 +144,16 @@ def create(request: ApiRequest) -> Any:
     else:
         made = generate(body.type, user_id)
         private, public, fingerprint = made.private_key, made.public_key, made.fingerprint
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Keypair:
         if limit >= 0:
             # Requests of one user that come together must not count the same room twice.
             tx.quotas.hold(request.caller.project_id)
-        key: Keypair = tx.keypairs.create(
+        return tx.keypairs.create(
             user_id, name, type=body.type, fingerprint=fingerprint, public_key=public, limit=limit
         )
+
+    key = request.cloud.db.run(write)
     return Answer(
         {"keypair": CREATED.at(request.minor)(key, private)},
         status=201 if request.features.keypair_created_status else 200,
@@ -160,8 +164,7 @@ def delete(request: ApiRequest) -> Any:
     """Delete a key pair; servers that have it keep it."""
     user_id = _user(request)
     request.check(f"{_ROOT}:delete", user_id=user_id)
-    with request.cloud.db.write() as tx:
-        tx.keypairs.delete(user_id, request.path["name"])
+    request.cloud.db.run(lambda tx: tx.keypairs.delete(user_id, request.path["name"]))
     return Answer(status=204 if request.features.keypair_created_status else 202)
 
 

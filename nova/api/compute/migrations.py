@@ -11,7 +11,7 @@ from nova.api.compute.policies import ADMIN, MANAGER_OR_ADMIN
 from nova.api.compute.queries import limit_of, unknown_marker
 from nova.api.compute.request import ApiRequest, page_links
 from nova.api.compute.routing import Query, Route
-from nova.api.compute.times import changed_between
+from nova.api.compute.times import changed_between, time_of
 from nova.objects.migration import Migration, MigrationFilter
 from nova.policy import Rule
 
@@ -104,6 +104,9 @@ ROUTES: tuple[Route, ...] = (
             },
             strict=59,
             once=frozenset({"limit", "marker", "user_id", "project_id"}),
+            checks={
+                "limit": ApiRequest.integer, "changes-since": time_of, "changes-before": time_of,
+            },
         ),
     ),
 )

@@ -26,10 +26,14 @@ _NUMBER = re.compile(r"^([1-9][0-9]{0,8})\.([1-9][0-9]{0,8}|0)$")
 
 
 class Negotiation:
-    """Falcon middleware: sets ``minor``, ``legacy``, ``features``, ``base``, ``root`` and the project."""
+    """Falcon middleware: sets ``minor``, ``legacy``, ``features``, ``base``, ``root`` and the project.
 
-    def __init__(self, collections: frozenset[str]) -> None:
+    Links begin with ``link_prefix``, or with the address that the request came to.
+    """
+
+    def __init__(self, collections: frozenset[str], link_prefix: str | None = None) -> None:
         self._collections = collections
+        self._root = (link_prefix or "").rstrip("/")
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Split the path, settle the version and answer with it in the headers."""
@@ -39,7 +43,7 @@ class Negotiation:
         context.legacy = False
         context.features = features_at(MINIMUM)
         context.path_project = None
-        context.root = f"{req.scheme}://{req.netloc}"
+        context.root = self._root or req.prefix
         version, _, rest = req.path.lstrip("/").partition("/")
         context.base = f"{context.root}/{version}"
         if version not in ("v2", "v2.1"):

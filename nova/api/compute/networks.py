@@ -194,17 +194,24 @@ def create(request: ApiRequest) -> Any:
     for name in ("multi_host", "enable_dhcp", "share_address"):
         fields[name] = _truth(fields[name])
     wanted = NetworkRequest(**fields, num_networks=1, network_size=_size_of(body.cidr))
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Network:
         network = create_networks(tx, wanted, request.cloud.config.network)[0]
         tell_networks_changed(request, tx)
+        return network
+
+    network = request.cloud.db.run(write)
     return {"network": _shown(request, network)}
 
 
 def delete(request: ApiRequest) -> Any:
     """Delete a network that is bound to no project and has no address in use."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.networks.delete(request.path["network_id"])
         tell_networks_changed(request, tx)
+
+    request.cloud.db.run(write)
 
 
 def add(request: ApiRequest) -> Any:
@@ -212,7 +219,8 @@ def add(request: ApiRequest) -> Any:
     body: NetworkAdd = request.body
     if not manager_named(request.cloud.config.network.network_manager).binds_to_project:
         raise NotImplementedByDriver("VLAN support must be enabled")
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if body.id is None:
             candidates = [each for each in tx.networks.every() if each.project_id is None]
         else:
@@ -225,6 +233,8 @@ def add(request: ApiRequest) -> Any:
             raise BadRequest("No more networks.")
         tell_networks_changed(request, tx)
 
+    request.cloud.db.run(write)
+
 
 def act(request: ApiRequest) -> Any:
     """Bind a network to a host, or unbind it from host, project, or both."""
@@ -233,7 +243,8 @@ def act(request: ApiRequest) -> Any:
     named = [name for name in body.__struct_fields__ if getattr(body, name) is not UNSET]
     if len(named) != 1:
         raise BadRequest("There must be exactly one action in the body.")
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if body.associate_host is not UNSET:
             tx.networks.set_host(wanted, body.associate_host)
         if named[0] in ("disassociate", "disassociate_host"):
@@ -241,6 +252,8 @@ def act(request: ApiRequest) -> Any:
         if named[0] in ("disassociate", "disassociate_project"):
             tx.networks.set_project(wanted, None)
         tell_networks_changed(request, tx)
+
+    request.cloud.db.run(write)
 
 
 # -- os-tenant-networks ----------------------------------------------------------------------------
@@ -279,9 +292,13 @@ def tenant_create(request: ApiRequest) -> Any:
         network_size=body.network_size, num_networks=body.num_networks,
         project_id=request.caller.project_id,
     )
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> list[Network]:
         made = create_networks(tx, wanted, request.cloud.config.network)
         tell_networks_changed(request, tx)
+        return made
+
+    made = request.cloud.db.run(write)
     return {"network": TENANT_VIEW.at(request.minor)(made[0], None)}
 
 
@@ -289,12 +306,15 @@ def tenant_delete(request: ApiRequest) -> Any:
     """Delete a network of the caller's project that has no address in use."""
     wanted = request.path["network_id"]
     caller = request.caller
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         network = visible_network(request, tx, wanted)
         if not caller.is_admin and network.project_id != caller.project_id:
             raise NetworkNotFound(wanted[:64])
         tx.networks.delete(wanted, require_disassociated=False)
         tell_networks_changed(request, tx)
+
+    request.cloud.db.run(write)
 
 
 ROUTES: tuple[Route, ...] = (

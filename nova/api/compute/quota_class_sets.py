@@ -54,10 +54,13 @@ def show(request: ApiRequest) -> Any:
 def update(request: ApiRequest) -> Any:
     """Set limits of a class."""
     name = _class(request)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Mapping[str, int]:
         tx.after_commit(request.cloud.limits.forget)
         tx.quotas.set_class(name, sent_limits(request.body))
-        values = _values(request, tx, name)
+        return _values(request, tx, name)
+
+    values = request.cloud.db.run(write)
     return {"quota_class_set": _render(request, values)}
 
 

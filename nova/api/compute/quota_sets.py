@@ -10,7 +10,7 @@ from nova.api.compute.bodies import Body
 from nova.api.compute.policies import ADMIN, ANYONE, READER_OR_ADMIN
 from nova.api.compute.quota_bodies import QuotaSetUpdate, quota_view, sent_limits
 from nova.api.compute.request import ApiRequest
-from nova.api.compute.routing import Query, Route
+from nova.api.compute.routing import ANY_QUERY, Query, Route
 from nova.api.compute.texts import truth
 from nova.compute.limit_cache import Limits
 from nova.db.engine import Transaction
@@ -70,6 +70,7 @@ def show(request: ApiRequest) -> Any:
     """Show the limits of a project, or of one user in it."""
     project, user = _project(request), _user(request)
     request.check(f"{_ROOT}:show", project_id=project)
+    request.cloud.projects.require(request.caller, project)
     with request.cloud.db.read() as tx:
         limits = _limits(request, tx, project, user)
     return _render(request, project, limits.effective)
@@ -79,6 +80,7 @@ def detail(request: ApiRequest) -> Any:
     """Show the limits with what is in use."""
     project, user = _project(request), _user(request)
     request.check(f"{_ROOT}:detail", project_id=project)
+    request.cloud.projects.require(request.caller, project)
     with request.cloud.db.read() as tx:
         limits = _limits(request, tx, project, user)
         usage = _usage(tx, project, user)
@@ -99,6 +101,7 @@ def defaults(request: ApiRequest) -> Any:
     """Show the limits of projects that have none of their own."""
     project = _project(request)
     request.check(f"{_ROOT}:defaults", project_id=project)
+    request.cloud.projects.require(request.caller, project)
     with request.cloud.db.read() as tx:
         limits = _limits(request, tx, "", "")
     return _render(request, project, limits.effective)
@@ -112,14 +115,18 @@ def update(request: ApiRequest) -> Any:
     """
     project, user = _project(request), _user(request)
     request.check(f"{_ROOT}:update", project_id=project)
+    request.cloud.projects.require(request.caller, project)
     body: QuotaSetUpdate = request.body
     wanted = sent_limits(body)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> Limits:
         tx.after_commit(request.cloud.limits.forget)
         if not truth(body.force):
             _check_settable(request, tx, project, user, wanted)
         tx.quotas.set(project, wanted, user_id=user)
-        limits = _limits(request, tx, project, user)
+        return _limits(request, tx, project, user)
+
+    limits = request.cloud.db.run(write)
     return _render(request, None, limits.effective)
 
 
@@ -162,9 +169,12 @@ def delete(request: ApiRequest) -> None:
     """Forget the limits of a project and its users, or of the user that the query names."""
     project, user = _project(request), _user(request)
     request.check(f"{_ROOT}:delete", project_id=project)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.after_commit(request.cloud.limits.forget)
         tx.quotas.delete(project, user_id=user or None)
+
+    request.cloud.db.run(write)
 
 
 _QUERY = Query({"user_id": 1}, strict=75)
@@ -173,7 +183,7 @@ _ONE = "/os-quota-sets/{project_id}"
 ROUTES: tuple[Route, ...] = (
     Route("GET", _ONE, show, query=_QUERY),
     Route("GET", f"{_ONE}/detail", detail, query=_QUERY),
-    Route("GET", f"{_ONE}/defaults", defaults),
+    Route("GET", f"{_ONE}/defaults", defaults, query=ANY_QUERY),
     Route("PUT", _ONE, update, query=_QUERY, body=Body("quota_set", QuotaSetUpdate)),
     Route("DELETE", _ONE, delete, 202, query=_QUERY),
 )

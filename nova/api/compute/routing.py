@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,27 +23,41 @@ Handler = Callable[[ApiRequest], Any]
 _MAX_PARAMETERS = 200
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
+#: What a body may be called; nova/api/openstack/wsgi.py refuses anything else, with every method.
+_BODY_KINDS = frozenset(
+    {"application/json", "application/vnd.openstack.compute+json", "text/plain", ""}
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Query:
     """The query parameters a route knows, each with the first version that has it.
 
     ``once`` are those that may not be repeated. Unknown ones are ignored, and refused from ``strict`` on
-    (2.75 where the original converted the resource then, 2.102 everywhere).
+    (2.75 where the original converted the resource then, 2.102 else); with ``any_name`` never. ``checks``
+    read the values of those parameters and raise ``BadRequest``: for routes whose rule comes after them.
     """
 
     since: dict[str, int] = dataclasses.field(default_factory=dict)
     strict: int = 102
     any_name: bool = False
     once: frozenset[str] = frozenset()
+    checks: Mapping[str, Callable[[ApiRequest, str], object]] = dataclasses.field(default_factory=dict)
+
+
+#: For requests whose queries the original never looks at.
+ANY_QUERY = Query(any_name=True)
+_NO_QUERY = Query()
 
 
 @dataclasses.dataclass(frozen=True)
 class Route:
     """One method of one path, for a window of versions.
 
-    ``rule`` is checked before the body is read where it needs no target; a handler checks what concerns
-    somebody's thing. ``gone`` routes answer 410. ``legacy`` routes exist on v2 only; ``modern`` on v2.1 only.
+    ``rule`` is checked once query and body are found good, where it needs no target; a handler checks what
+    concerns somebody's thing. ``gone`` routes answer 410. ``legacy`` routes exist on v2 only; ``modern`` on
+    v2.1 only. ``query_read`` is ``query``, or what counts without one: the original has schemas for the
+    queries of what reads, and only of some requests that write.
     """
 
     method: str
@@ -58,6 +72,11 @@ class Route:
     legacy_only: bool = False
     modern_only: bool = False
     optional_body: bool = False
+    query_read: Query = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known = self.query or (_NO_QUERY if self.method == "GET" else ANY_QUERY)
+        object.__setattr__(self, "query_read", known)
 
     def serves(self, minor: int, legacy: bool) -> bool:
         """Whether the route exists at that version."""
@@ -90,17 +109,21 @@ class Endpoint:
 
     def _responder(self, candidates: list[Route]) -> Callable[..., None]:
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+            kind = req.env.get("CONTENT_TYPE")
+            if kind and kind not in _BODY_KINDS:
+                _check_kind(kind)
             route = _choose(candidates, req.context.minor, req.context.legacy)
             request = self._request(req, path)
-            if route.rule is not None:
-                request.check(route.rule)
-            _check_query(route, request)
+            if request.query:
+                _check_query(route.query_read, request)
             if route.body is not None and not (
                 route.optional_body and not req.content_length
             ):
                 request.body = route.body.read(
                     read_json(req), request.minor, legacy=request.legacy
                 )
+            if route.rule is not None:
+                request.check(route.rule)
             _answer(resp, route, route.handler(request))
 
         return respond
@@ -145,16 +168,22 @@ def _choose(candidates: list[Route], minor: int, legacy: bool) -> Route:
     raise errors.NotFound("The resource could not be found.")
 
 
-def _check_query(route: Route, request: ApiRequest) -> None:
-    if not request.query:
-        return
-    known = route.query or Query()
+def _check_kind(kind: str) -> None:
+    """Refuse a body that is called anything but JSON; parameters of the header do not count."""
+    if kind.partition(";")[0].strip().lower() not in _BODY_KINDS:
+        raise errors.UnsupportedMediaType("Unsupported Content-Type")
+
+
+def _check_query(known: Query, request: ApiRequest) -> None:
     if known.once and not request.legacy:
         for name, values in request.query.items():
             if len(values) > 1 and name in known.once and known.since[name] <= request.minor:
                 raise errors.BadRequest(
                     f"Invalid input for query parameters {name}. It may be given once."
                 )
+    for name, check in known.checks.items():
+        if name in request.query and known.since[name] <= request.minor and not request.legacy:
+            check(request, name)
     later = [name for name in request.query if known.since.get(name, 0) > request.minor]
     if request.legacy or known.any_name or request.minor < known.strict:
         if later:

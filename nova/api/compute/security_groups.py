@@ -20,7 +20,7 @@ from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NotFound, QuotaExceeded
 from nova.network import security_groups as groups
 from nova.network.filter_refreshes import group_changed
-from nova.objects.network import SecurityGroup, SecurityGroupRule
+from nova.objects.network import DefaultRule, SecurityGroup, SecurityGroupRule
 from nova.policy import Rule
 
 _ROOT = "os_compute_api:os-security-groups"
@@ -145,8 +145,9 @@ def index(request: ApiRequest) -> Any:
     with request.cloud.db.read() as tx:
         missing = tx.security_groups.find(caller.project_id, groups.DEFAULT) is None
     if missing:
-        with request.cloud.db.write() as tx:
-            groups.ensure_default(tx, caller.project_id, caller.user_id)
+        request.cloud.db.run(
+            lambda tx: groups.ensure_default(tx, caller.project_id, caller.user_id)
+        )
     with request.cloud.db.read() as tx:
         if everywhere:
             found = tx.security_groups.every()
@@ -174,39 +175,49 @@ def create(request: ApiRequest) -> Any:
     body: GroupValues = request.body
     caller = request.caller
     limits = request.cloud.limits.get(caller.project_id, caller.user_id)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> SecurityGroup:
         groups.ensure_default(tx, caller.project_id, caller.user_id)
         # Boots make default groups without counting them.
         tx.quotas.force_usage(caller.project_id)
         tx.quotas.reserve(caller.project_id, {"security_groups": 1}, limits)
-        group = groups.create_group(
+        return groups.create_group(
             tx, caller.project_id, caller.user_id, body.name, body.description
         )
+
+    group = request.cloud.db.run(write)
     return {"security_group": _shown(request, group)}
 
 
 def update(request: ApiRequest) -> Any:
     """Rename a group."""
     body: GroupValues = request.body
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> SecurityGroup:
         group = _group(request, tx, request.path["security_group_id"])
-        changed = groups.update_group(tx, group, body.name, body.description)
+        return groups.update_group(tx, group, body.name, body.description)
+
+    changed = request.cloud.db.run(write)
     return {"security_group": _shown(request, changed)}
 
 
 def delete(request: ApiRequest) -> Any:
     """Delete a group that no server is in."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         group = _group(request, tx, request.path["security_group_id"])
         groups.delete_group(tx, group)
         tx.quotas.release(group.project_id, {"security_groups": 1})
         tx.after_commit(request.cloud.events.security_groups_changed)
 
+    request.cloud.db.run(write)
+
 
 def create_rule(request: ApiRequest) -> Any:
     """Add a rule to a group, within the project's quota of rules in one group."""
     body: RuleCreate = request.body
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> SecurityGroupRule:
         tx.quotas.hold(_group(request, tx, body.parent_group_id).project_id)
         group = _group(request, tx, body.parent_group_id)
         source = None if body.group_id is None else _group(request, tx, body.group_id)
@@ -222,6 +233,9 @@ def create_rule(request: ApiRequest) -> Any:
         rule = groups.add_rule(tx, group, values)
         group_changed(request.cloud.networks.refreshes, tx, group.id)
         tx.after_commit(request.cloud.events.security_groups_changed)
+        return rule
+
+    rule = request.cloud.db.run(write)
     return {"security_group_rule": RULE_VIEW.at(request.minor)(rule, None)}
 
 
@@ -230,7 +244,8 @@ def delete_rule(request: ApiRequest) -> Any:
     number = _number(
         request.path["security_group_rule_id"], "Rule id is not integer", "Security group rule"
     )
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         project = request.caller.project_id
         if request.caller.is_admin:
             rule = groups.get_rule(tx, number)
@@ -238,6 +253,8 @@ def delete_rule(request: ApiRequest) -> Any:
         group = groups.delete_rule(tx, project, number)
         group_changed(request.cloud.networks.refreshes, tx, group.id)
         tx.after_commit(request.cloud.events.security_groups_changed)
+
+    request.cloud.db.run(write)
 
 
 # -- rules that new default groups start with ------------------------------------------------------
@@ -271,19 +288,22 @@ def default_create(request: ApiRequest) -> Any:
     values = groups.check_rule(
         protocol=body.ip_protocol, from_port=body.from_port, to_port=body.to_port, cidr=body.cidr
     )
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> DefaultRule:
         try:
             rule = groups.add_default_rule(tx, values)
         except BadRequest as error:
             raise Conflict(error.message) from None
+        return rule
+
+    rule = request.cloud.db.run(write)
     return {"security_group_default_rule": DEFAULT_VIEW.at(request.minor)(rule, None)}
 
 
 def default_delete(request: ApiRequest) -> Any:
     """Remove a default rule."""
     number = _default_id(request)
-    with request.cloud.db.write() as tx:
-        tx.security_groups.delete_default_rule(number)
+    request.cloud.db.run(lambda tx: tx.security_groups.delete_default_rule(number))
 
 
 # -- the groups of a server ------------------------------------------------------------------------

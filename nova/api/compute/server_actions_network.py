@@ -13,6 +13,7 @@ from nova.api.compute.bodies import FILLED, Body
 from nova.api.compute.policies import ADMIN, MEMBER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.server_action_table import ServerAction
+from nova.db.engine import Transaction
 from nova.network import floating
 from nova.objects.instance import Instance
 from nova.policy import Rule
@@ -85,12 +86,15 @@ def add_floating_ip(request: ApiRequest, instance: Instance, body: AddFloatingIp
         cloud.networks.outside.lead_floating(instance, address, fixed)
         cloud.operations.refresh_from_outside([instance.uuid])
         return None
-    with cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         change = floating.associate(
             tx, request.caller.project_id, address, instance.uuid, instance.host, fixed
         )
         cloud.operations.refresh_addresses(tx, change.instances)
         tx.after_commit(cloud.events.networks_changed)
+
+    cloud.db.run(write)
     return None
 
 
@@ -102,7 +106,8 @@ def remove_floating_ip(request: ApiRequest, instance: Instance, body: Address) -
         cloud.networks.outside.take_floating(instance, address)
         cloud.operations.refresh_from_outside([instance.uuid])
         return None
-    with cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         held = tx.floating_ips.get_by_address(address)
         if held.instance_uuid is not None and held.instance_uuid != instance.uuid:
             raise errors.Conflict(
@@ -113,6 +118,8 @@ def remove_floating_ip(request: ApiRequest, instance: Instance, body: Address) -
         )
         cloud.operations.refresh_addresses(tx, change.instances)
         tx.after_commit(cloud.events.networks_changed)
+
+    cloud.db.run(write)
     return None
 
 
@@ -152,8 +159,8 @@ def inject_network_info(request: ApiRequest, instance: Instance, _body: Any) -> 
     """
     if instance.host is None:
         raise errors.Conflict(f"Instance {instance.uuid} is not ready: it is on no host.")
-    with request.cloud.db.write() as tx:
-        request.cloud.operations.refresh_addresses(tx, (instance.uuid,))
+    cloud = request.cloud
+    cloud.db.run(lambda tx: cloud.operations.refresh_addresses(tx, (instance.uuid,)))
     return None
 
 

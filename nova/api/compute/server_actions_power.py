@@ -130,7 +130,7 @@ def unshelve(request: ApiRequest, instance: Instance, body: Any) -> Any:
     if isinstance(body, Unshelve):
         zone = body.availability_zone
         host = None if body.host is UNSET else values.host("host", body.host)
-        if zone is UNSET and host is None:
+        if zone is UNSET and host is None and not request.features.unpin_zone:
             raise errors.InvalidInput("unshelve", "It names neither availability_zone nor host.")
         if zone is None and not request.features.unpin_zone:
             raise errors.InvalidInput("availability_zone", "It has to be text.", None)

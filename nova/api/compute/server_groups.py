@@ -122,25 +122,31 @@ def create(request: ApiRequest) -> Any:
     policy = _policy(request, body)
     rules = _rules(body, policy)
     limits = request.cloud.limits.get(caller.project_id, caller.user_id)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> ServerGroup:
         try:
             tx.quotas.reserve(caller.project_id, {"server_groups": 1}, limits)
         except QuotaExceeded:
             raise QuotaExceeded("Quota exceeded, too many server groups.") from None
-        group = tx.server_groups.create(
+        return tx.server_groups.create(
             project_id=caller.project_id, user_id=caller.user_id, name=name, policy=policy,
             rules=rules,
         )
+
+    group = request.cloud.db.run(write)
     return {"server_group": VIEW.at(request.minor)(group, None)}
 
 
 def delete(request: ApiRequest) -> None:
     """Delete a group; its servers stay."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         group = _visible(request, tx)
         request.check(f"{_ROOT}:delete", project_id=group.project_id)
         tx.server_groups.delete(group.uuid)
         tx.quotas.release(group.project_id, {"server_groups": 1})
+
+    request.cloud.db.run(write)
 
 
 _LIST = Query({"all_projects": 1, "limit": 1, "offset": 1}, strict=75)

@@ -9,6 +9,7 @@ from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Route
 from nova.api.compute.visibility import visible_instance
+from nova.db.engine import Transaction
 from nova.policy import Rule
 
 _ROOT = "os_compute_api:os-server-password"
@@ -30,7 +31,8 @@ def show(request: ApiRequest) -> Any:
 
 def clear(request: ApiRequest) -> Any:
     """Forget it; the password in the guest stays as it is."""
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         instance = visible_instance(request, tx, request.path["server_id"])
         request.check(f"{_ROOT}:clear", project_id=instance.project_id)
         if PASSWORD_KEY in instance.system_metadata:
@@ -40,6 +42,8 @@ def clear(request: ApiRequest) -> Any:
                 if key != PASSWORD_KEY
             }
             tx.instances.update(instance.uuid, {"system_metadata": rest})
+
+    request.cloud.db.run(write)
     return None
 
 

@@ -13,7 +13,7 @@ from nova.api.compute import server_values as values
 from nova.api.compute.bodies import Body
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
-from nova.api.compute.routing import Route
+from nova.api.compute.routing import ANY_QUERY, Route
 from nova.objects.instance import Instance
 from nova.objects.states import ACTIVE, PAUSED, STOPPED, SUSPENDED
 from nova.policy import Rule
@@ -112,10 +112,10 @@ def delete_all(request: ApiRequest) -> Any:
 
 _PATH = "/servers/{server_id}/tags"
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _PATH, index, since=26),
+    Route("GET", _PATH, index, since=26, query=ANY_QUERY),
     Route("PUT", _PATH, update_all, since=26, body=Body(None, Tags)),
     Route("DELETE", _PATH, delete_all, success=204, since=26),
-    Route("GET", _PATH + "/{tag}", show, success=204, since=26),
+    Route("GET", _PATH + "/{tag}", show, success=204, since=26, query=ANY_QUERY),
     Route("PUT", _PATH + "/{tag}", update, success=201, since=26),
     Route("DELETE", _PATH + "/{tag}", delete, success=204, since=26),
 )

@@ -14,7 +14,7 @@ from nova.api.compute.bodies import FILLED, Body, window
 from nova.api.compute.fields import ABSENT, Field, View, attribute
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import Answer, ApiRequest
-from nova.api.compute.routing import Query, Route
+from nova.api.compute.routing import ANY_QUERY, Query, Route
 from nova.api.compute.texts import Boolean, truth
 from nova.compute.operations.volumes import attached
 from nova.objects.instance import BlockDevice, Instance
@@ -191,7 +191,7 @@ _PATH = "/servers/{server_id}/os-volume_attachments"
 ROUTES: tuple[Route, ...] = (
     Route("GET", _PATH, index, query=Query({"limit": 1, "offset": 1}, strict=75)),
     Route("POST", _PATH, create, body=Body("volumeAttachment", AttachVolume)),
-    Route("GET", _PATH + "/{volume_id}", show),
+    Route("GET", _PATH + "/{volume_id}", show, query=ANY_QUERY),
     Route(
         "PUT", _PATH + "/{volume_id}", update, success=202,
         body=Body("volumeAttachment", UpdateAttachment),

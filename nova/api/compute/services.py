@@ -17,6 +17,7 @@ from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query, Route
 from nova.api.compute.service_views import (
     COMPUTE,
+    ServiceScene,
     service_scene,
     status,
     tell_aggregates_changed,
@@ -147,12 +148,16 @@ def _named_update(request: ApiRequest, changes: dict[str, Change]) -> Any:
     # In Kilo every daemon could be disabled, though only compute hosts took notice.
     if not request.legacy:
         _refuse_other_daemons(body.binary)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> dict[str, Any]:
         service = tx.services.get_by_host(body.binary, body.host)
         if service is None:
             raise NotFound(f"Could not find binary {body.binary} on host {body.host}.")
         changed = change(tx, service, body)
         tell_services_changed(request, tx)
+        return changed
+
+    changed = request.cloud.db.run(write)
     return {"service": {"host": body.host, "binary": body.binary, **changed}}
 
 
@@ -171,7 +176,8 @@ def update(request: ApiRequest) -> Any:
     body: ServiceUpdate = request.body
     wanted = uuid_id(request.path["service_id"])
     reason = None if body.disabled_reason is UNSET else body.disabled_reason
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> tuple[Service, ServiceScene]:
         service = tx.services.get_by_uuid(wanted)
         _refuse_other_daemons(service.binary)
         if body.status == "enabled" and reason:
@@ -188,6 +194,9 @@ def update(request: ApiRequest) -> Any:
             service = tx.services.set_forced_down(service.id, truth(body.forced_down))
         scene = service_scene(request, tx)
         tell_services_changed(request, tx)
+        return service, scene
+
+    service, scene = request.cloud.db.run(write)
     return {"service": VIEW.at(request.minor)(service, scene)}
 
 
@@ -197,7 +206,8 @@ def delete(request: ApiRequest) -> Any:
     Refused while the host has servers or moves that have not ended.
     """
     text = request.path["service_id"]
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if request.features.uuid_identifiers:
             service = tx.services.get_by_uuid(uuid_id(text))
         else:
@@ -207,6 +217,8 @@ def delete(request: ApiRequest) -> Any:
             tell_aggregates_changed(request, tx)
         tx.services.delete(service.id)
         tell_services_changed(request, tx)
+
+    request.cloud.db.run(write)
 
 
 def _forget_host(tx: Transaction, host: str) -> None:

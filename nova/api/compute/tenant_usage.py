@@ -148,13 +148,17 @@ def show(request: ApiRequest) -> Any:
     return answer
 
 
+_CHECKS = {"limit": ApiRequest.integer}
+
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/os-simple-tenant-usage", index, rule=f"{_ROOT}:list",
-        query=Query({"start": 1, "end": 1, "detailed": 1, "limit": 40, "marker": 40}, strict=75),
+        query=Query(
+            {"start": 1, "end": 1, "detailed": 1, "limit": 40, "marker": 40}, strict=75, checks=_CHECKS
+        ),
     ),
     Route(
         "GET", "/os-simple-tenant-usage/{tenant_id}", show,
-        query=Query({"start": 1, "end": 1, "limit": 40, "marker": 40}, strict=75),
+        query=Query({"start": 1, "end": 1, "limit": 40, "marker": 40}, strict=75, checks=_CHECKS),
     ),
 )

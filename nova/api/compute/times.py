@@ -31,6 +31,12 @@ def read_time(field: str, text: str) -> datetime.datetime:
     return moment
 
 
+def time_of(request: ApiRequest, name: str) -> datetime.datetime | None:
+    """A query parameter as a moment; ``BadRequest`` where it is none."""
+    text = request.one(name)
+    return None if text is None else read_time(name, text)
+
+
 def changed_between(
     request: ApiRequest,
 ) -> tuple[datetime.datetime | None, datetime.datetime | None]:
@@ -38,9 +44,7 @@ def changed_between(
 
     Raises ``BadRequest`` where they are swapped.
     """
-    texts = request.one("changes-since"), request.one("changes-before")
-    since = read_time("changes-since", texts[0]) if texts[0] is not None else None
-    before = read_time("changes-before", texts[1]) if texts[1] is not None else None
+    since, before = time_of(request, "changes-since"), time_of(request, "changes-before")
     if since is not None and before is not None and before < since:
         raise BadRequest(
             "The value of changes-since must be less than or equal to changes-before."

@@ -18,7 +18,9 @@ from nova.api.compute.networks import visible_network, visible_networks
 from nova.api.compute.policies import MEMBER_OR_ADMIN, READER_OR_ADMIN
 from nova.api.compute.request import ApiRequest
 from nova.api.compute.routing import Query, Route
+from nova.db.engine import Transaction
 from nova.network import vips
+from nova.objects.network import FixedIP, Network
 from nova.policy import Rule
 
 _ROOT = "os_compute_api:os-virtual-ips"
@@ -88,7 +90,8 @@ def create(request: ApiRequest) -> Any:
     """Claim a virtual IP of a network for the caller's project."""
     body: VirtualIPClaim = request.body
     address = None if body.address is None else address_of(body.address)
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> tuple[Network, FixedIP, dict[int, list[str]]]:
         network = visible_network(request, tx, body.network_id)
         vip = vips.claim_vip(
             tx, request.caller.project_id, body.name, network, address, body.instances,
@@ -96,6 +99,9 @@ def create(request: ApiRequest) -> Any:
         )
         servers = tx.virtual_ips.servers_of([vip.id])
         tx.after_commit(request.cloud.events.networks_changed)
+        return network, vip, servers
+
+    network, vip, servers = request.cloud.db.run(write)
     return {"virtual_ip": VIEW.at(request.minor)(vip, Scene({network.id: network.uuid}, servers))}
 
 
@@ -103,13 +109,16 @@ def delete(request: ApiRequest) -> Any:
     """Give a virtual IP back; administrators may give back any project's."""
     caller = request.caller
     address = address_of(request.path["address"])
-    with request.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         network = visible_network(request, tx, request.path["network_id"])
         vips.release_vip(
             tx, address, project_id=None if caller.is_admin else caller.project_id,
             network=network, refreshes=request.cloud.networks.refreshes,
         )
         tx.after_commit(request.cloud.events.networks_changed)
+
+    request.cloud.db.run(write)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -79,10 +79,11 @@ class MetadataService:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(10)
-        for servers in self._of_bridge.values():
-            for server in servers:
-                server.stop()
-        self._server.stop()
+        all_servers = [self._server, *(each for servers in self._of_bridge.values() for each in servers)]
+        for server in all_servers:
+            server.end()
+        for server in all_servers:
+            server.stop()
 
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK_SECONDS):

@@ -47,7 +47,6 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "standard-attr-revisions": ("Resource revision numbers", "Revision numbers."),
     "standard-attr-tag": ("Tag support for resources with standard attribute", "Tags."),
     "standard-attr-timestamp": ("Resource timestamps", "created_at and updated_at."),
-    "stateful-security-group": ("Stateful security group", "All groups keep state."),
     "default-subnetpools": ("Default Subnetpools", "One default pool of each IP version."),
     "subnet_allocation": ("Subnet Allocation", "Subnets cut from pools."),
     "subnet-service-types": ("Subnet service types", "Kept with a subnet."),
@@ -65,16 +64,12 @@ def _write(resp: falcon.Response, body: Any) -> None:
     resp.data = msgspec.json.encode(body)
 
 
-def _base(req: falcon.Request) -> str:
-    return f"{req.forwarded_scheme}://{req.forwarded_host}"
-
-
 class Versions:
     """``GET /``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The one version."""
-        link = {"rel": "self", "href": f"{_base(req)}/v2.0/"}
+        link = {"rel": "self", "href": f"{req.prefix}/v2.0/"}
         _write(
             resp,
             {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]},
@@ -93,7 +88,7 @@ class Version:
             resources.append(
                 {
                     "name": name, "collection": plural,
-                    "links": [{"rel": "self", "href": f"{_base(req)}/v2.0/{path}"}],
+                    "links": [{"rel": "self", "href": f"{req.prefix}/v2.0/{path}"}],
                 }
             )
         _write(resp, {"resources": resources})

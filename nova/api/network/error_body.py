@@ -13,7 +13,7 @@ _TYPES: tuple[tuple[type[errors.NovaError], str], ...] = (
     (errors.PolicyRefused, "PolicyNotAuthorized"),
     (errors.QuotaExceeded, "OverQuota"),
     (errors.NoMoreAddresses, "IpAddressGenerationFailure"),
-    (errors.AddressInUse, "IpAddressInUse"),
+    (errors.AddressInUse, "IpAddressAlreadyAllocated"),
 )
 _BY_STATUS = {
     400: "HTTPBadRequest", 401: "HTTPUnauthorized", 403: "HTTPForbidden", 404: "HTTPNotFound",
@@ -49,7 +49,8 @@ def typed(error: errors.NovaError, name: str) -> errors.NovaError:
 def as_network_error(error: errors.NovaError) -> errors.NovaError:
     """An error of the network room with the status that this API gives it.
 
-    Taken addresses and full quotas are conflicts here (neutron-lib, ``IpAddressInUse``, ``OverQuota``).
+    Taken addresses and full quotas are conflicts here (neutron, ``ipam/exceptions``,
+    ``IpAddressAlreadyAllocated``; neutron-lib, ``OverQuota``).
     """
     if isinstance(error, errors.AddressInUse | errors.QuotaExceeded):
         return typed(errors.Conflict(error.message), type_of(error))

@@ -78,6 +78,7 @@ def find(call: Call, tx: Transaction, identifier: str) -> Shown | None:
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Take an address of an external network, within the quota, and lead it to a port if asked."""
     project = call.project_of(values)
+    _refuse_address_alone(values)
     network = values["floating_network_id"]
     pool = next((each for each in pools(tx) if each.uuid == network), None)
     if pool is None:
@@ -103,7 +104,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     if taken is None:
         raise typed(
             Conflict(f"IP address {address} is not available in network {network}."),
-            "IpAddressInUse",
+            "IpAddressAlreadyAllocated",
         )
     tx.floating_ips.describe(taken.id, merged(None, values, _FACTS) or None)
     if values.get("port_id") is not None:
@@ -120,8 +121,17 @@ def _address_in(values: dict[str, Any], subnets: tuple[dict[str, Any], ...]) -> 
     return address
 
 
+def _refuse_address_alone(values: dict[str, Any]) -> None:
+    if values.get("fixed_ip_address") and not values.get("port_id"):
+        raise typed(
+            BadRequest("Bad floatingip request: fixed_ip_address cannot be specified without a port_id."),
+            "BadRequest",
+        )
+
+
 def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) -> Shown:
     """Lead an address to a port or to none; describe it."""
+    _refuse_address_alone(values)
     found = tx.floating_ips.find_by_uuid(current["id"])
     assert found is not None
     tx.floating_ips.describe(found.id, merged(found.facts, values, _FACTS))

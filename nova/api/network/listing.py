@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from nova.api.network import values as read
 from nova.api.network.error_body import typed
 from nova.api.network.resource import Call, Matcher, Resource, Shown
 from nova.errors import BadRequest, NotFound
@@ -63,13 +65,43 @@ def _filtered(call: Call, resource: Resource, things: list[Shown]) -> list[Shown
             wanted = {tag for value in values for tag in value.split(",") if tag}
             things = [thing for thing in things if _tagged(name, set(thing["tags"]), wanted)]
             continue
+        if name == "changed_since" and "updated_at" in resource.keys:
+            since = _moment(values[0])
+            things = [thing for thing in things if _changed(thing, since)]
+            continue
         matcher = resource.matchers.get(name)
         if matcher is None:
             if name not in resource.keys:
                 raise BadRequest(f"['{name[:80]}'] is invalid attribute for filtering")
+            attribute = resource.attributes.get(name)
+            if attribute is not None and (attribute.convert or attribute.read is read.boolean):
+                values = [str(attribute.read(name, value)) for value in values if value]
+                if not values:
+                    continue
             matcher = _equals(name)
         things = [thing for thing in things if matcher(thing, values)]
     return things
+
+
+def _moment(text: str) -> str:
+    """A time in UTC as things show theirs; its fraction of a second is dropped, as theirs is."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            found = found.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        raise typed(
+            BadRequest("Invalid input for operation: The input changed_since must be in the following "
+                       "format: YYYY-MM-DDTHH:MM:SSZ."),
+            "InvalidInput",
+        ) from None
+    return found.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + "Z"
+
+
+def _changed(thing: Shown, since: str) -> bool:
+    """Whether it changed at that time or later, as far as one knows (neutron, ``services/timestamp``)."""
+    updated = thing.get("updated_at")
+    return updated is None or updated >= since
 
 
 def _tagged(name: str, tags: set[str], wanted: set[str]) -> bool:
@@ -101,14 +133,16 @@ def same(value: Any, text: str) -> bool:
 
 
 def _sorted(call: Call, resource: Resource, things: list[Shown]) -> list[Shown]:
-    names = list(call.query.get("sort_key", ()))
-    directions = list(call.query.get("sort_dir", ()))
+    names = [each for each in call.query.get("sort_key", ()) if each]
+    directions = [each for each in call.query.get("sort_dir", ()) if each]
+    if len(names) != len(directions):
+        raise BadRequest("The number of sort_keys and sort_dirs must be same")
     for name in names:
         if name not in resource.keys:
             raise BadRequest(f"{name[:80]} is invalid attribute for sort_keys")
     for index in reversed(range(len(names))):
         name = names[index]
-        direction = directions[index] if index < len(directions) else "asc"
+        direction = directions[index]
         if direction not in ("asc", "desc"):
             raise BadRequest(f"sort_dir must be asc or desc, not {direction[:40]}.")
         things = sorted(things, key=lambda thing: _order(thing[name]), reverse=direction == "desc")

@@ -23,6 +23,7 @@ from nova.errors import (
     Forbidden,
     InstanceNotFound,
     InvalidInput,
+    MacInUse,
     NetworkNotFound,
     NotFound,
 )
@@ -178,6 +179,10 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     if "extra_dhcp_opts" in values:
         values = {**values, "extra_dhcp_opts": _options([], values["extra_dhcp_opts"])}
     secure = values.get("port_security_enabled", True)
+    inherited: bool = (rows[0].facts or {}).get("port_security_enabled", True)
+    if "port_security_enabled" in values:
+        inherited = values["port_security_enabled"]
+    _refuse_pairs(values, secure=inherited or bool(values.get("security_groups")))
     groups = groups_for(call, tx, project, values.get("security_groups"), secure=secure)
     identifier = create_port(
         tx, rows, project, wanted=_wanted(values), mac=values.get("mac_address"),
@@ -241,9 +246,18 @@ def _check_honoured(values: dict[str, Any], *, bound: bool = False) -> None:
         raise InvalidInput("binding:vnic_type", "Cards are connected to bridges: normal alone.")
     if values.get("port_security_enabled") is False and values.get("security_groups"):
         raise typed(
-            Conflict("Port has security group associated. Cannot disable port security or ip "
-                     "address until security group is removed."),
-            "PortSecurityPortHasSecurityGroup",
+            BadRequest("Port security must be enabled and port must have an IP address in order to use "
+                       "security groups."),
+            "PortSecurityAndIPRequiredForSecurityGroups",
+        )
+
+
+def _refuse_pairs(values: dict[str, Any], *, secure: bool, present: Sequence[Any] = ()) -> None:
+    """Pairs are exceptions from what port security refuses (neutron, ``plugins/ml2/plugin``)."""
+    if not secure and values.get("allowed_address_pairs", present):
+        raise typed(
+            Conflict("Port Security must be enabled in order to have allowed address pairs on a port."),
+            "AddressPairAndPortSecurityRequired",
         )
 
 
@@ -263,10 +277,15 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
                          "changes when it is taken off."),
                 "PortInUse",
             )
+    if {"allowed_address_pairs", "port_security_enabled"} & values.keys():
+        _refuse_pairs(
+            values, secure={**current, **values}["port_security_enabled"],
+            present=current["allowed_address_pairs"],
+        )
     if values.get("mac_address", port.card.address) != port.card.address and tx.ports.mac_taken(
         values["mac_address"]
     ):
-        raise typed(Conflict(f"MAC address {values['mac_address']} is in use."), "MacAddressInUse")
+        raise MacInUse(values["mac_address"])
     if "security_groups" in values or values.get("port_security_enabled") is False:
         if values.get("port_security_enabled") is False and current["security_groups"] and (
             values.get("security_groups") is None
@@ -370,7 +389,25 @@ def _pair(name: str, value: Any) -> dict[str, Any]:
         ip_address=_address_or_range, mac_address=read.mac
     )(name, value)
     if "ip_address" not in found:
-        raise InvalidInput(name, "AllowedAddressPair must contain ip_address.")
+        raise typed(
+            BadRequest("AllowedAddressPair must contain ip_address."), "AllowedAddressPairsMissingIP"
+        )
+    return found
+
+
+def _pairs(name: str, value: Any) -> list[dict[str, Any]]:
+    """Pairs, each once (neutron-lib, ``api/validators/allowedaddresspairs``)."""
+    found: list[dict[str, Any]] = read.list_of(_pair)(name, value)
+    seen = set()
+    for each in found:
+        mac, address = each.get("mac_address"), each["ip_address"]
+        if (mac, address) in seen:
+            raise typed(
+                BadRequest(f"Request contains duplicate address pair: mac_address {mac} ip_address "
+                           f"{address}."),
+                "DuplicateAddressPairInRequest",
+            )
+        seen.add((mac, address))
     return found
 
 
@@ -424,7 +461,7 @@ ATTRIBUTES = read.table(
     Attribute("device_id", read.text()),
     Attribute("device_owner", read.text()),
     Attribute("security_groups", read.list_of(read.uuid)),
-    Attribute("allowed_address_pairs", read.list_of(_pair)),
+    Attribute("allowed_address_pairs", _pairs),
     Attribute("extra_dhcp_opts", read.list_of(_option)),
     Attribute("port_security_enabled", read.boolean),
     Attribute("dns_name", read.text()),

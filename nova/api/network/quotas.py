@@ -144,11 +144,14 @@ def update(call: Call, req: falcon.Request, path: dict[str, str]) -> Any:
     wanted.pop("tenant_id", None)
     if wanted.get("router", 1) != 1:
         raise BadRequest("Every project has one router here.")
-    with call.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.quotas.set(
             path["project"], {RESOURCES[name]: limit for name, limit in wanted.items()}
         )
         tx.after_commit(call.cloud.limits.forget)
+
+    call.cloud.db.run(write)
     return {"quota": _limits(call, path["project"])}
 
 
@@ -156,7 +159,8 @@ def reset(call: Call, _req: falcon.Request, path: dict[str, str]) -> Any:
     """Forget the limits of a project that this API shows."""
     _administrator(call)
     project = path["project"]
-    with call.cloud.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         record = tx.quotas.limit_record(project)
         ours = [name for name in RESOURCES.values() if name in record.of_project]
         if not ours:
@@ -165,6 +169,8 @@ def reset(call: Call, _req: falcon.Request, path: dict[str, str]) -> Any:
         tx.quotas.delete(project, user_id="")
         tx.quotas.set(project, rest)
         tx.after_commit(call.cloud.limits.forget)
+
+    call.cloud.db.run(write)
 
 
 def _administrator(call: Call) -> None:

@@ -35,7 +35,7 @@ def call_of(cloud: Cloud, req: falcon.Request) -> Call:
     """The request as functions see it."""
     return Call(
         cloud=cloud, caller=req.context.caller, query=parse_query(req.query_string),
-        base=f"{req.forwarded_scheme}://{req.forwarded_host}", http=req,
+        base=req.prefix, http=req,
     )
 
 

@@ -3,10 +3,14 @@
 
 Every group begins with a rule of direction egress for each IP version that lets everything out. They are
 rules as any other and can be deleted and made again.
+
+All ports of a protocol that has some are stored as 1 to 65535, as compute's API has them, and shown as null,
+as Neutron has them (neutron, ``db/securitygroups_db``, where the refusals' types are too).
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from typing import Any
 
@@ -30,7 +34,10 @@ PROTOCOLS = {
     "udp": 17, "udplite": 136, "vrrp": 112, "hopopt": 0,
 }
 _WITH_PORTS = {6, 17, 33, 132, 136}
+_ALL_PORTS = (1, 65535)
 _ICMP = {1, 58}
+#: Numbers of the protocols that are IPv6's alone.
+_SIX_ONLY = {41, 43, 44, 58, 59, 60}
 
 
 def ethertype_of(rule: SecurityGroupRule) -> str:
@@ -42,17 +49,32 @@ def ethertype_of(rule: SecurityGroupRule) -> str:
 
 def shown(group: SecurityGroup, rule: SecurityGroupRule) -> Shown:
     """A rule as clients see it. -1 for ICMP and a missing port are both any."""
-    low, high = rule.from_port, rule.to_port
+    low, high = _open_ports(rule.protocol, rule.from_port, rule.to_port)
     cidr = None if (rule.facts or {}).get("anywhere") else rule.cidr
     return {
         "id": rule.uuid,
         **standard(rule.facts, group.project_id, rule.revision, rule.created_at, rule.updated_at),
         "security_group_id": group.uuid, "direction": rule.direction, "ethertype": ethertype_of(rule),
-        "protocol": rule.protocol, "port_range_min": None if low == -1 else low,
-        "port_range_max": None if high == -1 else high, "remote_ip_prefix": cidr,
-        "remote_group_id": rule.source_group_uuid, "remote_address_group_id": None,
-        "normalized_cidr": cidr, "belongs_to_default_sg": group.name == DEFAULT,
+        "protocol": rule.protocol, "port_range_min": low, "port_range_max": high,
+        "remote_ip_prefix": cidr, "remote_group_id": rule.source_group_uuid,
+        "remote_address_group_id": None, "normalized_cidr": _masked(cidr),
+        "belongs_to_default_sg": group.name == DEFAULT,
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _masked(cidr: str | None) -> str | None:
+    """A range without the bits behind its prefix."""
+    return None if cidr is None else str(ipaddress.ip_network(cidr, strict=False))
+
+
+def _open_ports(
+    protocol: str | None, low: int | None, high: int | None
+) -> tuple[int | None, int | None]:
+    """A stored pair as clients see it: null where it is any."""
+    if (low, high) == _ALL_PORTS and _number(protocol) in _WITH_PORTS:
+        return None, None
+    return None if low == -1 else low, None if high == -1 else high
 
 
 def shown_rules(group: SecurityGroup) -> list[Shown]:
@@ -92,13 +114,14 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
         if values.get("remote_ip_prefix") is not None:
             raise typed(
                 BadRequest("Only remote_ip_prefix or remote_group_id may be provided."),
-                "SecurityGroupRemoteGroupAndRemoteIpPrefix",
+                "SecurityGroupMultipleRemoteEntites",
             )
         source = _group(call, tx, values["remote_group_id"])
     ethertype = values.get("ethertype", "IPv4")
-    cidr = _range(values, ethertype, anywhere=source is None)
-    protocol = values.get("protocol")
+    protocol = _of_family(values.get("protocol"), ethertype)
     low, high = _ports(protocol, values.get("port_range_min"), values.get("port_range_max"))
+    cidr = _range(values, ethertype, anywhere=source is None)
+    _refuse_other_family(protocol, ethertype)
     direction = values["direction"]
     _refuse_present(
         group, (direction, ethertype, protocol, low, high, cidr, source.uuid if source else None)
@@ -136,7 +159,7 @@ def _range(values: dict[str, Any], ethertype: str, *, anywhere: bool) -> str | N
     given: str | None = values.get("remote_ip_prefix")
     if given is None:
         return _ANYWHERE[ethertype] if anywhere else None
-    if ipaddress.ip_network(given).version != _VERSIONS[ethertype]:
+    if ipaddress.ip_interface(given).version != _VERSIONS[ethertype]:
         raise typed(
             BadRequest(f"Conflicting value ethertype {ethertype} for CIDR {given}"),
             "SecurityGroupRuleParameterConflict",
@@ -147,7 +170,25 @@ def _range(values: dict[str, Any], ethertype: str, *, anywhere: bool) -> str | N
 def _number(protocol: str | None) -> int | None:
     if protocol is None:
         return None
-    return int(protocol) if protocol.isdigit() else PROTOCOLS[protocol]
+    return int(protocol) if protocol.isdigit() else PROTOCOLS.get(protocol.lower())
+
+
+def _of_family(protocol: str | None, ethertype: str) -> str | None:
+    """The protocol's own name in an IP version: all ICMP of IPv6 is ``ipv6-icmp``, number 58."""
+    if ethertype == "IPv6":
+        if protocol in ("icmp", "icmpv6"):
+            return "ipv6-icmp"
+        if protocol == "1":
+            return "58"
+    return protocol
+
+
+def _refuse_other_family(protocol: str | None, ethertype: str) -> None:
+    if ethertype == "IPv4" and _number(protocol) in _SIX_ONLY:
+        raise typed(
+            BadRequest(f"Invalid ethertype {ethertype} for protocol {protocol}."),
+            "SecurityGroupEthertypeConflictWithProtocol",
+        )
 
 
 def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
@@ -155,6 +196,8 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
     if low == -1 and high not in (None, -1):
         raise _invalid_port(low)
     low, high = (None if each == -1 else each for each in (low, high))
+    if (low, high) == _ALL_PORTS:
+        low, high = None, None
     number = _number(protocol)
     if number in _ICMP:
         for name, value in (("port_range_min", low), ("port_range_max", high)):
@@ -172,13 +215,21 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
             )
         return (-1 if low is None else low), (-1 if high is None else high)
     if low is None and high is None:
-        return None, None
-    if number not in _WITH_PORTS:
+        return _ALL_PORTS if number in _WITH_PORTS else (None, None)
+    if number is None:
         raise typed(
             BadRequest("Must also specify protocol if port range is given."),
             "SecurityGroupProtocolRequiredWithPorts",
         )
-    if low is None or high is None or low > high or low < 1:
+    if number not in _WITH_PORTS:
+        raise typed(
+            BadRequest(f"Ports cannot be specified for protocol {protocol}. Ports are only supported for "
+                       "DCCP, SCTP, TCP, UDP, UDPLITE."),
+            "SecurityGroupInvalidProtocolForPort",
+        )
+    if 0 in (low, high):
+        raise _invalid_port(0)
+    if low is None or high is None or low > high:
         raise typed(
             BadRequest("For TCP/UDP protocols, port_range_min must be <= port_range_max"),
             "SecurityGroupInvalidPortRange",
@@ -187,17 +238,26 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
 
 
 def _refuse_present(group: SecurityGroup, wanted: tuple[Any, ...]) -> None:
-    direction, ethertype, protocol, low, high, cidr, source = wanted
+    """Refuse a rule that the group has: protocols are compared by number, every address is any."""
+    key = _key(*wanted)
     for rule in group.rules:
-        present = (
+        if key == _key(
             rule.direction, ethertype_of(rule), rule.protocol, rule.from_port, rule.to_port, rule.cidr,
             rule.source_group_uuid,
-        )
-        if present == (direction, ethertype, protocol, low, high, cidr, source):
+        ):
             raise typed(
                 Conflict(f"Security group rule already exists. Rule id is {rule.uuid}."),
                 "SecurityGroupRuleExists",
             )
+
+
+def _key(
+    direction: str, ethertype: str, protocol: str | None, low: int | None, high: int | None,
+    cidr: str | None, source: str | None,
+) -> tuple[Any, ...]:
+    number = 58 if ethertype == "IPv6" and _number(protocol) == 1 else _number(protocol)
+    within = None if cidr in _ANYWHERE.values() else cidr
+    return direction, ethertype, number, *_open_ports(protocol, low, high), within, source
 
 
 def delete(call: Call, tx: Transaction, current: Shown) -> None:
@@ -230,11 +290,25 @@ def _ethertype(name: str, value: Any) -> str:
     for known in _VERSIONS:
         if isinstance(value, str) and value.lower() == known.lower():
             return known
-    raise read.wrong(name, f"'{str(value)[:40]}' is not in [IPv4, IPv6].")
+    raise typed(
+        BadRequest(f"Security group rule for ethertype '{str(value)[:40]}' not supported. Allowed values "
+                   "are ['IPv4', 'IPv6']."),
+        "SecurityGroupRuleInvalidEtherType",
+    )
 
 
 def _prefix(name: str, value: Any) -> str | None:
-    return None if value in (None, "") else str(read.cidr(name, value))
+    """A range as it was said, with its prefix: the bits behind it stay."""
+    if value in (None, ""):
+        return None
+    try:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError
+        return ipaddress.ip_interface(value).with_prefixlen
+    except ValueError:
+        raise typed(
+            BadRequest(f"Invalid CIDR {str(value)[:80]} given as IP prefix."), "InvalidCIDR"
+        ) from None
 
 
 def _port(name: str, value: Any) -> int | None:
@@ -260,11 +334,11 @@ ATTRIBUTES = read.table(
     read.DESCRIPTION, read.PROJECT, read.TAGS,
     Attribute("security_group_id", read.uuid, required=True),
     Attribute("direction", read.one_of("ingress", "egress"), required=True),
-    Attribute("ethertype", _ethertype),
-    Attribute("protocol", _protocol),
-    Attribute("port_range_min", _port),
-    Attribute("port_range_max", _port),
-    Attribute("remote_ip_prefix", _prefix),
+    Attribute("ethertype", _ethertype, convert=True),
+    Attribute("protocol", _protocol, convert=True),
+    Attribute("port_range_min", _port, convert=True),
+    Attribute("port_range_max", _port, convert=True),
+    Attribute("remote_ip_prefix", _prefix, convert=True),
     Attribute("remote_group_id", read.nullable(read.text(64))),
 )
 

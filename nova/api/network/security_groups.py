@@ -24,7 +24,7 @@ def shown(group: SecurityGroup) -> Shown:
         "id": group.uuid, "name": group.name,
         **standard(group.facts, group.project_id, group.revision, group.created_at,
                    group.updated_at),
-        "description": group.description, "stateful": True, "shared": False,
+        "description": group.description, "shared": False,
         "security_group_rules": shown_rules(group),
     }
 
@@ -39,8 +39,9 @@ def list_groups(call: Call, tx: Transaction) -> list[Shown]:
     if caller.project_id and not any(
         group.name == DEFAULT and group.project_id == caller.project_id for group in found
     ):
-        with call.cloud.db.write() as writing:
-            found.insert(0, ensure_default(writing, caller.project_id, caller.user_id))
+        found.insert(0, call.cloud.db.run(
+            lambda writing: ensure_default(writing, caller.project_id, caller.user_id)
+        ))
     return [shown(group) for group in found]
 
 
@@ -57,15 +58,19 @@ def _name(values: dict[str, Any]) -> str:
     return name
 
 
-def _refuse_stateless(values: dict[str, Any]) -> None:
-    if values.get("stateful") is False:
-        raise InvalidInput("stateful", "Groups keep state on every host here.")
+def _free_name(name: str, value: Any) -> str:
+    """A name that is not the one of every project's own group, in whatever case."""
+    found: str = read.text()(name, value)
+    if found.lower() == DEFAULT:
+        raise typed(
+            Conflict("Default security group already exists."), "SecurityGroupDefaultAlreadyExists"
+        )
+    return found
 
 
 def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     """Make a group, within the quota."""
     project = call.project_of(values)
-    _refuse_stateless(values)
     user = call.caller.user_id
     ensure_default(tx, project, user)
     tx.quotas.force_usage(project)
@@ -84,11 +89,10 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
 
 def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) -> Shown:
     """Rename or describe a group."""
-    _refuse_stateless(values)
     group = tx.security_groups.find_by_uuid(current["id"])
     assert group is not None
     name = _name(values) if "name" in values else group.name
-    if group.name == DEFAULT and name != DEFAULT:
+    if group.name == DEFAULT and "name" in values:
         raise typed(
             Conflict("Updating default security group not allowed."),
             "SecurityGroupCannotUpdateDefault",
@@ -119,14 +123,13 @@ def delete(call: Call, tx: Transaction, current: Shown) -> None:
 
 ATTRIBUTES = read.table(
     read.PROJECT, read.TAGS,
-    Attribute("name", read.text(), required=True),
+    Attribute("name", _free_name, required=True),
     Attribute("description", read.text()),
-    Attribute("stateful", read.boolean),
 )
 
 SECURITY_GROUPS = Resource(
     singular="security_group", plural="security_groups", error="SecurityGroupNotFound",
-    attributes=ATTRIBUTES, keys=keys("name stateful shared security_group_rules"),
+    attributes=ATTRIBUTES, keys=keys("name shared security_group_rules"),
     list=list_groups, find=find, create=create, update=update, delete=delete,
     path="security-groups",
 )

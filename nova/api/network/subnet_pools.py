@@ -190,7 +190,17 @@ def cut(call: Call, tx: Transaction, values: dict[str, Any]) -> dict[str, Any]:
     pool = _named(call, tx, values)
     version = version_of(pool)
     facts = shown(pool)
+    if values["ip_version"] != version:
+        raise typed(
+            BadRequest(f"Bad subnets request: Cannot allocate IPv{values['ip_version']} subnet from "
+                       f"IPv{version} subnet pool."),
+            "BadRequest",
+        )
     given = values.get("cidr")
+    if given and values.get("prefixlen") is not None:
+        raise typed(
+            BadRequest("Bad subnets request: cidr and prefixlen must not be supplied together."), "BadRequest"
+        )
     if given and ipaddress.ip_network(given).version != version:
         raise BadRequest(f"The pool has ranges of IPv{version}.")
     length = ipaddress.ip_network(given).prefixlen if given else (
@@ -209,7 +219,7 @@ def cut(call: Call, tx: Transaction, values: dict[str, Any]) -> dict[str, Any]:
     chosen = given or _free(tx, facts["prefixes"], length, version)
     if given and not any(_within(given, each) for each in facts["prefixes"]):
         raise typed(BadRequest(f"{given} is not in the pool."), "SubnetAllocationError")
-    return {**values, "cidr": chosen, "ip_version": version, "subnetpool_id": pool.uuid}
+    return {**values, "cidr": chosen, "subnetpool_id": pool.uuid}
 
 
 def _named(call: Call, tx: Transaction, values: dict[str, Any]) -> SubnetPool:

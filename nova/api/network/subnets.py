@@ -18,7 +18,9 @@ from nova.api.network.resource import Call, Resource, Shown, keys, merged, stand
 from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, Forbidden, InvalidInput, NetworkNotFound
+from nova.network.creation import vip_count
 from nova.network.gateways import move_gateway
+from nova.network.pool_ranges import check_pools, numbers_in
 from nova.network.ranges import RangeTaken
 from nova.network.segments import SubnetRequest, add_subnet
 from nova.objects.network import Network
@@ -26,7 +28,9 @@ from nova.objects.network import Network
 _FACTS = ("name", "description", "tags", "host_routes", "service_types")
 #: What an IPv6 range has among its facts, while an IPv4 range has columns for it.
 _FACTS_6 = ("dns_nameservers",)
-_MOST_DNS = 2
+#: As many as Neutron takes unless it is told otherwise (neutron, ``conf/common``, max_dns_nameservers).
+_MOST_DNS = 5
+_OWN = frozenset({"dhcp", "vpn"})
 
 
 def facts_of(row: Network, version: int) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def shown(first: Network, row: Network, version: int, given_pools: list[dict[str
         "cidr": row.cidr if four else row.cidr_v6, "ip_version": version,
         "gateway_ip": row.gateway if four else row.gateway_v6,
         "enable_dhcp": row.enable_dhcp if four else True,
-        "allocation_pools": given_pools,
+        "allocation_pools": facts.get("allocation_pools") or given_pools,
         "dns_nameservers": [
             each for each in row.dns if ipaddress.ip_address(each).version == version
         ],
@@ -58,12 +62,16 @@ def shown(first: Network, row: Network, version: int, given_pools: list[dict[str
 
 
 def allocation_pools(tx: Transaction, rows: Sequence[Network]) -> dict[int, list[dict[str, str]]]:
-    """The ranges that servers' addresses come from, by row: virtual IPs and the network's own
-    addresses are cut out.
+    """The ranges that servers' addresses come from, by row: virtual IPs and the gateway are cut out.
+
+    So are the network's own addresses, but where it has no gateway: there they are in use within the range.
     """
     wanted = [row.id for row in rows if row.cidr is not None]
+    unrouted = {row.id for row in rows if row.cidr is not None and not _has_gateway(row)}
     kept: dict[int, set[int]] = {}
-    for network_id, address, _role in tx.fixed_ips.reserved_roles(wanted):
+    for network_id, address, role in tx.fixed_ips.reserved_roles(wanted):
+        if role in _OWN and network_id in unrouted:
+            continue
         kept.setdefault(network_id, set()).add(int(ipaddress.IPv4Address(address)))
     found = {}
     for network_id, (first, last) in tx.fixed_ips.spans(wanted).items():
@@ -72,6 +80,12 @@ def allocation_pools(tx: Transaction, rows: Sequence[Network]) -> dict[int, list
             kept.get(network_id, set()),
         )
     return found
+
+
+def _has_gateway(row: Network) -> bool:
+    return row.gateway is not None and (
+        ipaddress.ip_address(row.gateway) in ipaddress.ip_network(str(row.cidr))
+    )
 
 
 def _gaps(first: int, last: int, kept: set[int]) -> list[dict[str, str]]:
@@ -92,8 +106,7 @@ def _gaps(first: int, last: int, kept: set[int]) -> list[dict[str, str]]:
 def _pools6(row: Network) -> list[dict[str, str]]:
     """Guests form their addresses from the whole prefix, whatever pools were named (as Neutron has it)."""
     whole = ipaddress.IPv6Network(str(row.cidr_v6))
-    named: list[dict[str, str]] | None = facts_of(row, 6).get("allocation_pools")
-    return named or [{"start": str(whole[2]), "end": str(whole[-1])}]
+    return [{"start": str(whole[2]), "end": str(whole[-1])}]
 
 
 def _of_rows(tx: Transaction, groups: Sequence[list[Network]]) -> list[Shown]:
@@ -153,11 +166,8 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     if values.get("subnetpool_id") or values.get("use_default_subnetpool"):
         values = subnet_pools.cut(call, tx, values)
     range_ = ipaddress.ip_network(_cidr(values))
-    version = values.get("ip_version", range_.version)
-    if version != range_.version:
-        raise BadRequest(
-            f"Invalid input for cidr. Reason: '{range_}' is not an IPv{version} subnet."
-        )
+    version = values["ip_version"]
+    _check_version("cidr", range_, version)
     pool = pool_named(tx, values["network_id"])
     if pool is not None:
         if not call.is_admin:
@@ -176,7 +186,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
             SubnetRequest(
                 cidr=str(range_), gateway=values.get("gateway_ip"),
                 routed=values.get("gateway_ip", True) is not None,
-                pools=_pools_of(values, version), dns=tuple(values.get("dns_nameservers", ())),
+                pools=_pools_of(values), dns=tuple(values.get("dns_nameservers", ())),
                 enable_dhcp=values.get("enable_dhcp", True),
             ),
             call.cloud.config.network,
@@ -188,8 +198,9 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
             "InvalidInput",
         ) from None
     part = merged({"name": ""}, values, (*_FACTS, "subnetpool_id"))
-    if version == 6:
-        part = merged(part | _pools_to_keep(values, str(range_)), values, _FACTS_6)
+    part = _named_here(part, values, version)
+    if version == 6 and "allocation_pools" in part:
+        check_pools(_pools_of(part) or (), str(range_), values.get("gateway_ip"))
     tx.networks.change(made.id, {"facts": {**(made.facts or {}), f"subnet{version}": part}})
     tx.after_commit(call.cloud.events.networks_changed)
     fresh = tx.networks.get(made.uuid)
@@ -215,49 +226,63 @@ def _owner(call: Call, tx: Transaction, network_id: str) -> str:
 
 def _cidr(values: dict[str, Any]) -> str:
     if not values.get("cidr"):
-        raise BadRequest("Failed to parse request. Required attribute 'cidr' not specified")
+        raise typed(
+            BadRequest("Bad subnets request: a subnetpool must be specified in the absence of a cidr."),
+            "BadRequest",
+        )
     return str(values["cidr"])
+
+
+def _check_version(name: str, value: object, version: int) -> None:
+    address = str(value).partition("/")[0]
+    if ipaddress.ip_address(address).version != version:
+        raise typed(
+            BadRequest(f"Invalid input for operation: {name} '{value}' does not match the ip_version "
+                       f"'{version}'."),
+            "InvalidInput",
+        )
 
 
 def _check_honoured(values: dict[str, Any], version: int) -> None:
     """Refuse what a bridge with its gateway and DHCP server cannot do."""
     gateway = values.get("gateway_ip")
-    if gateway is not None and ipaddress.ip_address(gateway).version != version:
-        raise InvalidInput("gateway_ip", f"It has to be an address of IPv{version}.", gateway)
-    if len(values.get("dns_nameservers", ())) > _MOST_DNS:
-        raise InvalidInput("dns_nameservers", "A network hands out at most two.")
+    if gateway is not None:
+        _check_version("gateway_ip", gateway, version)
+    servers = values.get("dns_nameservers", ())
+    if len(servers) > _MOST_DNS:
+        raise typed(
+            BadRequest("Unable to complete operation for the subnet. The number of DNS nameservers exceeds "
+                       f"the limit {_MOST_DNS}."),
+            "DNSNameServersExhausted",
+        )
+    for each in servers:
+        _check_version("dns_nameserver", each, version)
     if version == 6:
         for name in ("ipv6_address_mode", "ipv6_ra_mode"):
             if values.get(name) not in (None, "slaac"):
                 raise InvalidInput(name, "Addresses of IPv6 are formed by the guests: slaac alone.")
 
 
-def _pools_of(values: dict[str, Any], version: int) -> tuple[tuple[str, str], ...] | None:
+def _pools_of(values: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
     given = values.get("allocation_pools")
     if not given:
         return None
     for each in given:
         if each.keys() != {"start", "end"}:
             raise InvalidInput("allocation_pools", "Each has a start and an end.")
-        if {ipaddress.ip_address(text).version for text in each.values()} != {version}:
-            raise InvalidInput("allocation_pools", f"They have to be of IPv{version}.")
     return tuple((each["start"], each["end"]) for each in given)
 
 
-def _pools_to_keep(values: dict[str, Any], cidr: str) -> dict[str, Any]:
-    """The named pools of an IPv6 subnet, which lie within it and leave its gateway out."""
-    given = _pools_of(values, 6)
-    if given is None:
-        return {}
-    whole = ipaddress.IPv6Network(cidr)
-    gateway = values.get("gateway_ip")
-    for start, end in given:
-        first, last = ipaddress.IPv6Address(start), ipaddress.IPv6Address(end)
-        if first not in whole or last not in whole or first > last:
-            raise InvalidInput("allocation_pools", f"{start}-{end} is not within {whole}.")
-        if gateway is not None and first <= ipaddress.IPv6Address(gateway) <= last:
-            raise Conflict(f"Gateway ip {gateway} conflicts with allocation pool {start}-{end}.")
-    return {"allocation_pools": [{"start": start, "end": end} for start, end in given]}
+def _named_here(part: dict[str, Any], values: dict[str, Any], version: int) -> dict[str, Any]:
+    """A subnet's facts with the pools that are named, and the DNS servers that have no column."""
+    named = _pools_of(values)
+    if named is not None:
+        part = {**part, "allocation_pools": [{"start": a, "end": z} for a, z in named]}
+    if version == 6:
+        return merged(part, values, _FACTS_6)
+    if "dns_nameservers" in values:
+        part = {**part, "further_dns": values["dns_nameservers"][2:]}
+    return part
 
 
 def _create_in_pool(
@@ -265,15 +290,16 @@ def _create_in_pool(
 ) -> Shown:
     """Fill a pool with the addresses of a range, but the gateway's."""
     whole = ipaddress.ip_network(values["cidr"])
-    given = _pools_of(values, whole.version)
+    given = _pools_of(values)
     if given is None:
         if whole.num_addresses > 65536:
             raise InvalidInput("cidr", "Without allocation_pools it has at most 65536 addresses.")
         members = list(whole.hosts())
         gateway = values["gateway_ip"] if "gateway_ip" in values else str(members[0])
     else:
-        members = [each for start, end in given for each in _span(whole, start, end)]
         gateway = values["gateway_ip"] if "gateway_ip" in values else str(whole[1])
+        check_pools(given, str(whole), gateway)
+        members = [each for start, end in given for each in _span(start, end)]
     addresses = [each for each in members if str(each) != gateway]
     interface = call.cloud.config.network.public_interface
     tx.floating_ips.create_many([str(each) for each in addresses], pool.name, interface)
@@ -287,10 +313,8 @@ def _create_in_pool(
     return shown_subnet(changed, subnet)
 
 
-def _span(whole: Any, start: str, end: str) -> list[Any]:
+def _span(start: str, end: str) -> list[Any]:
     first, last = ipaddress.ip_address(start), ipaddress.ip_address(end)
-    if first not in whole or last not in whole or int(first) > int(last):
-        raise InvalidInput("allocation_pools", f"{start}-{end} is not within {whole}.")
     if int(last) - int(first) > 65536:
         raise InvalidInput("allocation_pools", "A pool has at most 65536 addresses.")
     return [ipaddress.ip_address(number) for number in range(int(first), int(last) + 1)]
@@ -319,18 +343,21 @@ def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) 
         columns |= {"dns1": names[0], "dns2": names[1]}
     if "enable_dhcp" in values:
         columns["enable_dhcp"] = values["enable_dhcp"]
-    given = _pools_of(values, version)
+    gateway = values.get("gateway_ip", current["gateway_ip"])
+    given = _pools_of(values)
+    named = given or _pools_of(facts_of(row, version))
+    if named is not None and (given is not None or gateway != current["gateway_ip"]):
+        check_pools(named, current["cidr"], gateway)
     if given is not None and version == 4:
-        _move_pools(tx, row, given)
-    if values.get("gateway_ip", current["gateway_ip"]) != current["gateway_ip"]:
+        _move_pools(call, tx, row, given)
+    if gateway != current["gateway_ip"]:
         _refuse_router_in_use(tx, current)
         if version == 4:
             columns |= move_gateway(tx, row, values["gateway_ip"])
         else:
             columns["gateway_v6"] = values["gateway_ip"]
     part = merged(facts_of(row, version) or {"name": current["name"]}, values, _FACTS)
-    if version == 6:
-        part = merged(part | _pools_to_keep(values, current["cidr"]), values, _FACTS_6)
+    part = _named_here(part, values, version)
     columns["facts"] = {**(row.facts or {}), f"subnet{version}": part}
     tx.networks.change(row.id, columns)
     tx.after_commit(call.cloud.events.networks_changed)
@@ -353,19 +380,40 @@ def _refuse_router_in_use(tx: Transaction, current: Shown) -> None:
             )
 
 
-def _move_pools(tx: Transaction, row: Network, given: Sequence[tuple[str, str]]) -> None:
-    """Take unused addresses out of the range or into it; virtual IPs stay what they are."""
-    whole = ipaddress.ip_network(str(row.cidr))
-    inside = {str(each) for start, end in given for each in _span(whole, start, end)}
+def _move_pools(
+    call: Call, tx: Transaction, row: Network, given: Sequence[tuple[str, str]]
+) -> None:
+    """Take unused addresses out of the range or into it.
+
+    Virtual IPs that nobody has claimed are kept outside the pools alone, as many as there is room for.
+    """
+    inside = numbers_in(given)
     rows = tx.fixed_ips.of_network(row.id)
+    outside = [
+        each for each in rows if each.vip_project_id is None and each.role in ("outside", "vip", None)
+        and int(ipaddress.IPv4Address(each.address)) not in inside
+    ]
+    claimed = sum(each.vip_project_id is not None for each in rows)
+    count = max(vip_count(len(rows), call.cloud.config.network) - claimed, 0)
+    unused = sorted(
+        (each.address for each in outside if not each.allocated),
+        key=lambda address: int(ipaddress.IPv4Address(address)),
+    )
+    vips = set(unused[-count:]) if count else set()
     tx.networks.set_roles(
-        row.id, [each.address for each in rows if each.role == "outside" and each.address in inside],
+        row.id,
+        [
+            each.address for each in rows
+            if each.role in ("outside", "vip") and int(ipaddress.IPv4Address(each.address)) in inside
+        ],
         None,
     )
     tx.networks.set_roles(
-        row.id, [each.address for each in rows if each.role is None and each.address not in inside],
+        row.id,
+        [each.address for each in outside if each.role != "outside" and each.address not in vips],
         "outside",
     )
+    tx.networks.set_roles(row.id, sorted(vips), "vip")
 
 
 def _update_in_pool(
@@ -437,18 +485,30 @@ def _delete_in_pool(tx: Transaction, current: Shown) -> None:
     _write_pool(tx, pool, [each for each in pool.subnets if each["id"] != current["id"]])
 
 
+def _version(name: str, value: Any) -> int:
+    return int(read.one_of(4, 6, "4", "6")(name, value))
+
+
+def _servers(name: str, value: Any) -> list[str]:
+    found: list[str] = read.list_of(read.address)(name, value)
+    for index, each in enumerate(found):
+        if each in found[:index]:
+            raise read.wrong(name, f"Duplicate nameserver '{each}'.")
+    return found
+
+
 _POOL = read.structure(start=read.address, end=read.address)
 _ROUTE = read.structure(destination=read.cidr, nexthop=read.address)
 
 ATTRIBUTES = read.table(
     read.NAME, read.DESCRIPTION, read.PROJECT, read.TAGS,
     Attribute("network_id", read.uuid, put=False, required=True),
-    Attribute("ip_version", read.one_of(4, 6), put=False),
+    Attribute("ip_version", _version, put=False, required=True, convert=True),
     Attribute("cidr", read.nullable(read.cidr), put=False),
     Attribute("prefixlen", read.integer(0, 128, nullable=True), put=False),
     Attribute("gateway_ip", read.nullable(read.address)),
     Attribute("allocation_pools", read.list_of(_POOL)),
-    Attribute("dns_nameservers", read.list_of(read.address)),
+    Attribute("dns_nameservers", _servers),
     Attribute("host_routes", read.list_of(_ROUTE)),
     Attribute("enable_dhcp", read.boolean),
     Attribute("ipv6_address_mode", read.nullable(read.text(32)), put=False),

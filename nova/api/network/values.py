@@ -19,6 +19,8 @@ from nova.errors import BadRequest, InvalidInput, NovaError
 Reader = Callable[[str, Any], Any]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_TRUE = frozenset({"true", "1", "t", "on", "y", "yes"})
+_FALSE = frozenset({"false", "0", "f", "off", "n", "no"})
 _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
 
 
@@ -26,7 +28,8 @@ _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
 class Attribute:
     """One attribute of a resource in request bodies.
 
-    ``rule`` marks one that needs a right of its own (``create_network:shared``).
+    ``rule`` marks one that needs a right of its own (``create_network:shared``), ``convert`` one whose
+    filters are read like it, and refused like it.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Attribute:
     put: bool = True
     required: bool = False
     rule: bool = False
+    convert: bool = False
 
 
 def read_values(
@@ -94,16 +98,17 @@ def text(longest: int = 255) -> Reader:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """A truth value, or the words for it."""
+    """A truth value, or the words for it (oslo.utils, ``strutils.bool_from_string``)."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int) and value in (0, 1):
-        return bool(value)
-    if isinstance(value, str) and value.lower() in ("true", "1"):
-        return True
-    if isinstance(value, str) and value.lower() in ("false", "0"):
-        return False
-    raise wrong(name, f"'{str(value)[:80]}' cannot be converted to boolean.")
+    word = str(value).strip().lower() if isinstance(value, int | str) else ""
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise typed(
+        BadRequest(f"Invalid input for operation: {name} '{str(value)[:80]}' cannot be converted to "
+                   "boolean."),
+        "InvalidInput",
+    )
 
 
 def integer(low: int, high: int, *, nullable: bool = False) -> Reader:

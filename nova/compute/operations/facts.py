@@ -49,12 +49,15 @@ def update(
     core: OperationsCore, context: RequestContext, instance: Instance, changes: Mapping[str, Any]
 ) -> Instance:
     """Change names and the like; returns the server as it is then."""
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> Instance | None:
         if not tx.instances.update(instance.uuid, changes):
             raise InstanceNotFound(instance.uuid)
         if "hostname" in changes:
             core.networks.renamed(tx, instance.uuid)
-        fresh = tx.instances.get(instance.uuid)
+        return tx.instances.get(instance.uuid)
+
+    fresh = core.db.run(write)
     assert fresh is not None
     return fresh
 
@@ -66,8 +69,7 @@ def set_metadata(
     check_lock(context, instance)
     check_state(instance, ACTIONS["update_metadata"])
     check_metadata(core.limits.get(instance.project_id, instance.user_id), metadata)
-    with core.db.write() as tx:
-        tx.instances.set_metadata(instance.uuid, metadata)
+    core.db.run(lambda tx: tx.instances.set_metadata(instance.uuid, metadata))
 
 
 def set_tags(
@@ -75,8 +77,7 @@ def set_tags(
 ) -> None:
     """Replace a server's tags."""
     check_lock(context, instance)
-    with core.db.write() as tx:
-        tx.instances.set_tags(instance.uuid, sorted(set(tags)))
+    core.db.run(lambda tx: tx.instances.set_tags(instance.uuid, sorted(set(tags))))
 
 
 def lock(
@@ -86,19 +87,25 @@ def lock(
     owner = instance.project_id == context.project_id and not context.is_admin
     if instance.locked_by == "admin" and owner:
         return
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.instances.update(
             instance.uuid,
             {"locked_by": "owner" if owner else "admin", "locked_reason": reason},
         )
         record(tx, context, instance, "lock")
 
+    core.db.run(write)
+
 
 def unlock(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
     """Unlock a server."""
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         tx.instances.update(instance.uuid, {"locked_by": None, "locked_reason": None})
         record(tx, context, instance, "unlock")
+
+    core.db.run(write)
 
 
 def reset_state(
@@ -182,9 +189,12 @@ def add_fixed_ip(
         core.networks.outside.add_address(instance, network_id)
         outside_interfaces.refresh(core, core.networks.outside, [instance.uuid])
         return
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         check_card(core, tx, instance)
         _write_vifs(tx, instance, core.networks.add_fixed_ip(tx, instance, network_id))
+
+    core.db.run(write)
 
 
 def remove_fixed_ip(
@@ -196,8 +206,11 @@ def remove_fixed_ip(
         core.networks.outside.remove_address(instance, address)
         outside_interfaces.refresh(core, core.networks.outside, [instance.uuid])
         return
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         _write_vifs(tx, instance, core.networks.remove_fixed_ip(tx, instance, address))
+
+    core.db.run(write)
 
 
 def refresh_addresses(
@@ -245,7 +258,8 @@ def add_security_group(
         group_name = core.networks.outside.change_groups(instance, add=name)
         outside_interfaces.note_groups(core, instance, add=group_name)
         return
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         group = _security_group(tx, instance, name)
         if group.name in instance.security_groups:
             raise Conflict(
@@ -257,6 +271,8 @@ def add_security_group(
         )
         members_changed(core.networks.refreshes, tx, [instance.uuid])
 
+    core.db.run(write)
+
 
 def remove_security_group(
     core: OperationsCore, context: RequestContext, instance: Instance, name: str
@@ -267,7 +283,8 @@ def remove_security_group(
         group_name = core.networks.outside.change_groups(instance, remove=name)
         outside_interfaces.note_groups(core, instance, remove=group_name)
         return
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         group = _security_group(tx, instance, name)
         if not tx.security_groups.remove_member(group.id, instance.uuid):
             raise NotFound(
@@ -278,5 +295,7 @@ def remove_security_group(
             {"security_groups": [each for each in instance.security_groups if each != group.name]},
         )
         members_changed(core.networks.refreshes, tx, [instance.uuid], [group.id])
+
+    core.db.run(write)
 
 

@@ -30,6 +30,7 @@ from nova.objects.migration import (
     RESIZE,
     Migration,
 )
+from nova.objects.operation import Operation
 from nova.objects.states import DELETING, MIGRATING, SOFT_DELETING, STOPPED
 from nova.rpc.calls import COMPUTE
 
@@ -92,6 +93,15 @@ def migrate(
 def _check_host(tx: Transaction, host: str) -> None:
     if not tx.nodes.by_host(host):
         raise BadRequest(f"Compute host {host} could not be found.")
+
+
+def _check_destination(core: OperationsCore, instance: Instance, host: str) -> None:
+    """The host of an evacuation: looked at before the server's own, as in the original's evacuate.py."""
+    with core.db.read() as tx:
+        if not tx.nodes.by_host(host):
+            raise NotFound(f"Compute host {host} not found.")
+    if host == instance.host:
+        raise BadRequest("The target host can't be the same one.")
 
 
 def _move_payload(
@@ -209,7 +219,8 @@ def live_migrate_abort(
     core: OperationsCore, context: RequestContext, instance: Instance, migration_id: int
 ) -> None:
     """Stop a live migration that is under way; the server stays where it is."""
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> tuple[Migration, Operation]:
         migration = _live(tx, instance, migration_id)
         operation = next(
             (op for op in tx.operations.open_for(instance.uuid) if op.flow == "live_migrate"), None
@@ -220,6 +231,9 @@ def live_migrate_abort(
                 f"Migration {migration_id} of server {instance.uuid} is not in progress."
             )
         tx.operations.set_payload(operation.id, {**operation.payload, "aborted": True})
+        return migration, operation
+
+    migration, operation = core.db.run(write)
     if migration.source_compute is not None:
         core.transport.call(
             COMPUTE, migration.source_compute, "abort_live_migration", operation.id
@@ -266,6 +280,8 @@ def evacuate(
     stopped: bool = False,
 ) -> str:
     """Make a server anew on another host when its own is dead; returns the password."""
+    if host is not None:
+        _check_destination(core, instance, host)
     action = prepare(context, instance, "evacuate")
     if instance.host is None:
         raise Conflict(f"Instance {instance.uuid} is not on a host.")
@@ -276,10 +292,6 @@ def evacuate(
     chosen = password or new_password(core.config.default.password_length)
 
     def write(tx: Transaction) -> None:
-        if host is not None:
-            if host == instance.host:
-                raise BadRequest("The target host can't be the same one.")
-            _check_host(tx, host)
         _give_up_others(core, tx, instance, action)
         migration = tx.migrations.create(
             Migration(

@@ -11,6 +11,7 @@ import msgspec
 from nova.compute.operations.boot import check_sizes, check_topology, image_properties
 from nova.compute.operations.core import OperationsCore, enter, new_password, prepare
 from nova.compute.operations.limits import check_injected_files, check_metadata
+from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, ImageNotFound
 from nova.objects.boot import RebuildRequest
 from nova.objects.context import RequestContext
@@ -51,7 +52,8 @@ def rebuild(
         step = "halt"
         if instance.host is None:
             raise Conflict(f"Instance {instance.uuid} is not on a host.")
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         changes = _changes(request, image)
         if instance.volume_backed:
             del changes["image_ref"]
@@ -70,6 +72,8 @@ def rebuild(
             core.networks.renamed(tx, instance.uuid)
         if request.metadata is not None:
             tx.instances.set_metadata(instance.uuid, request.metadata)
+
+    core.db.run(write)
     return password
 
 
@@ -154,13 +158,11 @@ def rescue(
     place = rescue_disk_of(facts)
     if place is not None:
         payload["rescue_disk"] = msgspec.to_builtins(place)
-    with core.db.write() as tx:
-        enter(core, tx, context, instance, action, payload)
+    core.db.run(lambda tx: enter(core, tx, context, instance, action, payload))
     return chosen
 
 
 def unrescue(core: OperationsCore, context: RequestContext, instance: Instance) -> None:
     """Start a rescued server from its own disk."""
     action = prepare(context, instance, "unrescue")
-    with core.db.write() as tx:
-        enter(core, tx, context, instance, action)
+    core.db.run(lambda tx: enter(core, tx, context, instance, action))

@@ -215,9 +215,10 @@ def unshelve(
             )
         begin(core, context, instance, "unshelve", step="run")
         return
-    payload: dict[str, Any] = {}
-    changes: dict[str, Any] = {}
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
+        payload: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         if isinstance(availability_zone, str):
             if availability_zone not in {
                 *tx.aggregates.zones_of_hosts().values(),
@@ -232,3 +233,5 @@ def unshelve(
                 raise BadRequest(f"Compute host {host} could not be found.")
             payload["wanted_host"] = host
         enter(core, tx, context, instance, action, payload, step="place", changes=changes)
+
+    core.db.run(write)

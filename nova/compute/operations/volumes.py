@@ -289,11 +289,14 @@ def update_attachment(
 ) -> None:
     """Say whether a volume goes with its server."""
     device = attached(instance, volume_id)
-    with core.db.write() as tx:
+
+    def write(tx: Transaction) -> None:
         if tx.block_devices.change(
             instance.uuid, device.bdm_uuid, delete_on_termination=ends
         ) is None:
             raise InstanceNotFound(instance.uuid)
+
+    core.db.run(write)
 
 
 def volume_extended(

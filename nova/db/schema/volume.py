@@ -32,6 +32,15 @@ volume_type_projects = Table(
     Column("project_id", String(64), primary_key=True),
 )
 
+#: The types of volumes without one, for projects that have their own.
+volume_default_types = Table(
+    "volume_default_types",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("type_id", String(36), ForeignKey("volume_types.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_volume_default_types_type", "type_id"),
+)
+
 volumes = Table(
     "volumes",
     metadata,

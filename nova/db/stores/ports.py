@@ -29,7 +29,7 @@ from nova.db.schema.network import (
     security_groups,
     virtual_interfaces,
 )
-from nova.errors import Conflict, NotFound
+from nova.errors import MacInUse, NotFound
 from nova.objects.network import PortRecord, PortServer, VirtualInterface
 
 _vif = virtual_interfaces.c
@@ -157,7 +157,7 @@ class PortStore:
     # -- writing -----------------------------------------------------------------------------------
 
     def create(self, values: Mapping[str, Any]) -> None:
-        """Store a port without a server; ``Conflict`` where its MAC is taken."""
+        """Store a port without a server; ``MacInUse`` where its MAC is taken."""
         savepoint = self._connection.begin_nested()
         try:
             self._connection.execute(
@@ -167,7 +167,7 @@ class PortStore:
             )
         except IntegrityError:
             savepoint.rollback()
-            raise Conflict(f"MAC address {values['address']} is in use.") from None
+            raise MacInUse(values["address"]) from None
         savepoint.commit()
 
     def hold(self, port_uuid: str, rows: Sequence[int]) -> bool:

@@ -1,22 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of volumes, and the projects that may use those that are not public."""
+"""Types of volumes, the projects that may use those that are not public, and projects' defaults."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
+from nova.db.insert_new import insert_new
 from nova.db.schema.base import now
-from nova.db.schema.volume import volume_type_projects, volume_types
-from nova.errors import AlreadyExists
+from nova.db.schema.volume import volume_default_types, volume_type_projects, volume_types
+from nova.errors import AlreadyExists, NotFound
 from nova.objects.volume_record import VolumeType
 
 _COLUMNS = tuple(column.name for column in volume_types.columns)
 _EVERY = select(volume_types)
 _type = volume_types.c
 _access = volume_type_projects.c
+_default = volume_default_types.c
+# A project's default type and the one of all others, in one question.
+_DEFAULTS = _EVERY.where(
+    or_(
+        _type.name == bindparam("the_name"),
+        _type.id == select(_default.type_id).where(_default.project_id == bindparam("the_project"))
+        .scalar_subquery(),
+    )
+)
+_SET_DEFAULT = (
+    update(volume_default_types).where(_default.project_id == bindparam("the_project"))
+    .values(type_id=bindparam("the_type"))
+)
 
 
 class VolumeTypeStore:
@@ -97,6 +111,51 @@ class VolumeTypeStore:
                 _access.type_id == type_id, _access.project_id == project_id
             )
         ).rowcount == 1
+
+    # --- defaults of projects ------------------------------------------------------------------------
+
+    def default_for(self, project_id: str, name: str) -> VolumeType | None:
+        """The type of a project's volumes without one: its own default, or else the type of that name."""
+        found = [
+            _record(row) for row in self._connection.execute(
+                _DEFAULTS, {"the_name": name, "the_project": project_id}
+            )
+        ]
+        return next((each for each in found if each.name != name), found[0] if found else None)
+
+    def project_defaults(self, project_id: str | None = None) -> list[tuple[str, str]]:
+        """The projects with a default of their own, or that one project, each with the type's id."""
+        statement = select(_default.project_id, _default.type_id).order_by(_default.project_id)
+        if project_id is not None:
+            statement = statement.where(_default.project_id == project_id)
+        return [(row.project_id, row.type_id) for row in self._connection.execute(statement)]
+
+    def set_project_default(self, project_id: str, type_id: str) -> None:
+        """Give a project its own default; ``NotFound`` where the type was deleted meanwhile."""
+        values = {"the_project": project_id, "the_type": type_id}
+        savepoint = self._connection.begin_nested()
+        try:
+            if not self._connection.execute(_SET_DEFAULT, values).rowcount:
+                self._connection.execute(
+                    insert_new(volume_default_types, self._connection.dialect.name, "project_id"),
+                    {"project_id": project_id, "type_id": type_id},
+                )
+                self._connection.execute(_SET_DEFAULT, values)
+        except IntegrityError:
+            savepoint.rollback()
+            raise NotFound(f"Volume type {type_id} could not be found.") from None
+        savepoint.commit()
+
+    def unset_project_default(self, project_id: str) -> None:
+        """Let a project have the default of all others."""
+        self._connection.execute(
+            delete(volume_default_types).where(_default.project_id == project_id)
+        )
+
+    def is_project_default(self, type_id: str) -> bool:
+        """Whether a type is some project's default."""
+        statement = select(_default.project_id).where(_default.type_id == type_id).limit(1)
+        return self._connection.execute(statement).first() is not None
 
 
 def _record(row: Row[Any]) -> VolumeType:

@@ -159,10 +159,7 @@ def filters_of(
 
 def base_url(req: falcon.Request) -> str:
     """``scheme://host`` as the client called it."""
-    scheme = req.get_header("X-Forwarded-Proto") or req.scheme
-    if scheme not in ("http", "https"):
-        scheme = req.scheme
-    return f"{scheme}://{req.get_header('Host') or req.netloc}"
+    return req.prefix
 
 
 def link(req: falcon.Request, *parts: str) -> str:

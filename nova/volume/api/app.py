@@ -15,6 +15,7 @@ from nova.policy import Policy
 from nova.volume.api import (
     attachments,
     cloud,
+    default_types,
     limits,
     messages,
     snapshots,
@@ -56,6 +57,8 @@ def _storage() -> dict[str, dict[str, Handler]]:
         "/volumes/summary": {"get": volumes.summary},
         volume: {"get": volumes.show, "put": volumes.update, "delete": volumes.delete},
         f"{volume}/action": {"post": volume_actions.act},
+        f"{volume}/encryption": {"get": volumes.encryption},
+        f"{volume}/encryption/{{key}}": {"get": volumes.encryption_item},
         f"{volume}/metadata": {
             "get": volumes.metadata_show, "post": volumes.metadata_add,
             "put": volumes.metadata_replace,
@@ -96,6 +99,10 @@ def _types() -> dict[str, dict[str, Handler]]:
             "get": types.spec_show, "put": types.spec_set, "delete": types.spec_delete,
         },
         f"{type_}/encryption": {"get": types.encryption, "post": types.encrypt},
+        "/default-types": {"get": default_types.lines},
+        "/default-types/{project_id}": {
+            "get": default_types.show, "put": default_types.set_, "delete": default_types.unset,
+        },
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nova.errors import BadRequest, InvalidInput
 from nova.volume.api import versions, views
+from nova.volume.api.filters import refuse_unknown_filters
 from nova.volume.api.request import Reply, Request, as_bool, identifier, one_action
 
 _CREATE = frozenset({"volume_uuid", "instance_uuid", "connector", "mode"})
@@ -30,6 +31,7 @@ def _found(request: Request) -> Any:
     request.require(versions.ATTACHMENTS)
     request.check("volume:get_all")
     given = dict(request.parameters())
+    refuse_unknown_filters(request, "attachment", given)
     equal = {_FILTERS[name]: value for name, value in given.items() if name in _FILTERS}
     everywhere = as_bool("all_tenants", given.get("all_tenants", "false"))
     found = request.service.attachments.page(request.caller, everywhere=everywhere, **equal)
@@ -58,11 +60,10 @@ def create(request: Request) -> Any:
     mode = given.get("mode")
     if mode not in (None, "rw", "ro"):
         raise InvalidInput("mode", "It is 'rw' or 'ro'.", mode)
+    instance = identifier("instance_uuid", given.get("instance_uuid"))
     volume = request.service.volumes.get(request.caller, volume_id)
     request.check("volume:attachment_create", volume.project_id)
-    made = request.service.attachments.reserve(
-        request.caller, volume_id, identifier("instance_uuid", given.get("instance_uuid")), mode
-    )
+    made = request.service.attachments.reserve(request.caller, volume_id, instance, mode)
     if connector:
         made = request.service.attachments.connect(request.caller, made.id, connector)
     return {"attachment": views.attachment_view(made)}

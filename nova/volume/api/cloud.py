@@ -9,6 +9,7 @@ from typing import Any
 
 from nova.errors import BadRequest, Forbidden, NotFound
 from nova.volume.api import versions, views
+from nova.volume.api.filters import FILTERS
 from nova.volume.api.request import Request
 
 _VOLUME, _SCHEDULER = "cinder-volume", "cinder-scheduler"
@@ -178,19 +179,11 @@ def extensions(_request: Request) -> Any:
 def filters(request: Request) -> Any:
     """The filters of the lists."""
     request.require(versions.RESOURCE_FILTERS)
-    known = {
-        "volume": ["name", "status", "metadata", "bootable", "availability_zone", "size",
-                   "created_at", "updated_at", "consumes_quota"],
-        "snapshot": ["name", "status", "volume_id", "metadata", "availability_zone",
-                     "consumes_quota"],
-        "attachment": ["volume_id", "status", "instance_id", "attach_status"],
-        "volume_type": ["is_public", "extra_specs"],
-    }
     wanted = dict(request.parameters()).get("resource")
     return {
         "resource_filters": [
             {"resource": resource, "filters": names}
-            for resource, names in known.items() if wanted in (None, resource)
+            for resource, names in FILTERS.items() if wanted in (None, resource)
         ]
     }
 

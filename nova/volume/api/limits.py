@@ -34,8 +34,9 @@ def quota_defaults(request: Request, project_id: str) -> Any:
 
 def quota_update(request: Request, project_id: str) -> Any:
     """Set limits."""
+    limits = _limits(request.body("quota_set"))
     request.check("volume_extension:quotas:update", project_id)
-    request.service.limits.set(project_id, _limits(request.body("quota_set")))
+    request.service.limits.set(project_id, limits)
     return {"quota_set": request.service.limits.of_project(project_id)}
 
 
@@ -54,11 +55,11 @@ def class_show(request: Request, class_name: str) -> Any:
 
 def class_update(request: Request, class_name: str) -> Any:
     """Set limits of the default class."""
+    limits = _limits(request.body("quota_class_set"))
     request.check("volume_extension:quota_classes:update")
     if class_name != "default":
         raise BadRequest("Only the quota class 'default' counts; no other can be set.")
-    given = request.body("quota_class_set")
-    request.service.limits.set("", _limits(given), of_class=True)
+    request.service.limits.set("", limits, of_class=True)
     return {"quota_class_set": request.service.limits.defaults()}
 
 

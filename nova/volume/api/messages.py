@@ -8,6 +8,7 @@ from typing import Any
 from nova.errors import BadRequest
 from nova.objects.volume_record import VolumeMessage
 from nova.volume.api import versions, views
+from nova.volume.api.filters import refuse_unknown_filters
 from nova.volume.api.request import Reply, Request
 
 _FILTERS = {
@@ -21,6 +22,7 @@ def lines(request: Request) -> Any:
     request.require(versions.MESSAGES)
     request.check("message:get_all")
     given = dict(request.parameters())
+    refuse_unknown_filters(request, "message", given)
     found = [
         each for each in request.service.messages.page(request.caller)
         if all(getattr(each, _FILTERS[name]) == given[name] for name in given if name in _FILTERS)

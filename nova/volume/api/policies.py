@@ -21,6 +21,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume:get_all_transfers", "volume_extension:quotas:show",
         "message:get", "message:get_all", "limits_extension:used_limits",
         "volume_extension:volume_image_metadata:show",
+        "volume_extension:volume_encryption_metadata",
     ),
     _MEMBER: (
         "volume:create", "volume:update", "volume:delete", "volume:extend",
@@ -58,6 +59,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "volume_extension:volume_type_access:get_all_for_type",
         "volume_extension:volume_type_access:addProjectAccess",
         "volume_extension:volume_type_access:removeProjectAccess",
+        "volume_extension:default_set_or_update", "volume_extension:default_get",
+        "volume_extension:default_get_all", "volume_extension:default_unset",
         "volume_extension:quotas:update", "volume_extension:quotas:delete",
         "volume_extension:quota_classes:get", "volume_extension:quota_classes:update",
         "volume_extension:services:index", "volume_extension:services:update",

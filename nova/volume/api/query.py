@@ -31,11 +31,11 @@ _SNAPSHOT_SORT = {
 #: Filters on columns that everybody may use.
 _VOLUME_FILTERS = {
     "name": "name", "display_name": "name", "status": "status", "size": "size",
-    "availability_zone": "availability_zone",
+    "availability_zone": "availability_zone", "migration_status": "migration_status",
 }
 _VOLUME_ADMIN_FILTERS = {
     "host": "host", "user_id": "user_id", "id": "id", "snapshot_id": "snapshot_id",
-    "source_volid": "source_id", "migration_status": "migration_status",
+    "source_volid": "source_id",
 }
 _SNAPSHOT_FILTERS = {
     "name": "name", "display_name": "name", "status": "status", "volume_id": "volume_id",
@@ -43,7 +43,10 @@ _SNAPSHOT_FILTERS = {
 
 
 def volume_query(request: Request) -> ListQuery:
-    """The query of a list of volumes; filters that are not known are passed over, as Cinder does."""
+    """The query of a list of volumes; filters that are not known are passed over, as Cinder does.
+
+    What refuses them, ``nova.volume.api.filters``, comes before.
+    """
     given = dict(request.parameters())
     facts = _common(request, given, _VOLUME_SORT)
     equal: dict[str, Any] = {}

@@ -11,7 +11,14 @@ from urllib.parse import parse_qsl
 import falcon
 import msgspec
 
-from nova.errors import BadRequest, InvalidInput, NotFound, QuotaExceeded, TooLarge
+from nova.errors import (
+    BadRequest,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from nova.http.app import read_json
 from nova.objects.context import RequestContext
 from nova.policy import Policy
@@ -21,6 +28,13 @@ _encode = msgspec.json.Encoder().encode
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+#: The words that Cinder's schemas take for a boolean in a body; case counts (parameter_types.boolean).
+_WORDS = {
+    **dict.fromkeys(("True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"), True),
+    **dict.fromkeys(("False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"), False),
+}
+_CONTENT_TYPES = frozenset({"application/json", "application/vnd.openstack.volume+json"})
+_NOTHING: frozenset[str] = frozenset()
 #: Parameters that a query string may have.
 _MOST_PARAMETERS = 200
 
@@ -42,6 +56,8 @@ class Request:
         self.version: int = req.context.version
         self._req = req
         self._policy = policy
+        self._document: dict[str, Any] | None = None
+        self._parameters: list[tuple[str, str]] | None = None
 
     def check(self, rule: str, project_id: str | None = None, user_id: str | None = None) -> None:
         """Raise ``PolicyRefused`` where the caller may not do ``rule`` to a thing of that project."""
@@ -82,6 +98,8 @@ class Request:
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query string in order; ``BadRequest`` where it is not UTF-8."""
+        if self._parameters is not None:
+            return self._parameters
         try:
             # WSGI hands bytes over as if they were Latin-1 (PEP 3333).
             text = self._req.query_string.encode("latin-1").decode()
@@ -90,6 +108,7 @@ class Request:
             raise BadRequest("The query string is not valid UTF-8.") from None
         if len(found) > _MOST_PARAMETERS:
             raise BadRequest(f"A query string has at most {_MOST_PARAMETERS} parameters.")
+        self._parameters = found
         return found
 
     def flag(self, name: str) -> bool:
@@ -99,18 +118,29 @@ class Request:
 
     def document(self) -> dict[str, Any]:
         """The body, an object."""
-        body = read_json(self._req)
-        if not isinstance(body, dict):
-            raise BadRequest("Malformed request body: it must be a JSON object.")
-        return body
+        if self._document is None:
+            body = read_json(self._req)
+            if not isinstance(body, dict):
+                raise BadRequest("Malformed request body: it must be a JSON object.")
+            self._document = body
+        return self._document
 
-    def body(self, name: str, known: frozenset[str] | None = None) -> dict[str, Any]:
-        """The object under ``name`` of the body; members that are not ``known`` are refused."""
-        found = self.document().get(name)
+    def body(
+        self, name: str, known: frozenset[str] | None = None, *,
+        beside: frozenset[str] | None = _NOTHING,
+    ) -> dict[str, Any]:
+        """The object under ``name`` of the body; members that are not ``known`` are refused.
+
+        So is what stands beside it, but for ``beside``; None is for anything.
+        """
+        document = self.document()
+        found = document.get(name)
         if not isinstance(found, dict):
             raise BadRequest(
                 f"Invalid input for field/attribute {name}. '{name}' is a required property"
             )
+        if beside is not None:
+            refuse_unknown("body", document, beside | {name})
         if known is not None:
             refuse_unknown(name, found, known)
         return found
@@ -129,6 +159,8 @@ class Endpoint:
 
 def _responder(service: VolumeService, policy: Policy, handler: Handler) -> Callable[..., None]:
     def respond(req: falcon.Request, resp: falcon.Response, **parts: str) -> None:
+        if req.content_type is not None:
+            _check_content_type(req, req.content_type)
         try:
             answer = handler(Request(req, service, policy), **parts)
         except QuotaExceeded as error:
@@ -144,6 +176,15 @@ def _responder(service: VolumeService, policy: Policy, handler: Handler) -> Call
             resp.data = _encode(answer.body)
 
     return respond
+
+
+def _check_content_type(req: falcon.Request, named: str) -> None:
+    """``UnsupportedMediaType`` where a body is said not to be JSON; where there is none it says nothing."""
+    kind = named.partition(";")[0].strip().lower()
+    if kind and kind not in _CONTENT_TYPES and (
+        req.content_length or req.get_header("Transfer-Encoding")
+    ):
+        raise UnsupportedMediaType("Unsupported Content-Type")
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -168,6 +209,16 @@ def as_bool(name: str, value: object) -> bool:
     if word in _FALSE:
         return False
     raise InvalidInput(name, f"Unrecognized value '{word[:40]}'; true or false is expected.")
+
+
+def boolean(name: str, value: object) -> bool:
+    """A boolean of a body, where Cinder's schemas take fewer words than its query strings."""
+    if isinstance(value, bool):
+        return value
+    found = _WORDS.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidInput(name, f"{str(value)[:40]!r} is not a boolean.")
+    return found
 
 
 def text(name: str, value: object, *, most: int = 255, least: int = 0) -> str | None:
@@ -201,9 +252,19 @@ def identifier(name: str, value: object) -> str | None:
     return value
 
 
-def metadata(name: str, value: object) -> dict[str, str]:
-    """Pairs of texts of at most 255 characters; ``InvalidInput`` else."""
-    if value is None:
+def texts(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """The name and the description that a body gives, under their newer or older names."""
+    found: dict[str, str | None] = {}
+    for name in ("name", "description"):
+        for key in (f"display_{name}", name):
+            if key in given:
+                found[name] = text(key, given[key])
+    return found
+
+
+def metadata(name: str, value: object, *, optional: bool = True) -> dict[str, str]:
+    """Pairs of texts of at most 255 characters; ``InvalidInput`` else. Where it is optional null is none."""
+    if value is None and optional:
         return {}
     if not isinstance(value, dict):
         raise InvalidInput(name, "It must be an object of texts.")

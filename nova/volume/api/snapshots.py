@@ -3,26 +3,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nova.errors import BadRequest, InvalidInput, NotFound, VolumeNotFound
 from nova.objects.volume_record import SnapshotRecord
 from nova.volume.api import versions, views
+from nova.volume.api.filters import refuse_unknown_filters
 from nova.volume.api.query import snapshot_query, with_next
 from nova.volume.api.request import (
     Reply,
     Request,
     argument_of,
-    as_bool,
+    boolean,
     identifier,
     metadata,
     one_action,
+    refuse_unknown,
     required_text,
-    text,
+    texts,
 )
 
+Deed = Callable[[SnapshotRecord], Any]
+
 _CREATE = frozenset(
-    {"name", "description", "display_name", "display_description", "volume_id", "force", "metadata"}
+    {"name", "description", "display_name", "volume_id", "force", "metadata"}
 )
 _UPDATE = frozenset({"name", "description", "display_name", "display_description"})
 
@@ -39,6 +44,7 @@ def details(request: Request) -> Any:
 
 def _list(request: Request, path: str, *, detailed: bool) -> Any:
     request.check("volume:get_all_snapshots")
+    refuse_unknown_filters(request, "snapshot", dict(request.parameters()))
     query = snapshot_query(request)
     found = request.service.snapshots.page(request.caller, query)
     body: dict[str, Any] = {
@@ -58,28 +64,18 @@ def create(request: Request) -> Reply:
         if "volume_id" not in given:
             raise InvalidInput("snapshot", "'volume_id' is a required property")
         raise VolumeNotFound("None")
+    force = boolean("force", given.get("force", False))
+    facts: dict[str, Any] = {**texts(given), "metadata": metadata("metadata", given.get("metadata"))}
     volume = request.service.volumes.get(request.caller, volume_id)
     request.check("volume:create_snapshot", volume.project_id)
-    force = as_bool("force", given.get("force", False))
     if request.version >= versions.SNAPSHOT_ATTACHED:
         if "force" in given and not force:
             raise InvalidInput(
                 "force", "Since microversion 3.66 the 'force' flag is invalid for this request.", force
             )
         force = True
-    created = request.service.snapshots.create(
-        request.caller, volume_id, *_texts(given), attached=force,
-        metadata=metadata("metadata", given.get("metadata")),
-    )
+    created = request.service.snapshots.create(request.caller, volume_id, attached=force, **facts)
     return Reply(202, {"snapshot": views.snapshot_view(request, created)})
-
-
-def _texts(given: dict[str, Any]) -> tuple[str | None, str | None]:
-    name = given["name"] if "name" in given else given.get("display_name")
-    description = (
-        given["description"] if "description" in given else given.get("display_description")
-    )
-    return text("name", name), text("description", description)
 
 
 def show(request: Request, snapshot_id: str) -> Any:
@@ -94,12 +90,7 @@ def update(request: Request, snapshot_id: str) -> Any:
     given = request.body("snapshot", _UPDATE)
     if not given:
         raise InvalidInput("snapshot", "At least one of name, description is needed.")
-    name, description = _texts(given)
-    changes: dict[str, Any] = {}
-    if "name" in given or "display_name" in given:
-        changes["name"] = name
-    if "description" in given or "display_description" in given:
-        changes["description"] = description
+    changes = texts(given)
     changed = _change(request, snapshot_id, "volume:update_snapshot", lambda _snapshot: changes)
     return {"snapshot": views.snapshot_view(request, changed)}
 
@@ -122,28 +113,36 @@ def delete(request: Request, snapshot_id: str) -> Reply:
 
 
 def act(request: Request, snapshot_id: str) -> Any:
-    """Actions of administrators and of compute."""
+    """Actions of administrators and of compute: what is wrong with a body is told first."""
     name, argument = one_action(request.document())
-    given = argument_of(name, argument)
-    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
-    if name == "os-reset_status":
-        request.check("volume_extension:snapshot_admin_actions:reset_status", snapshot.project_id)
-        status = required_text("status", given.get("status")).lower()
-        request.service.snapshots.reset_status(request.caller, snapshot_id, status)
-    elif name == "os-force_delete":
-        request.check("volume_extension:snapshot_admin_actions:force_delete", snapshot.project_id)
-        request.service.snapshots.delete(request.caller, snapshot_id, force=True)
-    elif name == "os-update_snapshot_status":
-        request.check(
-            "snapshot_extension:snapshot_actions:update_snapshot_status", snapshot.project_id
-        )
-        _update_status(request, snapshot, given)
-    else:
+    if name not in _ACTIONS:
         raise BadRequest(f"There is no such action: {name[:60]}")
+    rule, action, known = _ACTIONS[name]
+    given: dict[str, Any] = {}
+    if known is not None:
+        given = argument_of(name, argument)
+        refuse_unknown(name, given, known)
+    deed = action(request, given)
+    snapshot = request.service.snapshots.get(request.caller, snapshot_id)
+    request.check(rule, snapshot.project_id)
+    deed(snapshot)
     return Reply(202)
 
 
-def _update_status(request: Request, snapshot: SnapshotRecord, given: dict[str, Any]) -> None:
+def _reset_status(request: Request, given: dict[str, Any]) -> Deed:
+    status = required_text("status", given.get("status")).lower()
+    return lambda snapshot: request.service.snapshots.reset_status(
+        request.caller, snapshot.id, status
+    )
+
+
+def _force_delete(request: Request, _given: dict[str, Any]) -> Deed:
+    return lambda snapshot: request.service.snapshots.delete(
+        request.caller, snapshot.id, force=True
+    )
+
+
+def _update_status(request: Request, given: dict[str, Any]) -> Deed:
     """What compute tells of a snapshot that it takes part in."""
     status = required_text("status", given.get("status"))
     progress, reached = given.get("progress"), None
@@ -152,7 +151,25 @@ def _update_status(request: Request, snapshot: SnapshotRecord, given: dict[str, 
         if not digits.isdigit() or int(digits) > 100:
             raise InvalidInput("progress", "It is an integer of 0 to 100 with a per cent sign.", progress)
         reached = int(digits)
-    request.service.snapshots.update_status(request.caller, snapshot.id, status, reached)
+    return lambda snapshot: request.service.snapshots.update_status(
+        request.caller, snapshot.id, status, reached
+    )
+
+
+#: name -> (rule, function that reads what is given and returns what is then done, what may be given;
+#: None for anything)
+_ACTIONS: dict[str, tuple[str, Callable[[Request, dict[str, Any]], Deed], frozenset[str] | None]] = {
+    "os-reset_status": (
+        "volume_extension:snapshot_admin_actions:reset_status", _reset_status, frozenset({"status"}),
+    ),
+    "os-force_delete": (
+        "volume_extension:snapshot_admin_actions:force_delete", _force_delete, None,
+    ),
+    "os-update_snapshot_status": (
+        "snapshot_extension:snapshot_actions:update_snapshot_status", _update_status,
+        frozenset({"status", "progress"}),
+    ),
+}
 
 
 # --- metadata --------------------------------------------------------------------------------------
@@ -167,13 +184,13 @@ def metadata_show(request: Request, snapshot_id: str) -> Any:
 
 def metadata_add(request: Request, snapshot_id: str) -> Any:
     """Write items over those that are there."""
-    given = metadata("metadata", request.body("metadata"))
+    given = metadata("metadata", request.body("metadata", beside=None))
     return _change_metadata(request, snapshot_id, lambda old: {**old, **given})
 
 
 def metadata_replace(request: Request, snapshot_id: str) -> Any:
     """Put these items in place of those that are there."""
-    given = metadata("metadata", request.body("metadata"))
+    given = metadata("metadata", request.body("metadata", beside=None))
     return _change_metadata(request, snapshot_id, lambda _old: given)
 
 
@@ -200,7 +217,7 @@ def item_show(request: Request, snapshot_id: str, key: str) -> Any:
 
 def item_set(request: Request, snapshot_id: str, key: str) -> Any:
     """Write one item."""
-    given = metadata("meta", request.body("meta"))
+    given = metadata("meta", request.body("meta", beside=None))
     if list(given) != [key]:
         raise BadRequest("Request body and URI mismatch: the body has just the item that the path names.")
     _change_metadata(request, snapshot_id, lambda old: {**old, **given})

@@ -8,7 +8,7 @@ from typing import Any
 
 from nova.errors import InvalidInput
 from nova.volume.api import versions, views
-from nova.volume.api.request import Reply, Request, as_bool, identifier, required_text, text
+from nova.volume.api.request import Reply, Request, boolean, identifier, required_text, text
 
 
 class Transfers:
@@ -42,15 +42,19 @@ class Transfers:
     def create(self, request: Request) -> Reply:
         """Offer a volume."""
         self._require(request)
-        given = request.body("transfer", frozenset({"volume_id", "name", "no_snapshots"}))
+        known = {"volume_id", "name"}
+        if self._path == "volume-transfers":
+            known.add("no_snapshots")
+        given = request.body("transfer", frozenset(known))
         volume_id = identifier("volume_id", given.get("volume_id"))
         if volume_id is None:
             raise InvalidInput("transfer", "'volume_id' is a required property")
+        name = text("name", given.get("name"))
+        no_snapshots = boolean("no_snapshots", given.get("no_snapshots", False))
         volume = request.service.volumes.get(request.caller, volume_id)
         request.check("volume:create_transfer", volume.project_id)
         made, key = request.service.transfers.create(
-            request.caller, volume_id, text("name", given.get("name")),
-            no_snapshots=as_bool("no_snapshots", given.get("no_snapshots", False)),
+            request.caller, volume_id, name, no_snapshots=no_snapshots
         )
         return Reply(202, {"transfer": views.transfer_view(request, made, self._path, key=key)})
 
@@ -65,10 +69,9 @@ class Transfers:
         """Take a volume."""
         self._require(request)
         given = request.body("accept", frozenset({"auth_key"}))
+        key = required_text("auth_key", given.get("auth_key"))
         request.check("volume:accept_transfer")
-        taken = request.service.transfers.accept(
-            request.caller, transfer_id, required_text("auth_key", given.get("auth_key"))
-        )
+        taken = request.service.transfers.accept(request.caller, transfer_id, key)
         return Reply(
             202, {"transfer": views.transfer_view(request, taken, self._path, detailed=False)}
         )

@@ -8,20 +8,24 @@ from typing import Any
 
 from nova.errors import BadRequest, InvalidInput, NotFound
 from nova.objects.volume_record import VolumeType
-from nova.volume.api import views
+from nova.volume.api import versions, views
+from nova.volume.api.filters import refuse_unknown_filters
 from nova.volume.api.query import pairs
 from nova.volume.api.request import (
     Reply,
     Request,
     argument_of,
     as_bool,
+    boolean,
     metadata,
     one_action,
+    refuse_unknown,
     required_text,
     text,
 )
 
-_CREATE = frozenset({"name", "description", "extra_specs", "os-volume-type-access:is_public"})
+_IS_PUBLIC = "os-volume-type-access:is_public"
+_CREATE = frozenset({"name", "description", "extra_specs", _IS_PUBLIC})
 _UPDATE = frozenset({"name", "description", "is_public"})
 _KEY = re.compile(r"[\w.\-: ]{1,255}")
 
@@ -30,12 +34,13 @@ def lines(request: Request) -> Any:
     """List."""
     request.check("volume_extension:type_get_all")
     given = dict(request.parameters())
+    refuse_unknown_filters(request, "volume_type", given, since=versions.TYPE_FILTERS)
     public: bool | None = True
     if request.caller.is_admin and "is_public" in given:
         word = given["is_public"].strip().lower()
         public = None if word in ("none", "") else as_bool("is_public", word)
     found = request.service.types.page(request.caller, public)
-    if "extra_specs" in given and request.version >= 52:
+    if "extra_specs" in given and request.version >= versions.TYPE_FILTERS:
         wanted = pairs("extra_specs", given["extra_specs"])
         found = [each for each in found if wanted.items() <= each.extra_specs.items()]
     found = _page(found, given)
@@ -64,15 +69,13 @@ def _page(found: list[VolumeType], given: dict[str, str]) -> list[VolumeType]:
 
 def create(request: Request) -> Any:
     """Create."""
-    request.check("volume_extension:type_create")
     given = request.body("volume_type", _CREATE)
-    made = request.service.types.create(
-        required_text("name", given.get("name")), text("description", given.get("description")),
-        is_public=as_bool(
-            "os-volume-type-access:is_public", given.get("os-volume-type-access:is_public", True)
-        ),
-        extra_specs=_specs(given.get("extra_specs")),
-    )
+    name = required_text("name", given.get("name"))
+    description = text("description", given.get("description"))
+    public = boolean(_IS_PUBLIC, given.get(_IS_PUBLIC, True))
+    specs = _specs(given.get("extra_specs"))
+    request.check("volume_extension:type_create")
+    made = request.service.types.create(name, description, is_public=public, extra_specs=specs)
     return {"volume_type": views.type_view(request, made, created=True)}
 
 
@@ -91,21 +94,21 @@ def show(request: Request, type_id: str) -> Any:
     """Show; ``default`` is the type of volumes without one."""
     request.check("volume_extension:type_get")
     types = request.service.types
-    found = types.default() if type_id == "default" else types.get(request.caller, type_id)
+    found = types.default(request.caller) if type_id == "default" else types.get(request.caller, type_id)
     return {"volume_type": views.type_view(request, found)}
 
 
 def update(request: Request, type_id: str) -> Any:
     """Change."""
-    request.check("volume_extension:type_update")
     given = request.body("volume_type", _UPDATE)
     changes: dict[str, Any] = {}
     if given.get("name") is not None:
         changes["name"] = required_text("name", given["name"])
     if "description" in given:
         changes["description"] = text("description", given["description"])
-    if given.get("is_public") is not None:
-        changes["is_public"] = as_bool("is_public", given["is_public"])
+    if "is_public" in given:
+        changes["is_public"] = boolean("is_public", given["is_public"])
+    request.check("volume_extension:type_update")
     if not changes:
         raise BadRequest("Specify volume type name, description, is_public or a combination thereof.")
     changed = request.service.types.update(request.caller, type_id, changes)
@@ -127,8 +130,9 @@ def act(request: Request, type_id: str) -> Reply:
     given = argument_of(name, argument)
     if name not in ("addProjectAccess", "removeProjectAccess"):
         raise BadRequest(f"There is no such action: {name[:60]}")
-    request.check(f"volume_extension:volume_type_access:{name}")
+    refuse_unknown(name, given, frozenset({"project"}))
     project = required_text("project", given.get("project"), most=64)
+    request.check(f"volume_extension:volume_type_access:{name}")
     types = request.service.types
     change = types.grant if name == "addProjectAccess" else types.revoke
     change(request.caller, type_id, project)
@@ -158,8 +162,8 @@ def specs_show(request: Request, type_id: str) -> Any:
 
 def specs_add(request: Request, type_id: str) -> Any:
     """Write some."""
-    request.check("volume_extension:types_extra_specs:create")
     given = _specs(request.body("extra_specs"))
+    request.check("volume_extension:types_extra_specs:create")
     request.service.types.set_specs(request.caller, type_id, given)
     return {"extra_specs": given}
 
@@ -174,10 +178,10 @@ def spec_show(request: Request, type_id: str, key: str) -> Any:
 
 def spec_set(request: Request, type_id: str, key: str) -> Any:
     """Write one."""
-    request.check("volume_extension:types_extra_specs:update")
     given = _specs(request.document())
     if list(given) != [key]:
         raise BadRequest("Request body and URI mismatch: the body has just the spec that the path names.")
+    request.check("volume_extension:types_extra_specs:update")
     request.service.types.set_specs(request.caller, type_id, given)
     return given
 

@@ -12,15 +12,19 @@ import msgspec
 from nova.errors import BadRequest, InvalidInput, NotFound, PreconditionFailed
 from nova.objects.volume_record import VolumeRecord
 from nova.volume.api import versions, views
+from nova.volume.api.filters import refuse_unknown_filters
 from nova.volume.api.query import volume_query, with_next
 from nova.volume.api.request import (
     Reply,
     Request,
+    boolean,
     identifier,
     metadata,
     refuse_unknown,
     text,
+    texts,
 )
+from nova.volume.core import checked_size
 
 _CREATE = frozenset(
     {
@@ -29,6 +33,8 @@ _CREATE = frozenset(
         "multiattach", "consistencygroup_id", "group_id", "backup_id",
     }
 )
+_HINTS = "OS-SCH-HNT:scheduler_hints"
+_BESIDE = frozenset({_HINTS})
 _UPDATE = frozenset({"name", "description", "display_name", "display_description", "metadata"})
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -45,6 +51,7 @@ def details(request: Request) -> Any:
 
 def _list(request: Request, path: str, view: Any) -> Any:
     request.check("volume:get_all")
+    refuse_unknown_filters(request, "volume", dict(request.parameters()))
     query = volume_query(request)
     found = request.service.volumes.list(request.caller, query)
     body: dict[str, Any] = {"volumes": [view(request, each) for each in found]}
@@ -76,24 +83,42 @@ def summary(request: Request) -> Any:
 
 def create(request: Request) -> Reply:
     """Create."""
+    given = request.body("volume", beside=_BESIDE)
+    facts = _wanted(request, given)
+    hints = request.document().get(_HINTS)
+    if hints is not None and not isinstance(hints, dict):
+        raise InvalidInput(_HINTS, "It must be an object.")
     request.check("volume:create")
-    given = request.body("volume")
-    if request.version >= versions.STRICT_BODIES:
-        refuse_unknown("volume", given, _CREATE)
     _refuse_absent(given)
     image_id = _image(request, given.get("imageRef") or given.get("image_id"))
-    snapshot_id = identifier("snapshot_id", given.get("snapshot_id"))
-    if image_id is not None and snapshot_id is None and request.version >= versions.IMAGE_OF_SNAPSHOT:
-        snapshot_id = _snapshot_of_image(request, image_id)
-        image_id = None if snapshot_id else image_id
-    created = request.service.volumes.create(
-        request.caller, given.get("size"), *_texts(given),
-        snapshot_id=snapshot_id, source_id=identifier("source_volid", given.get("source_volid")),
-        image_id=image_id, volume_type=text("volume_type", given.get("volume_type")),
-        availability_zone=text("availability_zone", given.get("availability_zone")),
-        metadata=metadata("metadata", given.get("metadata")),
-    )
+    if (
+        image_id is not None and facts["snapshot_id"] is None
+        and request.version >= versions.IMAGE_OF_SNAPSHOT
+    ):
+        facts["snapshot_id"] = _snapshot_of_image(request, image_id)
+        image_id = None if facts["snapshot_id"] else image_id
+    created = request.service.volumes.create(request.caller, image_id=image_id, **facts)
     return Reply(202, {"volume": views.volume_view(request, created, created=True)})
+
+
+def _wanted(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """What a new volume is to be; ``InvalidInput`` before anything that it names is looked for."""
+    if request.version >= versions.STRICT_BODIES:
+        refuse_unknown("volume", given, _CREATE)
+    for name in ("consistencygroup_id", "backup_id"):
+        identifier(name, given.get(name))
+    if given.get("multiattach") is not None:
+        boolean("multiattach", given["multiattach"])
+    for name in ("imageRef", "image_id"):
+        text(name, given.get(name))
+    return {
+        "size": None if given.get("size") is None else checked_size(given["size"]), **texts(given),
+        "snapshot_id": identifier("snapshot_id", given.get("snapshot_id")),
+        "source_id": identifier("source_volid", given.get("source_volid")),
+        "volume_type": text("volume_type", given.get("volume_type")),
+        "availability_zone": text("availability_zone", given.get("availability_zone")),
+        "metadata": metadata("metadata", given.get("metadata")),
+    }
 
 
 def _refuse_absent(given: dict[str, Any]) -> None:
@@ -103,20 +128,12 @@ def _refuse_absent(given: dict[str, Any]) -> None:
     ):
         if given.get(name):
             raise NotFound(f"{what} {str(given[name])[:60]} could not be found.")
-    if given.get("multiattach") in (True, "true", "True"):
+    if given.get("multiattach") is not None and boolean("multiattach", given["multiattach"]):
         raise BadRequest(
             "multiattach parameter has been removed. The default behavior is to use multiattach enabled "
             "volume types. Contact your administrator to create a multiattach enabled volume type and "
             "use it to create multiattach volumes."
         )
-
-
-def _texts(given: dict[str, Any]) -> tuple[str | None, str | None]:
-    name = given["name"] if "name" in given else given.get("display_name")
-    description = (
-        given["description"] if "description" in given else given.get("display_description")
-    )
-    return text("name", name), text("description", description)
 
 
 def _image(request: Request, reference: object) -> str | None:
@@ -160,22 +177,28 @@ def show(request: Request, volume_id: str) -> Any:
     return {"volume": views.volume_view(request, volume)}
 
 
+def encryption(request: Request, volume_id: str) -> dict[str, Any]:
+    """What a volume is encrypted with: nothing here, and Cinder shows that without a name around it."""
+    volume = request.service.volumes.get(request.caller, volume_id)
+    request.check("volume_extension:volume_encryption_metadata", volume.project_id)
+    return {"encryption_key_id": None}
+
+
+def encryption_item(request: Request, volume_id: str, key: str) -> Reply:
+    """One item of that, without a name around it either: null is an empty answer."""
+    if key not in encryption(request, volume_id):
+        raise NotFound(f"Volume {volume_id} has no encryption metadata {key[:80]}.")
+    return Reply(200)
+
+
 def update(request: Request, volume_id: str) -> Any:
     """Change name, description, metadata."""
-    given = request.body("volume")
-    known = {name: given[name] for name in given if name in _UPDATE}
-    if request.version >= versions.STRICT_BODIES:
-        refuse_unknown("volume", given, _UPDATE)
-        if not known:
-            raise InvalidInput("volume", "At least one of name, description, metadata is needed.")
-    name, description = _texts(known)
-    changes: dict[str, Any] = {}
-    if "name" in known or "display_name" in known:
-        changes["name"] = name
-    if "description" in known or "display_description" in known:
-        changes["description"] = description
-    if "metadata" in known:
-        changes["metadata"] = metadata("metadata", known["metadata"])
+    given = request.body("volume", _UPDATE)
+    if not given and request.version >= versions.STRICT_BODIES:
+        raise InvalidInput("volume", "At least one of name, description, metadata is needed.")
+    changes: dict[str, Any] = dict(texts(given))
+    if "metadata" in given:
+        changes["metadata"] = metadata("metadata", given["metadata"], optional=False)
 
     def edit(volume: VolumeRecord) -> dict[str, Any]:
         request.check("volume:update", volume.project_id)

@@ -113,6 +113,11 @@ class SampleCloud:
                 tx, NetworkRequest(label="private", cidr="10.0.0.0/20", network_size=4096),
                 self.config.network,
             )
+            for project in ("fake_tenant", "openstack", "t"):
+                tx.identity.projects.create({
+                    "id": project, "name": project, "domain_id": "default", "is_domain": False,
+                    "enabled": True, "description": "", "options": {}, "extra": {},
+                })
             host = self.config.default.host
             tx.services.report_many(
                 [("nova-conductor", host, "conductor"), ("nova-scheduler", host, "scheduler")],

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from nova.api.compute.cloud import Cloud
+from nova.compute.projects import Projects
 from tests.unit.api.conftest import Api, message, same_shape, sample
 
 ADD = {"addTenantAccess": {"tenant": "fake_tenant"}}
@@ -79,3 +81,14 @@ def test_only_administrators(api: Api) -> None:
         api.post(ACTION, REMOVE, token="member"),
     ):
         assert refusal.status_code == 403
+
+
+def test_a_project_that_identity_does_not_know_gets_no_access(api: Api, cloud: Cloud) -> None:
+    object.__setattr__(cloud, "projects", Projects(lambda _caller, _project: False))
+    refused = api.post(ACTION, ADD)
+    assert (refused.status_code, message(refused)) == (
+        400, "Project ID fake_tenant is not a valid project.",
+    )
+    assert api.get(LIST).json == {"flavor_access": []}
+    assert api.post(ACTION, ADD, token="member").status_code == 403
+    assert api.post(ACTION, REMOVE).status_code == 404, "what was added once can be taken off"

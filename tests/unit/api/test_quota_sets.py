@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nova.api.compute.cloud import Cloud
+from nova.compute.projects import Projects
 from nova.db.engine import Database
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT, Api, message, same_shape, sample
 from tests.unit.db.instance_rows import instance_row
@@ -158,3 +159,38 @@ def test_every_write_is_seen_by_the_cache_at_once(api: Api, cloud: Cloud) -> Non
     api.put("/os-quota-class-sets/default", {"quota_class_set": {"cores": 9}})
     assert cloud.limits.defaults()["cores"] == 9
     assert cloud.limits.get(PROJECT, "u")["cores"] == 9
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "", None), ("GET", "/detail", None), ("GET", "/defaults", None),
+        ("PUT", "", {"quota_set": {"cores": 5}}),
+    ],
+)
+def test_a_project_that_identity_does_not_know_is_refused(
+    api: Api, cloud: Cloud, method: str, path: str, body: Any
+) -> None:
+    asked: list[str] = []
+
+    def ask(_caller: object, project_id: str) -> bool | None:
+        asked.append(project_id)
+        return {"there": True, "nonexistent": False}.get(project_id)
+
+    object.__setattr__(cloud, "projects", Projects(ask))
+    refused = api.request(method, f"/os-quota-sets/nonexistent{path}", body=body)
+    assert (refused.status_code, message(refused)) == (
+        400, "Project ID nonexistent is not a valid project.",
+    )
+    for project in ("there", "unsure", PROJECT, "there", "unsure"):
+        assert api.request(method, f"/os-quota-sets/{project}{path}", body=body).status_code == 200
+    assert asked == ["nonexistent", "there", "unsure"], "an own project needs no question, others one"
+    stranger = api.request(method, f"/os-quota-sets/nonexistent{path}", body=body, token="other")
+    assert stranger.status_code == (400 if path == "/defaults" else 403)
+    assert api.delete("/os-quota-sets/nonexistent").status_code == 202
+
+
+def test_queries_of_requests_that_the_original_never_looks_at_are_ignored(api: Api) -> None:
+    assert api.get(f"{ROOT}/defaults?foo=1", at=104).status_code == 200
+    assert api.get(f"{ROOT}?foo=1", at=104).status_code == 400
+    assert api.delete(f"{ROOT}?foo=1", at=104).status_code == 400

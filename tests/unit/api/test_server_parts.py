@@ -442,3 +442,21 @@ def test_console_tokens(server_api: Api, operations: OperationsProbe) -> None:
     assert server_api.get(path).status_code == 403
     assert server_api.get(path, at=30, token="admin").status_code == 400
     assert server_api.get(path, at=31, token="admin").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/tags", None), ("GET", "/tags/one", None), ("PUT", "/tags", {"tags": ["a"]}),
+        ("PUT", "/tags/one", None), ("DELETE", "/tags", None), ("DELETE", "/tags/one", None),
+        ("GET", f"/os-volume_attachments/{VOLUME}", None), ("POST", "/action", {"pause": None}),
+        ("PUT", "", {"server": {"name": "n"}}), ("DELETE", "", None),
+    ],
+)
+def test_queries_that_the_original_never_looks_at_are_ignored(
+    server_api: Api, uuid: str, method: str, path: str, body: Any
+) -> None:
+    answer = server_api.request(method, f"/servers/{uuid}{path}?foo=1", at=104, body=body)
+    assert answer.status_code < 300, answer.text
+    for strict in ("", "/metadata", "/ips", "/os-volume_attachments", "/os-instance-actions"):
+        assert server_api.get(f"/servers/{uuid}{strict}?foo=1", at=104).status_code == 400, strict

@@ -91,6 +91,8 @@ class NetworkApi:
     def make(self, kind: str, **values: Any) -> Shown:
         """Make a thing, as a member unless ``token`` says otherwise."""
         token = values.pop("token", "member")
+        if kind == "subnet" and "cidr" in values:
+            values.setdefault("ip_version", 6 if ":" in values["cidr"] else 4)
         path = {"floatingip": "floatingips"}.get(kind, kind + "s").replace("_", "-")
         found = self.ok("POST", f"/{path}", {kind: values}, token=token)
         return cast(Shown, found)
@@ -100,8 +102,7 @@ class NetworkApi:
         made = self.make("network", name=values.pop("name", "net"), **values)
         if cidr:
             self.make(
-                "subnet", network_id=made["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4,
-                token=values.get("token", "member"),
+                "subnet", network_id=made["id"], cidr=cidr, token=values.get("token", "member"),
             )
         return cast(Shown, self.ok("GET", f"/networks/{made['id']}", token="admin"))
 

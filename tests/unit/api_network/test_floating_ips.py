@@ -91,6 +91,24 @@ def test_what_cannot_be_taken_or_led_is_refused(api: NetworkApi) -> None:
     api.refused(409, "IpAddressGenerationFailure", "POST", "/floatingips", body)
 
 
+def test_an_address_alone_does_not_say_where_a_floating_ip_leads(api: NetworkApi) -> None:
+    external = api.external()
+    body = {"floatingip": {"floating_network_id": external["id"], "fixed_ip_address": "10.1.0.5"}}
+    said = "fixed_ip_address cannot be specified without a port_id"
+    assert said in api.refused(400, "BadRequest", "POST", "/floatingips", body)
+    assert api.ok("GET", "/floatingips") == []
+    network = api.network()
+    port = api.make("port", network_id=network["id"])
+    held = api.make("floatingip", floating_network_id=external["id"], port_id=port["id"])
+    path = f"/floatingips/{held['id']}"
+    for change in ({"fixed_ip_address": "10.1.0.5"}, {"fixed_ip_address": "10.1.0.5", "port_id": None}):
+        assert said in api.refused(400, "BadRequest", "PUT", path, {"floatingip": change})
+    assert api.ok("GET", path) == held
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/floatingips", {"floatingip": {
+        "floating_network_id": external["id"], "floating_ip_address": held["floating_ip_address"]}},
+        token="admin")
+
+
 def test_floating_ips_stop_at_the_quota(api: NetworkApi) -> None:
     external = api.external("203.0.113.0/24")
     body = {"floatingip": {"floating_network_id": external["id"]}}

@@ -39,7 +39,9 @@ def test_a_subnet_without_a_router_is_told_as_one_everywhere(api: NetworkApi) ->
     path = f"/subnets/{subnet['id']}"
     assert subnet["gateway_ip"] is None
     assert api.ok("GET", path)["gateway_ip"] is None
-    assert subnet["allocation_pools"][0]["start"] == "10.1.0.3", "the host has an address for DHCP"
+    assert subnet["allocation_pools"] == [{"start": "10.1.0.1", "end": "10.1.0.244"}]
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": {
+        "network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.1"}]}})
     vif = card(api, network["id"])
     assert (vif.gateway, vif.dhcp_server) == (None, None)
     assert routes(vif) == []
@@ -85,8 +87,9 @@ def test_a_guest_can_be_the_router_and_the_host_keeps_its_address(api: NetworkAp
 def test_an_address_that_is_no_router_is_refused_and_nothing_changes(api: NetworkApi) -> None:
     network, subnet = made(api)
     path = f"/subnets/{subnet['id']}"
-    for wrong in ("10.1.0.0", "10.1.0.255", "fd00::1", "10.1.0.300"):
+    for wrong in ("10.1.0.0", "10.1.0.255", "10.1.0.300"):
         api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {"gateway_ip": wrong}})
+    api.refused(400, "InvalidInput", "PUT", path, {"subnet": {"gateway_ip": "fd00::1"}})
     claimed = api.make("port", network_id=network["id"], device_owner="nova:virtual_ip")
     address = claimed["fixed_ips"][0]["ip_address"]
     api.refused(409, "Conflict", "PUT", path, {"subnet": {"gateway_ip": address}})
@@ -122,7 +125,7 @@ def test_ipv6_subnets_have_routers_and_routes_as_they_are_told(api: NetworkApi) 
     assert routes(vif) == [
         {"network": "fd09::", "netmask": "ffff:ffff:ffff:ffff::", "gateway": "fd00:1::8"}
     ]
-    api.refused(400, "HTTPBadRequest", "PUT", path, {"subnet": {"gateway_ip": "10.0.0.1"}})
+    api.refused(400, "InvalidInput", "PUT", path, {"subnet": {"gateway_ip": "10.0.0.1"}})
 
 
 def test_name_servers_of_one_family_leave_those_of_the_other_alone(api: NetworkApi) -> None:
@@ -135,20 +138,27 @@ def test_name_servers_of_one_family_leave_those_of_the_other_alone(api: NetworkA
     changed = api.ok("PUT", f"/subnets/{six['id']}", {"subnet": {"dns_nameservers": ["fd00::3"]}})
     assert changed["dns_nameservers"] == ["fd00::3"]
     assert api.ok("GET", f"/subnets/{four['id']}")["dns_nameservers"] == ["192.0.2.1"]
-    api.ok("PUT", f"/subnets/{four['id']}", {"subnet": {"dns_nameservers": []}})
+    five = [f"192.0.2.{number}" for number in range(1, 6)]
+    path = f"/subnets/{four['id']}"
+    assert api.ok("PUT", path, {"subnet": {"dns_nameservers": five}})["dns_nameservers"] == five
+    assert api.ok("PUT", path, {"subnet": {"name": "x"}})["dns_nameservers"] == five
+    assert card(api, network["id"]).dns == on_host(api).dns == (*five, "fd00::3")
+    api.ok("PUT", path, {"subnet": {"dns_nameservers": []}})
     assert on_host(api).dns == ("fd00::3",)
+    more = api.make("subnet", network_id=network["id"], cidr="10.2.0.0/24", dns_nameservers=five)
+    assert more["dns_nameservers"] == five
 
 
 def test_ipv6_pools_are_kept_as_named_and_guests_form_their_addresses(api: NetworkApi) -> None:
     network = api.make("network", name="n")
     pools = [{"start": "fd00:1::10", "end": "fd00:1::20"}]
     wanted = {"network_id": network["id"], "cidr": "fd00:1::/64", "ip_version": 6}
-    for wrong, status in (("fd00:2::20", 400), ("fd00:1::5", 400)):
-        api.refused(status, "HTTPBadRequest", "POST", "/subnets", {"subnet": {
+    for wrong, type_ in (("fd00:2::20", "OutOfBoundsAllocationPool"), ("fd00:1::5", "InvalidAllocationPool")):
+        api.refused(400, type_, "POST", "/subnets", {"subnet": {
             **wanted, "allocation_pools": [{"start": "fd00:1::10", "end": wrong}]}})
     six = api.make("subnet", gateway_ip=None, allocation_pools=pools, **wanted)
     assert (six["gateway_ip"], six["allocation_pools"]) == (None, pools)
     path = f"/subnets/{six['id']}"
-    api.refused(409, "Conflict", "PUT", path, {"subnet": {
-        "gateway_ip": "fd00:1::11", "allocation_pools": pools}})
+    for change in ({"gateway_ip": "fd00:1::11", "allocation_pools": pools}, {"gateway_ip": "fd00:1::11"}):
+        api.refused(409, "GatewayConflictWithAllocationPools", "PUT", path, {"subnet": change})
     assert api.ok("PUT", path, {"subnet": {"name": "x"}})["allocation_pools"] == pools

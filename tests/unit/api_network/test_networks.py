@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
 from nova.objects.instance import RequestedNetwork
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT
@@ -92,11 +92,6 @@ def test_explicit_pools_are_kept_and_the_virtual_ips_lie_outside_them(api: Netwo
     with api.cloud.db.read() as tx:
         vips = [each.address for each in tx.fixed_ips.vips()]
     assert vips == [f"10.1.0.{number}" for number in range(245, 255)]
-    api.refused(
-        400, "HTTPBadRequest", "POST", "/subnets",
-        {"subnet": {"network_id": network["id"], "cidr": "10.3.0.0/24",
-                    "allocation_pools": [{"start": "10.4.0.1", "end": "10.4.0.9"}]}},
-    )
     changed = api.ok(
         "PUT", f"/subnets/{subnet['id']}",
         {"subnet": {"allocation_pools": [{"start": "10.1.0.20", "end": "10.1.0.120"}],
@@ -123,29 +118,95 @@ def test_ipv6_subnets_are_slaac_and_stand_beside_an_ipv4_one(api: NetworkApi) ->
     assert "slaac" in message
 
 
-@pytest.mark.parametrize(
-    ("values", "field"),
-    [
-        ({"gateway_ip": "fd00::1"}, "gateway_ip"),
-        ({"dns_nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}, "dns_nameservers"),
-        ({"cidr": "10.1.0.0/40"}, "cidr"),
-        ({"cidr": "10.1.0.0/24", "ip_version": 6}, "cidr"),
-        ({"bogus": 1}, "bogus"),
-    ],
+#: What is wrong with a subnet 10.1.0.0/24, and how it is refused.
+REFUSED: tuple[tuple[dict[str, Any], int, str, str], ...] = (
+    ({"gateway_ip": "fd00::1"}, 400, "InvalidInput", "gateway_ip"),
+    ({"dns_nameservers": [f"1.1.1.{n}" for n in range(6)]}, 400, "DNSNameServersExhausted", "limit 5"),
+    ({"dns_nameservers": ["1.1.1.1", "1.1.1.1"]}, 400, "HTTPBadRequest", "dns_nameservers"),
+    ({"dns_nameservers": ["fd00::1"]}, 400, "InvalidInput", "dns_nameserver"),
+    ({"cidr": "10.1.0.0/40"}, 400, "HTTPBadRequest", "cidr"),
+    ({"cidr": None}, 400, "BadRequest", "a subnetpool must be specified in the absence of a cidr"),
+    ({"ip_version": 6}, 400, "InvalidInput", "cidr"),
+    ({"ip_version": 5}, 400, "HTTPBadRequest", "ip_version"),
+    ({"bogus": 1}, 400, "HTTPBadRequest", "bogus"),
+    ({"allocation_pools": [(20, 10)]}, 400, "InvalidAllocationPool", "10.1.0.20-10.1.0.10"),
+    ({"allocation_pools": [{"start": "fd00::2", "end": "fd00::3"}]}, 400, "InvalidAllocationPool", ""),
+    ({"allocation_pools": [{"start": "10.1.0.9"}]}, 400, "HTTPBadRequest", "allocation_pools"),
+    ({"allocation_pools": [{"start": "10.1.0.9", "end": "10.4.0.9"}]}, 400,
+     "OutOfBoundsAllocationPool", "10.4.0.9"),
+    ({"allocation_pools": [(200, 255)]}, 400, "OutOfBoundsAllocationPool", "10.1.0.255"),
+    ({"allocation_pools": [(20, 30), (30, 40)]}, 409, "OverlappingAllocationPools", ""),
+    ({"allocation_pools": [(1, 9)]}, 409, "GatewayConflictWithAllocationPools", "10.1.0.1 "),
+    ({"allocation_pools": [(20, 30)], "gateway_ip": "10.1.0.25"}, 409,
+     "GatewayConflictWithAllocationPools", "10.1.0.25 "),
 )
-def test_subnets_that_cannot_be_are_refused_by_field(
-    api: NetworkApi, values: dict[str, object], field: str
-) -> None:
+
+
+def test_subnets_that_cannot_be_are_refused(api: NetworkApi) -> None:
+    inner = api.make("network", name="n", token="admin")
+    outer = api.make("network", name="ext", token="admin", **{"router:external": True})
+    for values, status, type_, said in REFUSED:
+        for network in (inner, outer) if "allocation_pools" in values else (inner,):
+            body = {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4, **ranges(values)}
+            message = api.refused(status, type_, "POST", "/subnets", {"subnet": body}, token="admin")
+            assert said in message
+    assert api.ok("GET", "/subnets", token="admin") == []
+
+
+def test_a_subnet_says_its_ip_version(api: NetworkApi) -> None:
+    body = {"network_id": api.make("network", name="n")["id"], "cidr": "10.1.0.0/24"}
+    assert "ip_version" in api.refused(400, "HTTPBadRequest", "POST", "/subnets", {"subnet": body})
+    assert api.ok("POST", "/subnets", {"subnet": {**body, "ip_version": "4"}})["ip_version"] == 4
+
+
+def ranges(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with pools of 10.1.0.0/24 that are given as last parts of addresses written out."""
+    pools = values.get("allocation_pools", [])
+    return {**values, "allocation_pools": [
+        each if isinstance(each, dict) else {"start": f"10.1.0.{each[0]}", "end": f"10.1.0.{each[1]}"}
+        for each in pools
+    ]}
+
+
+def vips(api: NetworkApi) -> list[int]:
+    with api.cloud.db.read() as tx:
+        return sorted(int(each.address.rpartition(".")[2]) for each in tx.fixed_ips.vips())
+
+
+def test_pools_that_are_named_are_exactly_those_and_virtual_ips_make_room(api: NetworkApi) -> None:
     network = api.make("network", name="n")
-    body = {"network_id": network["id"], "cidr": "10.1.0.0/24", **values}
-    assert field in api.refused(400, "HTTPBadRequest", "POST", "/subnets", {"subnet": body})
-    assert api.ok("GET", "/subnets") == []
+    whole = ranges({"allocation_pools": [(2, 254)]})
+    subnet = api.make("subnet", network_id=network["id"], cidr="10.1.0.0/24", **whole)
+    path = f"/subnets/{subnet['id']}"
+    assert api.ok("GET", path)["allocation_pools"] == whole["allocation_pools"]
+    assert vips(api) == []
+    last = {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.254"}]}
+    api.ok("DELETE", f"/ports/{api.make('port', **last)['id']}")
+    # The network's own address in the pool is in use, as Neutron's DHCP port would be.
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": {
+        "network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.2"}]}})
+    # One after the other, as they are said; there is room for three virtual IPs.
+    parts = ranges({"allocation_pools": [(2, 100), (101, 251)]})
+    assert api.ok("PUT", path, {"subnet": parts})["allocation_pools"] == parts["allocation_pools"]
+    assert vips(api) == [252, 253, 254]
+    claimed = api.make("port", network_id=network["id"], device_owner="nova:virtual_ip")
+    assert claimed["fixed_ips"][0]["ip_address"] == "10.1.0.252"
+    assert api.ok("PUT", path, {"subnet": whole})["allocation_pools"] == whole["allocation_pools"]
+    assert vips(api) == [252], "what somebody has claimed stays"
+    small = ranges({"allocation_pools": [(10, 20)]})
+    assert api.ok("PUT", path, {"subnet": small})["allocation_pools"] == small["allocation_pools"]
+    assert vips(api) == [*range(245, 255)]
+    api.refused(409, "GatewayConflictWithAllocationPools", "PUT", path,
+                {"subnet": {"gateway_ip": "10.1.0.15"}})
+    api.refused(409, "OverlappingAllocationPools", "PUT", path,
+                {"subnet": ranges({"allocation_pools": [(10, 20), (20, 30)]})})
+    assert api.ok("GET", path)["allocation_pools"] == small["allocation_pools"]
 
 
 def test_ranges_of_different_networks_do_not_overlap(api: NetworkApi) -> None:
     api.network("10.1.0.0/24")
     other = api.make("network", name="o")
-    body = {"subnet": {"network_id": other["id"], "cidr": "10.1.0.0/25"}}
+    body = {"subnet": {"network_id": other["id"], "cidr": "10.1.0.0/25", "ip_version": 4}}
     assert "overlaps with another subnet" in api.refused(400, "InvalidInput", "POST", "/subnets", body)
 
 
@@ -255,10 +316,10 @@ def test_lists_are_filtered_sorted_paged_and_cut_to_fields(api: NetworkApi) -> N
         api.make("network", name=name)
     names = [each["name"] for each in api.ok("GET", "/networks?sort_key=name&sort_dir=desc")]
     assert names == ["c", "b", "a"]
-    assert api.ok("GET", "/networks?name=a&name=c&fields=name&sort_key=name") == [
+    assert api.ok("GET", "/networks?name=a&name=c&fields=name&sort_key=name&sort_dir=asc") == [
         {"name": "a"}, {"name": "c"}
     ]
-    first = api.request("GET", "/networks?sort_key=name&limit=2").json
+    first = api.request("GET", "/networks?sort_key=name&sort_dir=asc&limit=2").json
     assert [each["name"] for each in first["networks"]] == ["a", "b"]
     link = first["networks_links"][0]
     assert link["rel"] == "next"
@@ -330,3 +391,65 @@ def test_every_project_has_one_router_that_is_what_the_bridges_do(api: NetworkAp
         404, "SubnetNotFound", "PUT", f"/routers/{router['id']}/add_router_interface",
         {"subnet_id": "4ed80d76-6ea8-4b8f-b188-03456f831cd7"},
     )
+
+
+def test_filters_are_read_as_the_values_of_bodies_are(api: NetworkApi) -> None:
+    made = api.network()
+    for query, found in (
+        ("shared=no", 1), ("shared=True", 0), ("admin_state_up=on", 1), ("shared=", 1),
+        ("sort_key=name&sort_dir=asc&sort_key=id&sort_dir=desc", 1),
+    ):
+        assert len(api.ok("GET", f"/networks?{query}")) == found, query
+    group = api.make("security_group", name="g")
+    for number in (1, 2):
+        api.make("security_group_rule", security_group_id=group["id"], direction="ingress", protocol="tcp",
+                 port_range_min=number, port_range_max=number)
+    here = f"security_group_id={group['id']}"
+    for query, found in (
+        ("protocol=TCP", 2), ("ethertype=ipv6", 1), ("port_range_min=2", 1), ("protocol=any", 2),
+    ):
+        assert len(api.ok("GET", f"/security-group-rules?{here}&{query}")) == found, query
+    for path, type_ in (
+        ("/networks?shared=maybe", "InvalidInput"),
+        ("/subnets?enable_dhcp=2", "InvalidInput"),
+        ("/security-group-rules?protocol=bogus", "SecurityGroupRuleInvalidProtocol"),
+        ("/networks?sort_key=name", "HTTPBadRequest"),
+        ("/networks?sort_dir=asc", "HTTPBadRequest"),
+        ("/networks?sort_key=name&sort_dir=asc&sort_dir=desc", "HTTPBadRequest"),
+        ("/networks?changed_since=yesterday", "InvalidInput"),
+    ):
+        api.refused(400, type_, "GET", path)
+    body = {"network": {"name": "n", "admin_state_up": "maybe"}}
+    api.refused(400, "InvalidInput", "PUT", f"/networks/{made['id']}", body)
+
+
+def test_lists_tell_what_changed_since_a_time(api: NetworkApi) -> None:
+    network = api.network()
+    api.make("port", network_id=network["id"])
+    api.make("router", name="r")
+    for collection in (
+        "networks", "subnets", "ports", "security-groups", "security-group-rules", "routers"
+    ):
+        everything = api.ok("GET", f"/{collection}")
+        assert everything
+        oldest = min(each["updated_at"] for each in everything)
+        path = f"/{collection}?changed_since="
+        for since in (oldest, f"{oldest[:-1]}.999", "2001-01-01T00:00:00%2B05:00"):
+            assert api.ok("GET", path + since) == everything
+        assert api.ok("GET", path + "2999-01-01T00:00:00Z") == []
+
+
+def test_an_address_outside_pools_that_are_named_may_be_asked_for(api: NetworkApi) -> None:
+    network = api.make("network", name="n")
+    pools = ranges({"allocation_pools": [(100, 100)]})
+    api.make("subnet", network_id=network["id"], cidr="10.1.0.0/24", **pools)
+    body = {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.10"}]}
+    port = api.make("port", **body)
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": body})
+    _server, (vif,) = api.boot(RequestedNetwork(port_id=port["id"]))
+    assert vif.addresses[0].address == "10.1.0.10"
+    api.ok("DELETE", f"/ports/{port['id']}")
+    assert api.make("port", network_id=network["id"])["fixed_ips"][0]["ip_address"] == "10.1.0.100"
+    none = {"port": {"network_id": network["id"]}}
+    api.refused(409, "IpAddressGenerationFailure", "POST", "/ports", none)
+    api.make("port", **body)

@@ -88,12 +88,18 @@ def test_addresses_are_chosen_by_subnet_or_by_value_and_refused_when_taken(
     assert addresses(two) == ["10.1.0.9", "10.2.0.4"]
     assert addresses(api.make("port", network_id=network["id"], fixed_ips=[])) == []
     wanted = {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.9"}]}
-    api.refused(409, "IpAddressInUse", "POST", "/ports", {"port": wanted})
-    for address in ("10.1.0.1", "10.1.0.250"):
+    api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": wanted})
+    for address, why in (("10.1.0.1", "in use"), ("10.1.0.250", "kept for virtual IPs")):
         wanted["fixed_ips"] = [{"ip_address": address}]
-        api.refused(409, "IpAddressInUse", "POST", "/ports", {"port": wanted})
-    wanted["fixed_ips"] = [{"ip_address": "172.16.0.1"}]
-    api.refused(400, "HTTPBadRequest", "POST", "/ports", {"port": wanted})
+        assert why in api.refused(409, "IpAddressAlreadyAllocated", "POST", "/ports", {"port": wanted})
+    for fixed, type_ in (
+        ({"ip_address": "172.16.0.1"}, "InvalidIpForNetwork"),
+        ({"ip_address": "10.1.0.255"}, "InvalidIpForNetwork"),
+        ({"ip_address": "fd00::1"}, "InvalidIpForNetwork"),
+        ({"subnet_id": second["id"], "ip_address": "10.1.0.77"}, "InvalidIpForSubnet"),
+    ):
+        wanted["fixed_ips"] = [fixed]
+        api.refused(400, type_, "POST", "/ports", {"port": wanted})
     assert len(api.ok("GET", "/ports")) == 3
 
 
@@ -147,6 +153,20 @@ def test_what_the_bridges_do_not_filter_is_kept_and_shown(api: NetworkApi) -> No
     assert port["allowed_address_pairs"] == pairs
     assert port["extra_dhcp_opts"] == [{"opt_name": "mtu", "opt_value": "1400"}]
     path = f"/ports/{port['id']}"
+    insecure = {"port_security_enabled": False}
+    api.refused(409, "AddressPairAndPortSecurityRequired", "PUT", path,
+                {"port": {**insecure, "security_groups": []}})
+    for method, where in (("POST", "/ports"), ("PUT", path)):
+        fixed = {"network_id": network["id"]} if method == "POST" else {}
+        for values, status, type_ in (
+            ({"allowed_address_pairs": [pairs[0], pairs[0]]}, 400, "DuplicateAddressPairInRequest"),
+            ({"allowed_address_pairs": [{}]}, 400, "AllowedAddressPairsMissingIP"),
+            ({"allowed_address_pairs": pairs, **insecure}, 409, "AddressPairAndPortSecurityRequired"),
+            ({"security_groups": port["security_groups"], **insecure}, 400,
+             "PortSecurityAndIPRequiredForSecurityGroups"),
+        ):
+            api.refused(status, type_, method, where, {"port": {**fixed, **values}})
+    assert len(api.ok("GET", "/ports")) == 1
     assert api.ok("PUT", path, {"port": {"allowed_address_pairs": []}})["revision_number"] == 1
     api.refused(
         409, "PortSecurityPortHasSecurityGroup", "PUT", path,
@@ -166,7 +186,7 @@ def test_what_the_bridges_do_not_filter_is_kept_and_shown(api: NetworkApi) -> No
         {"mac_address": "x"},
         {"fixed_ips": [{}]},
         {"fixed_ips": [{"ip_address": "1.2.3"}]},
-        {"allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:09"}]},
+        {"allowed_address_pairs": [{"ip_address": "10.1.0.9", "mac_address": "x"}]},
         {"bogus": 1},
         {"name": 5},
     ],
@@ -184,7 +204,7 @@ def test_a_mac_is_given_once_and_by_the_owner_of_the_network(api: NetworkApi) ->
     mac = "fa:16:3e:00:00:01"
     api.make("port", network_id=network["id"], mac_address=mac)
     body = {"port": {"network_id": network["id"], "mac_address": mac}}
-    api.refused(409, "Conflict", "POST", "/ports", body)
+    api.refused(409, "MacAddressInUse", "POST", "/ports", body)
     body = {"port": {"network_id": shared["id"], "mac_address": "fa:16:3e:00:00:02"}}
     api.refused(403, "HTTPForbidden", "POST", "/ports", body, token="other")
 
@@ -238,7 +258,7 @@ def test_a_virtual_ip_is_a_port_that_is_claimed_and_released(api: NetworkApi) ->
         claimed = [each.address for each in tx.fixed_ips.vips(project_id=PROJECT)]
     assert claimed == ["10.1.0.245", "10.1.0.250"]
     api.refused(
-        409, "IpAddressInUse", "POST", "/ports",
+        409, "IpAddressAlreadyAllocated", "POST", "/ports",
         {"port": {**values, "fixed_ips": [{"ip_address": "10.1.0.250"}]}},
     )
     api.refused(

@@ -28,6 +28,7 @@ SHAPES: tuple[tuple[str, str, Any, int, str], ...] = (
     ("PUT", "/networks/<net>", {"network": {
         "name": "new_network_name", "admin_state_up": True, "shared": False}}, 200, ""),
     ("PUT", "/networks/<net>", {"network": {"description": "", "port_security_enabled": False}}, 200, ""),
+    ("PUT", "/networks/<net>", {"network": {"port_security_enabled": True}}, 200, ""),
     # subnet pools and subnets
     ("POST", "/subnetpools", {"subnetpool": {
         "name": "my_ipv4_pool", "prefixes": ["10.10.0.0/16", "10.11.11.0/24"],

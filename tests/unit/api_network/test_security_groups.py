@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from nova.errors import NotFound
+from nova.errors import BadRequest, NotFound
 from nova.network import security_groups as groups
+from nova.network.linux.rules import group_rules
+from nova.objects.host_filters import FilterRule
 from tests.unit.api.conftest import PROJECT
 from tests.unit.api_network.conftest import NetworkApi
 
@@ -20,7 +22,7 @@ def rule(api: NetworkApi, group: str, **values: Any) -> dict[str, Any]:
 
 def test_every_project_has_a_default_group_that_lets_everything_out(api: NetworkApi) -> None:
     (default,) = api.ok("GET", "/security-groups")
-    assert (default["name"], default["tenant_id"], default["stateful"]) == ("default", PROJECT, True)
+    assert (default["name"], default["tenant_id"]) == ("default", PROJECT)
     rules = default["security_group_rules"]
     assert [(each["direction"], each["ethertype"]) for each in rules] == [
         ("egress", "IPv4"), ("egress", "IPv6")
@@ -89,34 +91,44 @@ def test_rules_of_the_older_api_are_shown_in_neutrons_words(api: NetworkApi) -> 
     assert (ssh["protocol"], ssh["port_range_min"], ssh["ethertype"]) == ("tcp", 22, "IPv6")
 
 
-@pytest.mark.parametrize(
-    ("values", "status", "type_"),
-    [
-        ({"protocol": "bogus"}, 400, "SecurityGroupRuleInvalidProtocol"),
-        ({"protocol": "256"}, 400, "SecurityGroupRuleInvalidProtocol"),
-        ({"port_range_min": 1, "port_range_max": 2}, 400, "SecurityGroupProtocolRequiredWithPorts"),
-        ({"protocol": "tcp", "port_range_min": 3, "port_range_max": 2}, 400,
-         "SecurityGroupInvalidPortRange"),
-        ({"protocol": "tcp", "port_range_min": 70000}, 400, "SecurityGroupInvalidPortValue"),
-        ({"protocol": "icmp", "port_range_min": 256}, 400, "SecurityGroupInvalidIcmpValue"),
-        ({"protocol": "icmp", "port_range_max": 0}, 400, "SecurityGroupMissingIcmpType"),
-        ({"protocol": "icmp", "port_range_min": -1, "port_range_max": 25}, 400,
-         "SecurityGroupInvalidPortValue"),
-        ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
-        ({"remote_ip_prefix": "x"}, 400, "HTTPBadRequest"),
-        ({"ethertype": "IPv5"}, 400, "HTTPBadRequest"),
-        ({"direction": "sideways"}, 400, "HTTPBadRequest"),
-        ({"remote_group_id": "4ed80d76-6ea8-4b8f-b188-03456f831cd7"}, 404,
-         "SecurityGroupNotFound"),
-        ({"direction": "egress"}, 409, "SecurityGroupRuleExists"),
-    ],
+REFUSED: tuple[tuple[dict[str, object], int, str], ...] = (
+    ({"protocol": "bogus"}, 400, "SecurityGroupRuleInvalidProtocol"),
+    ({"protocol": "256"}, 400, "SecurityGroupRuleInvalidProtocol"),
+    ({"port_range_min": 1, "port_range_max": 2}, 400, "SecurityGroupProtocolRequiredWithPorts"),
+    ({"protocol": "tcp", "port_range_min": 3, "port_range_max": 2}, 400,
+     "SecurityGroupInvalidPortRange"),
+    ({"protocol": "tcp", "port_range_min": 70000}, 400, "SecurityGroupInvalidPortValue"),
+    ({"protocol": "icmp", "port_range_min": 256}, 400, "SecurityGroupInvalidIcmpValue"),
+    ({"protocol": "icmp", "port_range_max": 0}, 400, "SecurityGroupMissingIcmpType"),
+    ({"protocol": "icmp", "port_range_min": -1, "port_range_max": 25}, 400,
+     "SecurityGroupInvalidPortValue"),
+    ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
+    ({"remote_ip_prefix": "x"}, 400, "InvalidCIDR"),
+    ({"remote_ip_prefix": 7}, 400, "InvalidCIDR"),
+    ({"remote_ip_prefix": "fe80::1%eth0/64", "ethertype": "IPv6"}, 400, "InvalidCIDR"),
+    ({"ethertype": "IPv5"}, 400, "SecurityGroupRuleInvalidEtherType"),
+    ({"protocol": "tcp", "port_range_min": 0, "port_range_max": 9}, 400,
+     "SecurityGroupInvalidPortValue"),
+    ({"protocol": "tcp", "port_range_min": 9}, 400, "SecurityGroupInvalidPortRange"),
+    ({"protocol": "esp", "port_range_min": 1, "port_range_max": 2}, 400,
+     "SecurityGroupInvalidProtocolForPort"),
+    ({"protocol": "4", "port_range_min": 1}, 400, "SecurityGroupInvalidProtocolForPort"),
+    ({"protocol": "icmpv6"}, 400, "SecurityGroupEthertypeConflictWithProtocol"),
+    ({"protocol": "58"}, 400, "SecurityGroupEthertypeConflictWithProtocol"),
+    ({"protocol": "ipv6-frag", "ethertype": "IPv4"}, 400,
+     "SecurityGroupEthertypeConflictWithProtocol"),
+    ({"direction": "sideways"}, 400, "HTTPBadRequest"),
+    ({"remote_group_id": "4ed80d76-6ea8-4b8f-b188-03456f831cd7"}, 404,
+     "SecurityGroupNotFound"),
+    ({"direction": "egress"}, 409, "SecurityGroupRuleExists"),
 )
-def test_rules_that_cannot_be_are_refused(
-    api: NetworkApi, values: dict[str, object], status: int, type_: str
-) -> None:
+
+
+def test_rules_that_cannot_be_are_refused(api: NetworkApi) -> None:
     group = api.make("security_group", name="g")
-    body = {"security_group_id": group["id"], "direction": "ingress", **values}
-    api.refused(status, type_, "POST", "/security-group-rules", {"security_group_rule": body})
+    for values, status, type_ in REFUSED:
+        body = {"security_group_id": group["id"], "direction": "ingress", **values}
+        api.refused(status, type_, "POST", "/security-group-rules", {"security_group_rule": body})
     assert len(api.ok("GET", f"/security-groups/{group['id']}")["security_group_rules"]) == 2
 
 
@@ -130,8 +142,84 @@ def test_the_same_rule_and_the_same_name_are_refused(api: NetworkApi) -> None:
     assert made["id"] in message
     api.refused(409, "SecurityGroupExists", "POST", "/security-groups",
                 {"security_group": {"name": "g"}})
-    api.refused(400, "HTTPBadRequest", "POST", "/security-groups",
-                {"security_group": {"name": "h", "stateful": False}})
+    for name in ("default", "Default"):
+        api.refused(409, "SecurityGroupDefaultAlreadyExists", "POST", "/security-groups",
+                    {"security_group": {"name": name}})
+    api.refused(409, "SecurityGroupDefaultAlreadyExists", "PUT", f"/security-groups/{group['id']}",
+                {"security_group": {"name": "default"}})
+
+
+def test_what_is_not_listed_as_an_extension_is_neither_shown_nor_taken(api: NetworkApi) -> None:
+    aliases = {each["alias"] for each in api.ok("GET", "/extensions")}
+    assert "stateful-security-group" not in aliases
+    assert "stateful" not in api.make("security_group", name="g")
+    for value in (True, False):
+        assert "stateful" in api.refused(400, "HTTPBadRequest", "POST", "/security-groups",
+                                         {"security_group": {"name": "h", "stateful": value}})
+
+
+SIX = {"ethertype": "IPv6"}
+
+
+#: What is sent, what is shown of it, and what is the same.
+SAME: tuple[tuple[dict[str, object], dict[str, object], dict[str, object]], ...] = (
+    ({"protocol": "icmp", **SIX}, {"protocol": "ipv6-icmp"}, {"protocol": "icmpv6", **SIX}),
+    ({"protocol": "1", **SIX}, {"protocol": "58"}, {"protocol": "ipv6-icmp", **SIX}),
+    ({"protocol": "tcp", "port_range_min": 443, "port_range_max": 443}, {"protocol": "tcp"},
+     {"protocol": 6, "port_range_min": 443, "port_range_max": 443}),
+    ({"protocol": "tcp", "port_range_min": 1, "port_range_max": 65535},
+     {"port_range_min": None, "port_range_max": None}, {"protocol": "tcp"}),
+    ({"protocol": "udp"}, {"port_range_min": None, "port_range_max": None},
+     {"protocol": "17", "port_range_min": 1, "port_range_max": 65535}),
+    ({"remote_ip_prefix": "10.0.0.5/24"},
+     {"remote_ip_prefix": "10.0.0.5/24", "normalized_cidr": "10.0.0.0/24"},
+     {"remote_ip_prefix": "10.0.0.5/24"}),
+    ({"remote_ip_prefix": "10.0.0.5"},
+     {"remote_ip_prefix": "10.0.0.5/32", "normalized_cidr": "10.0.0.5/32"},
+     {"remote_ip_prefix": "10.0.0.5/32"}),
+)
+
+
+def test_rules_are_shown_and_compared_as_neutron_does(api: NetworkApi) -> None:
+    for number, (wanted, seen, again) in enumerate(SAME):
+        group = api.make("security_group", name=f"g{number}")
+        made = rule(api, group["id"], **wanted)
+        assert {name: made[name] for name in seen} == seen
+        assert api.ok("GET", f"/security-group-rules/{made['id']}") == made
+        body = {"security_group_id": group["id"], "direction": "ingress", **again}
+        message = api.refused(409, "SecurityGroupRuleExists", "POST", "/security-group-rules",
+                              {"security_group_rule": body})
+        assert made["id"] in message
+
+
+def test_hosts_and_the_older_api_understand_every_rule(api: NetworkApi) -> None:
+    group = api.make("security_group", name="g")
+    rule(api, group["id"], protocol="tcp")
+    rule(api, group["id"], protocol="icmp", ethertype="IPv6", port_range_min=128)
+    rule(api, group["id"], protocol="udp", port_range_min=53, port_range_max=53,
+         remote_ip_prefix="10.0.0.5/24")
+    with api.cloud.db.read() as tx:
+        found = tx.security_groups.find(PROJECT, "g")
+    assert found is not None
+    older = groups.incoming(found)
+    assert [(each.protocol, each.from_port, each.to_port) for each in older] == [
+        ("tcp", 1, 65535), ("ipv6-icmp", 128, -1), ("udp", 53, 53)
+    ]
+    texts = group_rules(
+        [
+            FilterRule(protocol=each.protocol, first=each.from_port, last=each.to_port, cidr=each.cidr,
+                       ethertype=each.ethertype)
+            for each in older
+        ],
+        frozenset(),
+    )
+    assert texts == (
+        "meta protocol ip meta l4proto 6 accept",
+        "meta protocol ip6 meta l4proto 58 icmpv6 type 128 accept",
+        "meta protocol ip ip saddr 10.0.0.0/24 meta l4proto 17 th dport 53 accept",
+    )
+    with api.cloud.db.write() as tx, pytest.raises(BadRequest, match="already exists"):
+        groups.add_rule(tx, found, groups.check_rule(protocol="tcp", from_port=1, to_port=65535))
 
 
 def test_what_lets_everything_out_can_be_taken_away_and_made_again(api: NetworkApi) -> None:

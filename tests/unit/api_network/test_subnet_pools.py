@@ -19,7 +19,7 @@ def test_subnets_are_cut_from_a_pool_until_it_is_used_up(api: NetworkApi) -> Non
     made = pool(api, default_prefixlen=24, min_prefixlen=20, max_prefixlen=26, tags=["t"])
     assert (made["ip_version"], made["shared"], made["tags"]) == (4, False, ["t"])
     network = api.network(None)
-    facts = {"network_id": network["id"], "subnetpool_id": made["id"]}
+    facts = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": made["id"]}
     first = api.make("subnet", **facts)
     assert (first["cidr"], first["subnetpool_id"]) == ("10.20.0.0/24", made["id"])
     small = api.make("subnet", **facts, prefixlen=26)
@@ -52,7 +52,8 @@ def test_subnets_are_cut_from_a_pool_until_it_is_used_up(api: NetworkApi) -> Non
 
 def test_the_default_pool_is_taken_where_asked_for(api: NetworkApi) -> None:
     network = api.network(None)
-    body = {"subnet": {"network_id": network["id"], "use_default_subnetpool": True}}
+    body = {"subnet": {"network_id": network["id"], "use_default_subnetpool": True,
+                       "ip_version": 4}}
     assert api.request("POST", "/subnets", body).status_code == 404
     api.refused(403, "PolicyNotAuthorized", "POST", "/subnetpools",
                 {"subnetpool": {"name": "p", "prefixes": ["10.30.0.0/16"], "is_default": True}})
@@ -90,12 +91,14 @@ def test_pools_that_cannot_be_are_refused(
 def test_a_pool_keeps_its_bounds_and_its_quota(api: NetworkApi) -> None:
     made = pool(api, min_prefixlen=24, max_prefixlen=26, default_quota=300)
     network = api.network(None)
-    facts = {"network_id": network["id"], "subnetpool_id": made["id"]}
+    facts = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": made["id"]}
     for length, type_ in ((22, "MinPrefixSubnetAllocationError"),
                           (28, "MaxPrefixSubnetAllocationError")):
         api.refused(400, type_, "POST", "/subnets", {"subnet": {**facts, "prefixlen": length}})
     api.refused(400, "SubnetAllocationError", "POST", "/subnets",
                 {"subnet": {**facts, "cidr": "10.99.0.0/24"}})
+    for wrong in ({"ip_version": 6}, {"cidr": "10.20.0.0/24", "prefixlen": 24}):
+        api.refused(400, "BadRequest", "POST", "/subnets", {"subnet": {**facts, **wrong}})
     api.make("subnet", **facts)
     api.refused(409, "OverQuota", "POST", "/subnets", {"subnet": facts})
     api.refused(404, "SubnetPoolNotFound", "GET", f"/subnetpools/{made['id']}", token="other")

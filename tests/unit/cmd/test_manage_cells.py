@@ -132,6 +132,19 @@ def test_files_of_a_directory_are_read_in_order(tmp_path: Path) -> None:
     assert output.getvalue().index("bad_a") < output.getvalue().index("bad_b")
 
 
+def test_a_directory_is_read_on_top_of_the_usual_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, more = tmp_path / "nova.conf", tmp_path / "more"
+    more.mkdir()
+    usual.write_text("[DEFAULT]\nbad_usual = 1\n")
+    (more / "a.conf").write_text("[DEFAULT]\nbad_a = 1\n")
+    monkeypatch.setattr("nova.cmd.manage_config._DEFAULT_FILE", str(usual))
+    output = io.StringIO()
+    assert main(["config", "check", "--config-dir", str(more)], output) == 1
+    assert output.getvalue().index("bad_usual") < output.getvalue().index("bad_a")
+
+
 @pytest.mark.parametrize(
     "text", ["no section and no equals\n", "[DEFAULT\nx = 1\n", "\xff\xfe\x00"], ids=repr
 )

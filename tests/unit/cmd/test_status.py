@@ -94,6 +94,32 @@ def test_a_policy_file_of_before_that_is_not_read_is_1(state: Path) -> None:
     assert "is not read" in found["Policy File JSON to YAML Migration"][1]
 
 
+def test_the_policy_file_beside_the_usual_configuration_is_the_one_that_daemons_read(
+    state: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path_factory.mktemp("etc")
+    monkeypatch.setattr("nova.conf.policy.USUAL", usual)
+    monkeypatch.setattr("nova.cmd.status.USUAL", usual)
+
+    def found(*flags: str) -> tuple[int, str]:
+        output = io.StringIO()
+        status = main(["upgrade", "check", *flags, "--json"], output)
+        (check,) = [each for each in json.loads(output.getvalue())["checks"] if "Policy" in each["check"]]
+        assert check["result"] == status
+        return status, check["details"]
+
+    daemons, alone = ("--config-file", str(state / "nova.conf")), ("--state-path", str(state))
+    (usual / "policy.json").write_text("{}")
+    unread = f"{usual}/policy.json is there and is not read; {state}/policy.yaml would be."
+    assert found(*daemons) == (1, unread)
+    (usual / "policy.yaml").write_text("- a list\n")
+    status, details = found(*daemons)
+    assert status == 2
+    assert str(usual / "policy.yaml") in details
+    # A cloud in one process has all that is its own in its state directory.
+    assert found(*alone) == (0, None)
+
+
 def test_a_policy_file_that_cannot_be_read_is_2(state: Path) -> None:
     (state / "policy.yaml").write_text("- a list\n")
     assert results(state)[0] == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import IO
 
 import pytest
 
+from nova.conf import load
 from nova.db import migrate
 from nova.db.engine import Database
 from nova.rpc.envelope import CONTROL
@@ -46,6 +48,20 @@ class Watched(faces.PolicyUnit):
 
 faces.PolicyUnit = Watched
 process.run("nova-api", "", build.build_api, sys.argv[1:])
+"""
+
+#: A daemon one of whose threads is dead once there is a file of that name.
+_HALF_DEAD = """
+import os, sys
+from nova.daemons.process import Built, run
+from nova.daemons.unit import Units
+from nova.health import Health
+
+def build(config, ending):
+    dead = lambda: ["broker"] if os.path.exists(config.default.state_path + "/dead") else []
+    return Built(Units([]), lambda seconds: None, lambda: None, Health({}), dead=dead)
+
+run("nova-conductor", "", build, sys.argv[1:])
 """
 
 #: A daemon with work on a pool's thread that does not end.
@@ -93,9 +109,20 @@ def _configuration(directory: Path) -> Path:
         f"osapi_compute_listen = 127.0.0.1\nosapi_compute_listen_port = {_free_port()}\n"
         "compute_driver = fake.FakeDriver\nfake_network = True\nverbose = True\n"
         "[network_api]\nenabled = False\n[metrics]\nlisten_port = 0\n"
+        f"[identity]\nlisten_port = {_free_port()}\n"
         f"[host_identity]\ncontrol_key_file = {directory}/control.key\nkey_directory = {directory}/keys\n"
     )
     return file
+
+
+def _database(directory: Path) -> None:
+    db = Database(f"sqlite:///{directory}/nova.sqlite")
+    migrate.prepare(db)
+    db.dispose()
+
+
+def _connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def _start(
@@ -124,9 +151,7 @@ def _read_until(stream: IO[str] | None, words: str) -> None:
 def test_sighup_reads_the_policy_again_and_signals_in_a_storm_do_no_harm(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
-    db = Database(f"sqlite:///{tmp_path}/nova.sqlite")
-    migrate.prepare(db)
-    db.dispose()
+    _database(tmp_path)
     policy = tmp_path / "policy.yaml"
     api = _start(started, "-c", _API, "--config-file", str(_configuration(tmp_path)),
                  "--log-file", str(tmp_path / "log"))
@@ -195,3 +220,53 @@ def test_work_that_does_not_end_is_left_when_its_time_is_over(
     _read_until(stuck.stderr, "is ready")
     stuck.terminate()
     assert stuck.wait(_PATIENCE) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_body_that_is_on_its_way_at_sigterm_comes_to_its_end(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    _database(tmp_path)
+    file = _configuration(tmp_path)
+    port = load([str(file)]).identity.listen_port
+    identity = _start(started, "-m", "nova.cmd.identity", "--config-file", str(file))
+    _read_until(identity.stderr, "is ready")
+    with _connect(port) as idle, _connect(port) as slow:
+        idle.sendall(b"GET /v3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(b"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+        identity.terminate()
+        # Five seconds are what the rest of a short answer has.
+        with pytest.raises(subprocess.TimeoutExpired):
+            identity.wait(6)
+        with pytest.raises(ConnectionRefusedError):
+            _connect(port)
+        slow.sendall(b"}")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 400")
+        assert identity.wait(_PATIENCE) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_daemon_with_a_dead_thread_says_no_more_that_it_lives(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "systemd"))
+        systemd.settimeout(60)
+        daemon = _start(
+            started, "-c", _HALF_DEAD, "--config-file", str(_configuration(tmp_path)),
+            environment={"NOTIFY_SOCKET": str(tmp_path / "systemd"), "WATCHDOG_USEC": "200000"},
+        )
+        assert systemd.recv(200) == b"READY=1"
+        assert systemd.recv(200) == b"WATCHDOG=1"
+        (tmp_path / "dead").touch()
+        _read_until(daemon.stderr, "should live and do not: broker")
+        # What it said before that is still to be read.
+        systemd.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                systemd.recv(200)
+        for _ in range(10):
+            _read_until(daemon.stderr, "should live and do not: broker")
+        with pytest.raises(BlockingIOError):
+            systemd.recv(200)

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from nova import __version__
 from nova.cmd import all_in_one
 from nova.cmd.manage import build_parser as build_manage
 from nova.cmd.status import build_parser as build_status
+from nova.daemons import process
 from nova.daemons.notify import notify, watchdog_seconds
 from nova.daemons.process import config_files, parser
 from nova.daemons.unit import Units
+from nova.http.admin_listener import DEFAULT_PORTS
 from nova.service import MANAGERS, PeriodicTask, Service
 
 
@@ -40,6 +44,68 @@ def test_files_and_directories_are_read_in_their_order(tmp_path: Path) -> None:
     ]
     assert arguments.verbose
     assert arguments.debug
+
+
+def test_a_directory_comes_on_top_of_the_usual_file_and_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual, more = tmp_path / "nova.conf", tmp_path / "more"
+    more.mkdir()
+    (more / "a.conf").touch()
+    monkeypatch.setattr(process, "DEFAULT_FILES", (str(usual),))
+    arguments = parser("nova-compute", "").parse_args(["--config-dir", str(more)])
+    assert config_files(arguments) == [str(more / "a.conf")]
+    usual.touch()
+    assert config_files(arguments) == [str(usual), str(more / "a.conf")]
+    missing = str(tmp_path / "missing")
+    assert process.run("nova-compute", "", lambda *_: pytest.fail("built"), ["--config-dir", missing]) == 1
+    assert f"--config-dir {missing}: there is no such directory" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_periodic_work_whose_thread_died_is_told_of() -> None:
+    class Unit:
+        def __init__(self, *tasks: PeriodicTask) -> None:
+            self._tasks = tasks
+
+        def start(self) -> None:
+            """Nothing."""
+
+        def tasks(self) -> Sequence[PeriodicTask]:
+            return self._tasks
+
+        def stop(self) -> None:
+            """Nothing."""
+
+    died = threading.Event()
+
+    def die() -> None:
+        died.set()
+        raise SystemExit
+
+    # What fails comes again, and what is never to be done has no thread to lose.
+    units = Units([Unit(PeriodicTask("never", 0, die), PeriodicTask("fails", 0.01, lambda: 1 / 0))])
+    units.start()
+    assert units.dead() == []
+    units.stop()
+    units = Units([Unit(PeriodicTask("dies", 0.01, die))])
+    units.start()
+    assert died.wait(30)
+    for _ in range(600):
+        if units.dead():
+            break
+        threading.Event().wait(0.05)
+    assert units.dead() == ["periodic"]
+    units.end_tasks()
+    assert units.dead() == []
+
+
+def test_every_daemon_tells_its_figures_at_a_port_of_its_own() -> None:
+    assert set(MANAGERS) <= set(DEFAULT_PORTS)
+    assert len(set(DEFAULT_PORTS.values())) == len(DEFAULT_PORTS)
+    table = (Path(__file__).parents[3] / "docs/operators/monitoring.md").read_text()
+    for binary in MANAGERS:
+        assert re.search(rf"\| {binary} \| {DEFAULT_PORTS[binary]} ", table), binary
 
 
 def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

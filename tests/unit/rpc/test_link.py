@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pika
+import pytest
 
 from nova.rpc.link import Link, Retry
 
@@ -24,6 +26,24 @@ class _Connection:
 
     def close(self) -> None:
         self.closed += 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_told_of() -> None:
+    def lost(_reason: str) -> None:
+        raise SystemExit
+
+    link = Link([pika.ConnectionParameters()], Retry(), opened=lambda _: None, lost=lost)
+    link._serve = lambda _broker: (True, "gone")  # type: ignore[method-assign]
+    link.start()
+    for _ in range(600):
+        if not link.is_alive:
+            break
+        threading.Event().wait(0.05)
+    assert not link.is_alive
+    # After its end it need not live.
+    link.stop()
+    assert link.is_alive
 
 
 def test_work_that_fails_closes_the_connection_instead_of_leaving_it_half_open() -> None:

@@ -8,6 +8,7 @@ import contextlib
 import msgspec
 import pytest
 
+from nova import metrics
 from nova.errors import HostRefused, MessageRepeated
 from nova.rpc.calls import CALLS, CONDUCTOR
 from nova.rpc.codec import Results, encode_arguments
@@ -53,14 +54,20 @@ class _Answers:
         self.settled.append((accepted, again))
 
 
+def _dead_letters() -> float:
+    value = metrics.REGISTRY.get_sample_value("nova_messages_dead_lettered_total", {"topic": CONDUCTOR})
+    return value or 0.0
+
+
 def _handled(
     *, sealer: PlainSealer | None = None, error: Exception | None = None, sender: str = "node1",
     redelivered: bool = False, reply_to: str | None = "way back", sealed: bool = False,
+    more: tuple[object, ...] = (),
 ) -> _Answers:
     plain = PlainSealer()
     method, *arguments = _WANTED
     header = plain.header("call", sender, "", CONDUCTOR, method)
-    body = plain.seal(header, encode_arguments(arguments))
+    body = plain.seal(header, encode_arguments([*arguments, *more]))
     if sealed:
         body = msgspec.msgpack.encode(Sealed(1, "key", msgspec.msgpack.encode(header), b"", b""))
     answers = _Answers()
@@ -77,6 +84,22 @@ def test_a_call_is_answered_and_acknowledged_once() -> None:
     ((_header, answer),) = answers.replies
     assert Results(CALLS[CONDUCTOR, "step_wanted"]).decode(answer) is True
     assert answers.settled == [(True, False)]
+
+
+def test_a_newer_daemon_that_says_more_is_answered() -> None:
+    ((_header, answer),) = _handled(more=("new", {"größe": 1})).replies
+    assert Results(CALLS[CONDUCTOR, "step_wanted"]).decode(answer) is True
+
+
+def test_a_host_that_asks_for_what_is_not_its_own_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture
+) -> None:
+    ((_header, answer),) = _handled(error=HostRefused("Operation 7 is elsewhere.")).replies
+    with pytest.raises(HostRefused, match="elsewhere"):
+        Results(CALLS[CONDUCTOR, "step_wanted"]).decode(answer)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "conductor.step_wanted of host node1 was refused: Operation 7 is elsewhere." in caplog.text
 
 
 def test_a_host_whose_conductor_died_before_it_answered_asks_again_and_is_not_refused() -> None:
@@ -103,12 +126,14 @@ def test_a_stale_message_is_told_the_time_and_acknowledged_once(reply_to: str | 
 
 @pytest.mark.parametrize("case", ["not_ours", "speaks_for_another"])
 def test_what_is_refused_goes_where_refused_messages_are_kept(case: str) -> None:
+    before = _dead_letters()
     answers = (
         _handled(sealer=_Refusing(MessageRefused("whose?"))) if case == "not_ours"
         else _handled(sender="node2")
     )
     assert answers.replies == []
     assert answers.settled == [(False, False)]
+    assert _dead_letters() - before == 1
 
 
 def test_a_message_that_cannot_be_judged_now_comes_again() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from nova.compute.projects import Projects
 from nova.conf.volume import VolumeSection
 from nova.db.engine import Database
 from nova.db.schema import metadata
@@ -108,7 +109,7 @@ class Storage:
 
     def __init__(
         self, directory: Path, *, backend: Backend | None = None, works: bool = True,
-        database: Database | None = None, **options: Any,
+        database: Database | None = None, projects: Projects | None = None, **options: Any,
     ) -> None:
         self.section = VolumeSection(**options)
         if database is None:
@@ -118,7 +119,7 @@ class Storage:
         self.images = MemoryImages()
         self.backend = backend or SimulatedBackend()
         self.service = VolumeService(
-            database, self.section, self.backend, self.images, works=works
+            database, self.section, self.backend, self.images, works=works, projects=projects
         )
         self.unit = VolumeUnit(self.service, alone=True)
         self.unit.start()

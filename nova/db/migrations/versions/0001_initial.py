@@ -1379,6 +1379,16 @@ def upgrade() -> None:
         op.f("ix_virtual_interfaces_project_id"), "virtual_interfaces", ["project_id"], unique=False
     )
     op.create_table(
+        "volume_default_types",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("type_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["type_id"], ["volume_types.id"], name=op.f("fk_volume_default_types_type_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_volume_default_types")),
+    )
+    op.create_index("ix_volume_default_types_type", "volume_default_types", ["type_id"], unique=False)
+    op.create_table(
         "volume_type_projects",
         sa.Column("type_id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=64), nullable=False),
@@ -1644,6 +1654,7 @@ def downgrade() -> None:
     op.drop_table("identity_access_rules")
     op.drop_table("volumes")
     op.drop_table("volume_type_projects")
+    op.drop_table("volume_default_types")
     op.drop_table("virtual_interfaces")
     op.drop_table("server_group_members")
     op.drop_table("security_group_rules")
