@@ -73,5 +73,5 @@ class VolumeSection:
         4, "Volumes that are filled, copied or deleted at the same time by one process.", minimum=1
     )
     task_lease: int = option(
-        60, "Seconds after which another process takes up the work of one that died.", minimum=5
+        40, "Seconds after which another process takes up the work of one that died.", minimum=5
     )
