@@ -62,6 +62,7 @@ from nova.volume.build import VolumePolicy, build_app, build_volumes
 from nova.volume.events import ComputeEvents
 from nova.volume.local import LocalBlockStorage
 from nova.volume.service import VolumeUnit
+from nova.wiring_projects import build_projects
 
 LOG = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ class AllInOne:
     def _start_services(self) -> None:
         self._glance = external_images(self.config)
         images = self._glance or LocalImages(self.image)
-        projects = wiring.build_projects(self.config, self.db)
+        projects = build_projects(self.config, self.db)
         self.volume = build_volumes(self.config, self.db, images, projects)
         outside = external_volumes(self.config)
         self.control = wiring.build_control_side(

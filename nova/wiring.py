@@ -19,7 +19,6 @@ from nova.compute.flavor_cache import FlavorCache
 from nova.compute.images import Images
 from nova.compute.limit_cache import LimitCache
 from nova.compute.operations import Operations
-from nova.compute.projects import Projects
 from nova.conductor.core import ConductorCore
 from nova.conductor.dispatch import Dispatcher
 from nova.conductor.host_services import HostServices
@@ -27,8 +26,7 @@ from nova.conductor.manager import Conductor
 from nova.conf import Config
 from nova.db.engine import Database
 from nova.errors import Conflict, HostRefused
-from nova.external.build import ExternalServiceMisconfigured, external_projects
-from nova.identity.known_projects import LocalProjects
+from nova.external.build import ExternalServiceMisconfigured
 from nova.network.allocation import NetworkAllocator
 from nova.network.probing import AddressProber
 from nova.network.refreshes import NetworkRefreshes
@@ -64,6 +62,7 @@ from nova.wiring_host import (
 from nova.wiring_host import (
     plumbs as plumbs,
 )
+from nova.wiring_projects import build_projects
 
 if TYPE_CHECKING:
     from nova.api.compute.cloud import Cloud
@@ -187,11 +186,6 @@ def build_operations(control: ControlSide) -> Operations:
         images=control.images, networks=control.networks, flavors=FlavorCache(db),
         limits=LimitCache(db, config.quota), hosts=control.hosts, volumes=control.core.volumes,
     )
-
-
-def build_projects(config: Config, db: Database) -> Projects:
-    """Which projects there are, as whichever identity service is configured tells."""
-    return Projects(external_projects(config) or LocalProjects(db))
 
 
 def build_cloud(control: ControlSide, policy: Policy) -> Cloud:

@@ -11,6 +11,7 @@ from oslo_config import cfg
 
 from nova.cmd.manage_session import Command, CommandError, Session, argument
 from nova.conf import check
+from nova.conf.directories import files_in
 
 _DEFAULT_FILE = "/etc/nova/nova.conf"
 _EXAMPLES = """\
@@ -55,10 +56,10 @@ def _files(arguments: argparse.Namespace) -> list[str]:
     own = Path(state) / "nova.conf" if state else Path(_DEFAULT_FILE)
     if not files and (own.is_file() or not arguments.config_dir):
         files = [str(own)]
-    for directory in arguments.config_dir:
-        if not Path(directory).is_dir():
-            raise CommandError(f"--config-dir {directory}: there is no such directory")
-        files += sorted(str(each) for each in Path(directory).glob("*.conf"))
+    try:
+        files += files_in(arguments.config_dir)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     for file in files:
         if not Path(file).is_file():
             raise CommandError(f"{file}: there is no such file")

@@ -35,7 +35,6 @@ from nova.rpc.rabbit import RabbitTransport
 if TYPE_CHECKING:
     from nova.compute.images import Images
     from nova.compute.operations import Operations
-    from nova.compute.projects import Projects
     from nova.daemons.faces import FaceUnit
     from nova.http.auth import Authenticator
     from nova.identity.service import IdentityService
@@ -142,10 +141,11 @@ def build_volume(config: Config, ending: threading.Event) -> Built:
     from nova.volume.build import VolumePolicy, build_app, build_service
     from nova.volume.events import ComputeEvents
     from nova.volume.service import VolumeUnit
+    from nova.wiring_projects import build_projects
 
     db = open_database(config, ending)
     images = _images(config, db)
-    service = build_service(config, db, images, projects=_projects(config, db))
+    service = build_service(config, db, images, projects=build_projects(config, db))
     compute = _Compute(config, db, images, ending)
     ComputeEvents(db, compute.operations).connect(service)
     authenticator = _authenticator(config, db)
@@ -213,15 +213,6 @@ class _Compute:
         """Let go of the broker."""
         if self._transport is not None:
             self._transport.close(1.0)
-
-
-def _projects(config: Config, db: Database) -> Projects:
-    """As ``wiring.build_projects``, without all else that is imported there."""
-    from nova.compute.projects import Projects
-    from nova.external.build import external_projects
-    from nova.identity.known_projects import LocalProjects
-
-    return Projects(external_projects(config) or LocalProjects(db))
 
 
 def _volumes(config: Config, db: Database, images: Images) -> BlockStorage | None:

@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from nova import __version__, log
 from nova.collecting import keep_what_is_there, uncollected
@@ -80,12 +79,10 @@ def config_files(arguments: argparse.Namespace) -> list[str]:
 
     Raises ``ValueError`` naming a directory that is not there.
     """
+    from nova.conf.directories import files_in
+
     files = list(arguments.config_file) or [path for path in DEFAULT_FILES if os.path.exists(path)]
-    for directory in arguments.config_dir:
-        if not os.path.isdir(directory):
-            raise ValueError(f"--config-dir {directory}: there is no such directory")
-        files += sorted(str(path) for path in Path(directory).glob("*.conf"))
-    return files
+    return [*files, *files_in(arguments.config_dir)]
 
 
 def run(binary: str, purpose: str, build: Build, argv: Sequence[str] | None = None) -> int:

@@ -82,10 +82,12 @@ class SlowClients:
             return False
         patience = self._patience if self._streams else min(_REST, self._patience)
         moved = sum(sum(_traffic(each)[1:]) for each in _clients(self._port))
-        since, before = self._moved or (moment, moved)
-        if self._moved is None or abs(moved - before) >= _PART * patience / self._patience:
-            self._moved = since, before = moment, moved
-        return moment - since >= patience
+        if (
+            self._moved is None
+            or abs(moved - self._moved[1]) >= _PART * patience / self._patience
+        ):
+            self._moved = moment, moved
+        return moment - self._moved[0] >= patience
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
