@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.cluster.cluster import Api, Cluster, free_offset, running
+from tests.cluster.faces import look_at_the_faces
 
 _TICKS = 100.0
 
@@ -94,6 +95,7 @@ def boots(cluster: Cluster, count: int) -> None:
     print(f"figure cluster_boots {count / elapsed:.1f} per_second")
     print(f"figure cluster_boot_p95 {times[int(len(times) * 0.95)]:.2f} seconds")
     print(f"figure cluster_boot_failures {len(failed)} servers {failed[:3] if failed else ''}")
+    look_at_the_faces(cluster, apis[0], apis[0].get("/servers/detail?limit=20")["servers"])
     for name, pid in sorted(pids.items()):
         print(f"figure cluster_memory_{name} {_megabytes(pid):.0f} MB")
         used = (_processor_seconds(pid) - before[name]) / count * 1000
@@ -128,7 +130,9 @@ def main() -> None:
         else:
             count = int(arguments[-1]) if arguments else 500
             limits = ["quota.instances = -1", "quota.cores = -1", "quota.ram = -1"]
-            with running(Path(directory) / "c", offset=free_offset(), computes=4, options=limits) as cluster:
+            with running(
+                Path(directory) / "c", offset=free_offset(), computes=4, options=limits, faces=True
+            ) as cluster:
                 boots(cluster, count)
 
 

@@ -2,7 +2,8 @@
 """Measures addresses and the network of a host: ``figure NAME VALUE UNIT`` a line.
 
 ``--database URL`` allocates there instead of in SQLite, with 16 clients at once. As root, where dnsmasq and
-nft are installed, a host is set up from nothing in a namespace of its own.
+nft are installed, a host is set up from nothing in a namespace of its own. ``daemon`` alone measures the
+memory of nova-network as a process of its own that serves 200 networks, which needs RabbitMQ as well.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from nova.db.schema import metadata  # noqa: E402
 from nova.network.allocation import NetworkAllocator  # noqa: E402
 from nova.network.cards import AllocationRequest  # noqa: E402
 from nova.network.creation import NetworkRequest, create_networks  # noqa: E402
+from nova.objects.host_network import HostNetwork  # noqa: E402
 
 ADDRESSES = 4000
 CLIENTS = 16
@@ -78,9 +80,19 @@ def allocate(url: str | None, clients: int, batch: int) -> None:
         db.dispose()
 
 
+def networks_of_a_host() -> list[HostNetwork]:
+    """200 networks with ten guests each."""
+    from tests.network.plumbing import lease, network, with_leases
+
+    return [
+        with_leases(network(each, f"br{each}"), [lease(each, place) for place in range(10, 20)])
+        for each in range(1, 201)
+    ]
+
+
 def host() -> None:
     """200 networks with 2,000 guests on one host, from nothing, and then once more."""
-    from tests.network.plumbing import MISSING, PlumbedHost, lease, network, with_leases
+    from tests.network.plumbing import MISSING, PlumbedHost, lease, with_leases
 
     if os.geteuid() != 0 or MISSING:
         print(f"the host is left out: it needs root and {', '.join(MISSING) or 'nothing else'}",
@@ -91,10 +103,7 @@ def host() -> None:
         directory.chmod(0o755)
         plumbed = PlumbedHost(directory)
         try:
-            networks = [
-                with_leases(network(each, f"br{each}"), [lease(each, place) for place in range(10, 20)])
-                for each in range(1, 201)
-            ]
+            networks = networks_of_a_host()
             plumbed.conductor.set(*networks)
             timed("network.host.from_nothing", plumbed.start)
             timed("network.host.whole_look", lambda: plumbed.set(*networks))
@@ -109,6 +118,30 @@ def host() -> None:
             plumbed.close()
 
 
+def daemon() -> None:
+    """What the nova-network of a host with 200 networks of ten guests each has resident."""
+    from tests.network.daemon import NetworkDaemon
+    from tests.network.namespaces import Namespace
+    from tests.network.plumbing import until
+    from tests.services.broker import rabbitmq
+
+    inside = Namespace("benchmark")
+    try:
+        with rabbitmq() as broker:
+            made = NetworkDaemon(inside, broker)
+            try:
+                made.conductor.set(*networks_of_a_host())
+                made.start()
+                until(lambda: made.dnsmasq("br200") != 0, 120)
+                status = Path(f"/proc/{made.pid}/status").read_text()
+                kilobytes = int(status.partition("VmRSS:")[2].split()[0])
+                figure("network.host.daemon_memory", kilobytes / 1024, "MB")
+            finally:
+                made.close()
+    finally:
+        inside.close()
+
+
 def timed(name: str, work: object) -> None:
     """Run something and print how long it took."""
     began = time.perf_counter()
@@ -120,8 +153,12 @@ def timed(name: str, work: object) -> None:
 def main() -> None:
     """All figures."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["all", "daemon"], default="all")
     parser.add_argument("--database", help="SQLAlchemy URL of an empty database on a server")
     arguments = parser.parse_args()
+    if arguments.what == "daemon":
+        daemon()
+        return
     allocate(arguments.database, 1, 1)
     allocate(arguments.database, CLIENTS, 1)
     allocate(arguments.database, CLIENTS, 10)

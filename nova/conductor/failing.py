@@ -28,14 +28,20 @@ from nova.conductor.ending import (
 from nova.conductor.release import release_claims
 from nova.conductor.steps import BEGUN_STEPS
 from nova.conductor.volume_rows import (
+    ATTACHING,
+    DETACHED,
+    DETACHING,
     OF_A_SNAPSHOT,
     OF_ONE_VOLUME,
+    GivenUp,
     are_open,
     end_of_snapshot,
     let_go_of_boot,
+    never_opened,
     settle_attachments,
     undo_of_one,
 )
+from nova.conductor.volume_steps import owner_of
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.decoding import convert
@@ -101,6 +107,8 @@ def fail(
         image_id = operation.payload.get("image_id")
     if operation.flow == "create":
         given_up = let_go_of_boot(tx, instance, began=operation.step in BEGUN_STEPS)
+    elif operation.flow in ("delete", "force_delete"):
+        given_up = _end_overtaken(core, tx, operation, instance)
     else:
         given_up = settle_attachments(tx, instance, changes.get("host", instance.host))
     end_and_discard(
@@ -159,6 +167,26 @@ def _delete(
     release_claims(core, tx, instance, "incoming")
     keep_new_size(core, tx, instance)
     return {"vm_state": ERROR, "system_metadata": without_resize(instance)}
+
+
+def _end_overtaken(
+    core: ConductorCore, tx: Transaction, op: Operation, instance: Instance
+) -> GivenUp:
+    """Volumes that were on their way when the delete came, which nobody drives any more, are taken away."""
+    given_up = settle_attachments(tx, instance, instance.host)
+    never_opened(tx, instance, given_up)
+    context = owner_of(op, instance)
+    fresh = tx.instances.get(instance.uuid) or instance
+    for device in fresh.volumes:
+        if device.state not in (ATTACHING, DETACHING, DETACHED):
+            continue
+        if fresh.host is None:
+            tx.block_devices.change(fresh.uuid, device.bdm_uuid, state=DETACHED)
+        core.dispatcher.start(
+            tx, context, fresh, ACTIONS["detach_volume"], "volumes" if fresh.host is None else "detach",
+            {"bdm_uuid": device.bdm_uuid, "volume_id": device.volume_id},
+        )
+    return given_up
 
 
 def _cold_migrate(

@@ -104,6 +104,22 @@ def _settled(device: BlockDevice, host: str | None, given_up: GivenUp) -> BlockD
     return msgspec.structs.replace(device, next_attachment_id=None, next_host=None)
 
 
+def never_opened(tx: Transaction, instance: Instance, given_up: GivenUp) -> None:
+    """Drop the disks that were being attached and that no host has opened; adds to what is given up."""
+    dropped = [
+        each for each in instance.volumes
+        if each.state == ATTACHING and each.host is None and each.next_attachment_id is None
+    ]
+    if not dropped:
+        return
+    gone = {each.bdm_uuid for each in dropped}
+    tx.block_devices.edit(
+        instance.uuid, lambda devices: tuple(each for each in devices if each.bdm_uuid not in gone)
+    )
+    for each in dropped:
+        _let_go(each, given_up)
+
+
 def let_go_of_boot(tx: Transaction, instance: Instance, *, began: bool) -> GivenUp:
     """A boot came to nothing: its volumes are free again, those made for it gone.
 

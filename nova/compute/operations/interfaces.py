@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 
 from nova.compute.operations import outside_interfaces
-from nova.compute.operations.card_ending import forget_own_card
+from nova.compute.operations.card_ending import forget_own_card, take_back_card
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own, host_of, prepare
 from nova.compute.operations.facts import check_card, join_groups
 from nova.conductor.device_addresses import note_addresses_of
@@ -35,8 +35,14 @@ def attach_interface(
     added, operation_id = core.db.run(lambda tx: _add_card(core, tx, context, instance.uuid, host, wanted))
     try:
         places = ask_guest(core, host, "plug_interface", instance, added)
+    except ServiceUnavailable:
+        if core.db.run(
+            lambda tx: take_back_card(core, tx, context, instance.uuid, added.id, operation_id, keep=True)
+        ):
+            raise
+        return added
     except Exception:
-        # Nobody knows what became of a call that was not answered.
+        # What was refused may have been done in part.
         with contextlib.suppress(NovaError):
             core.transport.call(COMPUTE, host, "unplug_interface", instance, added)
         if core.db.run(

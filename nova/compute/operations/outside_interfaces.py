@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from nova.compute.operations.card_ending import forget_own_card
+from nova.compute.operations.card_ending import forget_own_card, take_back_card
 from nova.compute.operations.core import OperationsCore, ask_guest, begin_own, end_own
 from nova.conductor.device_addresses import note_addresses_of
 from nova.db.engine import Transaction
 from nova.db.schema.base import now
-from nova.errors import InstanceNotFound, NovaError
+from nova.errors import InstanceNotFound, NovaError, ServiceUnavailable
 from nova.network.external import KEPT, PLUGGED_EARLY, kept_ports
 from nova.network.outside import OutsideNetworks
 from nova.objects.context import RequestContext
@@ -58,6 +58,12 @@ def attach(
     )
     try:
         places = ask_guest(core, host, "plug_interface", instance, added)
+    except ServiceUnavailable:
+        if core.db.run(
+            lambda tx: take_back_card(core, tx, context, instance.uuid, added.id, operation_id, keep=kept)
+        ):
+            raise
+        return added
     except Exception:
         if forget(core, outside, instance, added.id, operation_id, keep=kept, failed=True):
             raise

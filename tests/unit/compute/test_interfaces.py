@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nova.conductor.dispatch import Dispatcher
 from nova.errors import Conflict, NotFound, NovaError, ServiceUnavailable
 from nova.objects.instance import Instance, RequestedNetwork
 from nova.objects.states import SHELVED_OFFLOADED
@@ -50,13 +51,38 @@ def test_two_cards_that_are_asked_for_at_once_are_two(cloud: SmallCloud) -> None
     assert cloud.leaks() == []
 
 
-def test_a_card_whose_plugging_is_not_answered_is_not_left_in_the_guest(cloud: SmallCloud) -> None:
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_card_whose_plugging_is_not_answered_is_not_left_in_the_guest(
+    cloud: SmallCloud, carried_out: bool
+) -> None:
     seen = cloud.boot()
+    with (
+        # One that is not answered once would not be answered again: who asked waits no second time.
+        cloud.calls_fail("unplug_interface", AssertionError),
+        cloud.calls_fail("plug_interface", ServiceUnavailable, carried_out=carried_out),
+        pytest.raises(ServiceUnavailable),
+    ):
+        cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    cloud.settle()
+    assert cloud.show(seen.uuid).network_info == seen.network_info
+    assert cloud.leaks() == []
+
+
+def test_a_card_that_a_dead_host_may_have_plugged_keeps_its_address_until_the_host_answers(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cloud.boot()
+    monkeypatch.setattr(Dispatcher, "_send", lambda *_arguments: None)
     with (
         cloud.calls_fail("plug_interface", ServiceUnavailable, carried_out=True),
         pytest.raises(ServiceUnavailable),
     ):
         cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    assert len(cloud.show(seen.uuid).network_info) == 2
+    monkeypatch.undo()
+    cloud.control.conductor.recovery.run(everything=True)
+    cloud.settle()
+    assert cloud.show(seen.uuid).network_info == seen.network_info
     assert cloud.leaks() == []
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 
 from nova.compute.lifecycle import ACTIONS
 from nova.conductor.manager import Conductor
-from nova.errors import InvalidVolume, NotFound, ServiceUnavailable, VirtError
+from nova.errors import Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.context import RequestContext
 from nova.objects.instance import BlockDevice
-from tests.unit.compute.server_volumes import attach, from_volume, recovered, status, volume
+from tests.unit.compute.server_volumes import attach, disks, from_volume, recovered, status, volume
 from tests.unit.compute.small_cloud import USER, SmallCloud
 from tests.waiting import until
 
@@ -167,3 +168,38 @@ def test_a_detach_that_a_delete_outran_leaves_a_shared_volume_in_use(
     assert cloud.show(server.uuid).deleted
     found = cloud.volumes.show(USER, data)
     assert (found.status, [each.instance_uuid for each in found.attachments]) == ("in-use", [other.uuid])
+
+
+@pytest.mark.parametrize(("call", "stays"), [
+    ("reserve", False), ("connect", False), ("complete", False), ("begin_detaching", True), ("detach", False),
+])
+def test_what_a_delete_overtook_is_brought_to_an_end_where_the_delete_fails(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch, call: str, stays: bool
+) -> None:
+    server = cloud.boot()
+    data = volume(cloud)
+    detaches = call in ("begin_detaching", "detach")
+    if detaches:
+        attach(cloud, server, data)
+    works = getattr(cloud.volumes, call)
+    overtaken: list[Any] = []
+
+    def overtaken_by_a_delete(*args: Any, **options: Any) -> Any:
+        answer = works(*args, **options)
+        if not overtaken:
+            overtaken.append(call)
+            cloud.faults.set("destroy", times=1)
+            cloud.operations.delete(USER, cloud.show(server.uuid))
+        return answer
+
+    monkeypatch.setattr(cloud.volumes, call, overtaken_by_a_delete, raising=False)
+    act = cloud.operations.detach_volume if detaches else cloud.operations.attach_volume
+    with contextlib.suppress(Conflict):
+        act(USER, cloud.show(server.uuid), data)
+    recovered(cloud)
+    assert overtaken
+    assert cloud.show(server.uuid).vm_state == "error"
+    assert [each.state for each in cloud.show(server.uuid).volumes] == [None] * stays
+    assert status(cloud, data) == ("in-use" if stays else "available")
+    assert disks(cloud, server) == 1 + stays
+    cloud.operations.delete(USER, cloud.show(server.uuid))
