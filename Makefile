@@ -17,6 +17,8 @@ PYTEST ?= $(BIN)/python -m pytest
 # Tests that share nothing run in as many processes as there are cores.
 SIDE_BY_SIDE := -n auto --dist worksteal
 TWO_CLOUDS := -n 2 --dist loadfile
+# These have libvirtds of their own; all other tests of real guests share one.
+OWN_LIBVIRT := $(addprefix tests/host/,test_two_hosts.py test_guest_moves.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-api test-services cluster cluster-test bench-cluster test-host bench-host test-kvm test-xen test-container test-network lint types borders bench bench-scheduler docs docs-generate clean system-parts
@@ -75,6 +77,7 @@ system-parts: ## Install the system packages that the tests use (root only; name
 	@tools/system-parts.sh
 
 # A cluster waits more than it works: networks, which are in namespaces of their own, are tried meanwhile.
+# An emulated guest keeps one processor busy: guests of other hosts are tried meanwhile.
 test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/.installed ## Run all tests, with everything they need
 	@failed=0; \
 	$(PYTEST) tests/unit $(SIDE_BY_SIDE) || failed=1; \
@@ -84,7 +87,11 @@ test: system-parts $(VENV)/.test $(VENV)/.libvirt .clients/.installed .services/
 	env --default-signal=INT $(PYTEST) tests/network -p no:cacheprovider >$$network 2>&1 & \
 	$(PYTEST) tests/cluster || failed=1; \
 	wait $$! || failed=1; cat $$network; rm -f $$network; \
-	$(PYTEST) tests $(addprefix --ignore tests/,unit api docs services cluster network) || failed=1; \
+	moves=$$(mktemp); \
+	env --default-signal=INT $(PYTEST) $(OWN_LIBVIRT) -p no:cacheprovider >$$moves 2>&1 & \
+	$(PYTEST) tests $(addprefix --ignore tests/,unit api docs services cluster network) \
+		$(addprefix --ignore ,$(OWN_LIBVIRT)) || failed=1; \
+	wait $$! || failed=1; cat $$moves; rm -f $$moves; \
 	exit $$failed
 
 test-unit: $(VENV)/.test ## Run the fast tests

@@ -332,7 +332,7 @@ class NetworkAllocator:
                 )
             if found.is_unclaimed_vip:
                 raise AddressInUse(card.wanted, kept_for="virtual IPs")
-            if key in seen or not found.is_free(now()):
+            if key in seen or not found.is_free_by_name(now(), card.network):
                 raise AddressInUse(card.wanted)
             seen.add(key)
             card.row, card.address = found.id, found.address

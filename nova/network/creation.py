@@ -25,6 +25,7 @@ from nova.network.ranges import (
     member_address,
     parse_v4,
     parse_v6,
+    unscoped,
 )
 from nova.objects.network import Network, PlannedAddress, PlannedNetwork
 
@@ -319,7 +320,7 @@ def _with_v6(network: Network, subnet: Range6, gateway: str | None, *, routed: b
         chosen = str(subnet[1]) if routed else None
     else:
         try:
-            chosen = str(ipaddress.IPv6Address(gateway))
+            chosen = str(ipaddress.IPv6Address(unscoped(gateway)))
         except ValueError:
             raise InvalidInput("gateway_v6", "It must be an IPv6 address.", gateway) from None
     return msgspec.structs.replace(

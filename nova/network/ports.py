@@ -151,10 +151,7 @@ def _named(
             break
         if found.is_unclaimed_vip:
             raise AddressInUse(address, kept_for="virtual IPs")
-        # Outside pools that were named nothing is handed out, but may be asked for (as in Neutron).
-        asked = found.role == "outside" and row.names_pools
-        free = found.is_unused(now()) if asked else found.is_free(now())
-        if not free or not tx.ports.hold(port, [found.id]):
+        if not found.is_free_by_name(now(), row) or not tx.ports.hold(port, [found.id]):
             raise AddressInUse(address)
         return found.id, row
     if wanted.subnet_uuid is not None:

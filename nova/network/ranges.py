@@ -19,6 +19,16 @@ class RangeTaken(Conflict):
 
 
 
+def unscoped(text: str) -> str:
+    """The text of an address or a range. Raises ``ValueError`` for one with a scope (RFC 4007, section 11).
+
+    A scope may hold whatever text, lines of a configuration file too, and tells other hosts nothing.
+    """
+    if "%" in text:
+        raise ValueError(text)
+    return text
+
+
 def parse_v4(field: str, text: str) -> Range4:
     """The IPv4 range of ``text``; bits behind the prefix are dropped. Raises ``InvalidInput``."""
     try:
@@ -30,17 +40,17 @@ def parse_v4(field: str, text: str) -> Range4:
 def parse_v6(field: str, text: str) -> Range6:
     """The IPv6 range of ``text``; bits behind the prefix are dropped. Raises ``InvalidInput``."""
     try:
-        return ipaddress.IPv6Network(text, strict=False)
+        return ipaddress.IPv6Network(unscoped(text), strict=False)
     except ValueError:
         raise InvalidInput(field, f"{text} is not a valid IPv6 network.", text) from None
 
 
 def check_address(field: str, text: str | None) -> None:
-    """Refuse, with ``InvalidInput``, what is neither None nor an address of either version."""
+    """Refuse, with ``InvalidInput``, what is neither None nor an address without a scope."""
     if text is None:
         return
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(unscoped(text))
     except ValueError:
         raise InvalidInput(field, "It must be an IP address.", text) from None
 
@@ -98,11 +108,11 @@ def host_addresses(field: str, text: str) -> list[str]:
     more than 65,536 addresses, and for anything else.
     """
     try:
-        return [str(ipaddress.ip_address(text))]
+        return [str(ipaddress.ip_address(unscoped(text)))]
     except ValueError:
         pass
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(unscoped(text), strict=False)
     except ValueError:
         raise InvalidInput(field, "It must be an address or a CIDR.", text) from None
     if network.num_addresses < 4:

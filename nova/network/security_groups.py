@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nova.errors import BadRequest, NotFound
+from nova.network.ranges import unscoped
 from nova.objects.network import DefaultRule, SecurityGroup, SecurityGroupRule
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _cidr(text: str | None) -> str:
     if not text:
         return "0.0.0.0/0"
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(unscoped(text), strict=False)
     except (ValueError, TypeError):
         raise BadRequest(f"{text} is not a valid ip network.") from None
     address = text.partition("/")[0]

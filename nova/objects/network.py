@@ -195,6 +195,15 @@ class FixedIP(msgspec.Struct, frozen=True):
         taken = self.allocated or self.used_elsewhere
         return not taken and self.released_at <= moment + CLOCK_SKEW
 
+    def is_free_by_name(self, moment: datetime.datetime, network: Network) -> bool:
+        """Whether it may be given to who names it.
+
+        Outside pools that were named nothing is handed out, but may be asked for (as in Neutron).
+        """
+        if self.role == "outside" and network.names_pools:
+            return self.is_unused(moment)
+        return self.is_free(moment)
+
     @property
     def is_unclaimed_vip(self) -> bool:
         """Whether it is kept for a virtual IP that nobody has claimed."""

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of CPUs as operators and flavors write them: ``4-12,^8,15``."""
+"""Sets of CPUs, and numbers, as operators, flavors and images write them: ``4-12,^8,15``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+#: CPU numbers are below this: a set of a few characters must not fill the memory.
+_MOST = 1 << 16
+
+
+def count_of(text: str) -> int | None:
+    """The number that at most nine digits are, blanks around them aside; None for any other text."""
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None
 
 
 def parse_cpus(text: str) -> frozenset[int]:
@@ -22,6 +31,8 @@ def parse_cpus(text: str) -> frozenset[int]:
             raise ValueError(f"{piece} is neither a CPU nor a range of CPUs") from None
         if not numbers:
             raise ValueError(f"{piece} is an empty range")
+        if numbers.stop > _MOST:
+            raise ValueError(f"{piece} names CPUs beyond {_MOST - 1}")
         target.update(numbers)
     return frozenset(chosen - excluded)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from nova.errors import BadRequest
 from nova.objects.flavor import Flavor
+from nova.topology.cpus import count_of
 
 _PARTS = ("sockets", "cores", "threads")
 _MOST = 65536
@@ -60,13 +61,13 @@ def _check_serial_ports(specs: Mapping[str, str], image: Mapping[str, Any]) -> N
     text = specs.get("hw:serial_port_count")
     if text is None:
         return
-    if not text.strip().isdigit():
+    most = count_of(text)
+    if most is None:
         raise BadRequest(
             "Number of serial ports specified in flavor is invalid: expected an integer, got "
             f"'{text}'"
         )
-    own = str(image.get("hw_serial_port_count") or "0")
-    if own.strip().isdigit() and int(own) > int(text):
+    if (count_of(str(image.get("hw_serial_port_count") or "0")) or 0) > most:
         raise BadRequest(
             "Forbidden to exceed flavor value of number of serial ports passed in image meta."
         )

@@ -23,7 +23,7 @@ from nova.objects.topology import (
     DeviceRequest,
     TopologyRequest,
 )
-from nova.topology.cpus import parse_cpus
+from nova.topology.cpus import count_of, parse_cpus
 from nova.topology.devices import POLICIES, Alias
 
 _T = TypeVar("_T")
@@ -34,7 +34,7 @@ _CPU_POLICIES = (DEDICATED, MIXED, SHARED)
 _THREAD_POLICIES = ("prefer", "isolate", "require")
 _EMULATOR_POLICIES = ("isolate", "share")
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_PAGE_SIZE = re.compile(r"(\d+)([kKMGT]?)i?(b|bit|B)")
+_PAGE_SIZE = re.compile(r"([0-9]{1,9})([kKMGT]?)i?(b|bit|B)")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 _RESOURCES = re.compile(r"resources(?:[1-9]\d*)?:(VCPU|PCPU)")
 _HYPERTHREADING = re.compile(r"trait(?:[1-9]\d*)?:HW_CPU_HYPERTHREADING")
@@ -246,8 +246,8 @@ def _policy_of_resources(
     counts = {"VCPU": 0, "PCPU": 0}
     for key, value in source.flavor.extra_specs.items():
         found = _RESOURCES.fullmatch(key)
-        if found is not None and value.strip().isdigit():
-            counts[found[1]] += int(value)
+        if found is not None:
+            counts[found[1]] += count_of(value) or 0
     if not any(counts.values()):
         return policy
     if policy:
@@ -297,8 +297,7 @@ def _policy_of_trait(source: _Source, thread_policy: str | None) -> str | None:
 def _threads(source: _Source) -> int:
     """Threads of the guest's cores; a number that is none is refused elsewhere."""
     flavor, image = source.both("cpu_threads")
-    text = image or flavor or "1"
-    return max(1, int(text)) if text.strip().isdigit() else 1
+    return max(1, count_of(image or flavor or "1") or 1)
 
 
 # --- memory ------------------------------------------------------------------------------------------
@@ -326,8 +325,9 @@ def _page_size(text: str) -> str | int:
     """small, large, any, or KiB. A number alone is KiB; one with a unit needs its b or B (2MB)."""
     if text in ("small", "large", "any"):
         return text
-    if text.isdigit():
-        return int(text)
+    size = count_of(text)
+    if size is not None:
+        return size
     found = _PAGE_SIZE.fullmatch(text)
     if found is None:
         raise BadRequest(f"Invalid memory page size '{text}'")
@@ -369,11 +369,12 @@ def _node_count(source: _Source) -> int | None:
     text = flavor if flavor is not None else image
     if text is None:
         return None
-    if not text.strip().isdigit() or int(text) < 1:
+    count = count_of(text)
+    if not count:
         raise BadRequest(
             f"The property 'numa_nodes' cannot be '{text}'. It must be a number greater than 0"
         )
-    return int(text)
+    return count
 
 
 def _cells(source: _Source, nodes: int, dedicated: frozenset[int]) -> tuple[CellRequest, ...]:
@@ -444,9 +445,9 @@ def _devices(
     known = aliases()
     found = []
     for part in text.split(","):
-        name, colon, count = part.strip().partition(":")
-        name = name.strip()
-        if not colon or not count.strip().isdigit() or int(count) < 1:
+        name, _colon, number = part.strip().partition(":")
+        name, count = name.strip(), count_of(number)
+        if not count:
             raise BadRequest(
                 f"Invalid extra spec pci_passthrough:alias: '{part.strip()}' is not name:count"
             )
@@ -455,7 +456,7 @@ def _devices(
         alias = known[name]
         found.append(
             DeviceRequest(
-                alias=name, count=int(count), specs=alias.specs, policy=policy or alias.policy
+                alias=name, count=count, specs=alias.specs, policy=policy or alias.policy
             )
         )
     return tuple(found)

@@ -12,7 +12,7 @@ from nova.db.engine import Transaction
 from nova.db.schema.base import now
 from nova.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from nova.objects.context import RequestContext
-from nova.objects.volume_record import VolumeType
+from nova.objects.volume_record import VolumeRecord, VolumeType
 from nova.volume.core import VolumeCore, new_id
 
 
@@ -45,6 +45,14 @@ class VolumeTypes:
             return self._find(tx, context, name_or_id) if by_id else self._core.type(
                 tx, context, name_or_id
             )
+
+    def of_volume(self, volume: VolumeRecord) -> VolumeType:
+        """The type that a volume has, which its project may have lost for others."""
+        with self._core.db.read() as tx:
+            found = tx.volumes.types.get(volume.type_id)
+        if found is None:
+            raise NotFound(f"Volume type {volume.type_id} could not be found.")
+        return found
 
     def _find(self, tx: Transaction, context: RequestContext, type_id: str) -> VolumeType:
         found = self._core.type(tx, context, type_id)
@@ -131,11 +139,10 @@ class VolumeTypes:
                 raise BadRequest(
                     f"The volume type {type_id} is a default volume type and cannot be deleted."
                 )
-            if tx.volumes.of_type(type_id):
+            if not tx.volumes.types.delete(type_id):
                 raise BadRequest(
                     f"Target volume type is still in use: volume type {type_id} has volumes."
                 )
-            tx.volumes.types.delete(type_id)
 
         self._core.db.run(write)
 

@@ -24,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine, text
+
 from tests.cluster.cluster import ROOT, VOLUME, Api, Cluster, Daemon, at_once
 from tests.host.hypervisor import PrivateLibvirt
 from tests.network.namespaces import Namespace
@@ -38,6 +40,9 @@ USER = 162
 GROUPS = ("libvirt", "libvirt-qemu", "qemu", "kvm")
 #: More than a guest takes to boot under emulation on a busy machine.
 PATIENCE = 120.0
+#: The number of the first server. libvirt calls a guest's control groups by its number at libvirtd and its
+#: name, which is the server's number: those of another cloud beside this one, which begins with 1, differ.
+_FIRST_SERVER = 1 << 16
 
 _NETWORK_CAPABILITIES = "+net_admin,+net_raw,+net_bind_service"
 _OPTIONS = (
@@ -405,6 +410,14 @@ def _wire(control: Namespace, hosts: tuple[GuestHost, GuestHost]) -> None:
     _join((hosts[0].libvirt.holder, "data1"), (hosts[1].libvirt.holder, "data2"))
 
 
+def _name_guests_apart(cluster: Cluster) -> None:
+    """Let the first server have the number ``_FIRST_SERVER``."""
+    engine = create_engine(cluster.database_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE instances AUTO_INCREMENT = {_FIRST_SERVER}"))
+    engine.dispose()
+
+
 @contextlib.contextmanager
 def running(
     image: Path, *, options: Sequence[str] = (), container: str | None = None
@@ -439,6 +452,7 @@ def running(
         stack.callback(cluster.stop)
         cluster.start()
         cluster.bootstrap()
+        _name_guests_apart(cluster)
         for host in hosts:
             host.configure(broker.url, options)
             key = cluster.directory / "hosts" / "keys" / f"{host.name}.key"

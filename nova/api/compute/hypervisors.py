@@ -12,7 +12,7 @@ import msgspec
 from nova.api.compute import server_values as values
 from nova.api.compute.fields import ABSENT, Field, View, attribute
 from nova.api.compute.policies import ADMIN
-from nova.api.compute.queries import flag_of, limit_of, uuid_id
+from nova.api.compute.queries import flag_of, integer_id, limit_of, uuid_id
 from nova.api.compute.request import ApiRequest, page_links
 from nova.api.compute.routing import Query, Route
 from nova.api.compute.service_views import COMPUTE, ServiceScene, service_scene, status
@@ -153,9 +153,11 @@ def _find(request: ApiRequest, tx: Transaction, text: str) -> ComputeNode:
     """The node of a path's or marker's id, which is a uuid from 2.53 on and a number before."""
     if request.features.uuid_identifiers:
         return tx.nodes.get_by_uuid(uuid_id(text))
-    if not text.isascii() or not text.isdigit() or int(text) > 2**31 - 1:
-        raise NotFound(f"Hypervisor with ID '{text[:64]}' could not be found.")
-    return tx.nodes.get(int(text))
+    try:
+        number = integer_id("hypervisor", text)
+    except BadRequest:
+        raise NotFound(f"Hypervisor with ID '{text[:64]}' could not be found.") from None
+    return tx.nodes.get(number)
 
 
 def _page(request: ApiRequest, tx: Transaction) -> tuple[list[ComputeNode], bool]:

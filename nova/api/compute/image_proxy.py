@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,8 +62,7 @@ def _server(image: Image, request: ApiRequest) -> Any:
 
 def _links(image: Image, request: ApiRequest) -> list[dict[str, str]]:
     scheme, _, behind = request.root.partition("://")
-    called = behind.partition("/")[0]
-    host = called.rpartition(":")[0] or called
+    host = re.sub(":[0-9]*$", "", behind.partition("/")[0])
     port = request.cloud.config.image.listen_port
     return [
         *LinkBases(request, "images").of(image.id),

@@ -52,9 +52,10 @@ def _limit(call: Call) -> int | None:
     text = _last(call, "limit")
     if not text:
         return None
-    if not text.isdigit() or len(text) > 9:
+    limit = read.number(text)
+    if limit is None:
         raise BadRequest(f"Invalid value for limit: '{text[:40]}'. It must be a number of 0 or more.")
-    return int(text) or None
+    return limit or None
 
 
 def _filtered(call: Call, resource: Resource, things: list[Shown]) -> list[Shown]:

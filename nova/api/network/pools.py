@@ -126,8 +126,9 @@ def shown_subnet(pool: Pool, subnet: dict[str, Any]) -> Shown:
         "updated_at": moment(row.updated_at or row.created_at) if row else None,
         "cidr": subnet["cidr"], "gateway_ip": subnet.get("gateway_ip"),
         "ip_version": ipaddress.ip_network(subnet["cidr"]).version, "enable_dhcp": False,
-        "allocation_pools": subnet["allocation_pools"], "dns_nameservers": [],
-        "host_routes": [], "ipv6_address_mode": None, "ipv6_ra_mode": None,
-        "subnetpool_id": None, "service_types": [], "segment_id": None,
+        "allocation_pools": subnet["allocation_pools"],
+        "dns_nameservers": subnet.get("dns_nameservers", []),
+        "host_routes": subnet.get("host_routes", []), "ipv6_address_mode": None, "ipv6_ra_mode": None,
+        "subnetpool_id": None, "service_types": subnet.get("service_types", []), "segment_id": None,
         "router:external": True,
     }

@@ -14,7 +14,7 @@ from nova.api.compute.routing import parse_query
 from nova.api.network.error_body import as_network_error, typed
 from nova.api.network.listing import chosen, listed
 from nova.api.network.resource import Call, Resource, Shown
-from nova.api.network.values import read_values, tag
+from nova.api.network.values import number, read_values, tag
 from nova.db.engine import Transaction
 from nova.errors import (
     BadRequest,
@@ -213,13 +213,14 @@ def check_revision(req: falcon.Request, thing: Shown) -> None:
     wanted = req.get_header("If-Match")
     if wanted is None:
         return
-    name, _, number = wanted.strip().strip('"').partition("=")
-    if name != "revision_number" or not number.isdigit():
+    name, _, text = wanted.strip().strip('"').partition("=")
+    revision = number(text)
+    if name != "revision_number" or revision is None:
         raise BadRequest("Invalid If-Match: write it as revision_number=N.")
-    if int(number) != thing.get("revision_number"):
+    if revision != thing.get("revision_number"):
         raise typed(
             PreconditionFailed(
-                f"The resource is at revision {thing.get('revision_number')}, not {number}."
+                f"The resource is at revision {thing.get('revision_number')}, not {revision}."
             ),
             "RevisionNumberConstraintFailed",
         )

@@ -21,6 +21,7 @@ from nova.api.network.values import Attribute
 from nova.db.engine import Transaction
 from nova.errors import BadRequest, Conflict, NotFound, NovaError, QuotaExceeded
 from nova.network.filter_refreshes import group_changed
+from nova.network.ranges import unscoped
 from nova.network.security_groups import DEFAULT, counted
 from nova.objects.network import SecurityGroup, SecurityGroupRule
 
@@ -170,7 +171,8 @@ def _range(values: dict[str, Any], ethertype: str, *, anywhere: bool) -> str | N
 def _number(protocol: str | None) -> int | None:
     if protocol is None:
         return None
-    return int(protocol) if protocol.isdigit() else PROTOCOLS.get(protocol.lower())
+    number = read.number(protocol)
+    return PROTOCOLS.get(protocol.lower()) if number is None else number
 
 
 def _of_family(protocol: str | None, ethertype: str) -> str | None:
@@ -274,16 +276,15 @@ def _protocol(name: str, value: Any) -> str | None:
     if value is None or value == "" or (isinstance(value, str) and value.lower() == "any"):
         return None
     text = str(value).lower()
-    if isinstance(value, bool) or not (
-        text in PROTOCOLS or (text.isdigit() and int(text) <= 255)
-    ):
+    number = read.number(text)
+    if isinstance(value, bool) or not (text in PROTOCOLS if number is None else number <= 255):
         raise typed(
             BadRequest(f"Security group rule protocol {str(value)[:40]} not supported. Only protocol "
                        f"values {sorted(PROTOCOLS)} and integer representations [0 to 255] are "
                        "supported."),
             "SecurityGroupRuleInvalidProtocol",
         )
-    return str(int(text)) if text.isdigit() else text
+    return text if number is None else str(number)
 
 
 def _ethertype(name: str, value: Any) -> str:
@@ -302,9 +303,9 @@ def _prefix(name: str, value: Any) -> str | None:
     if value in (None, ""):
         return None
     try:
-        if not isinstance(value, str) or "%" in value:
+        if not isinstance(value, str):
             raise ValueError
-        return ipaddress.ip_interface(value).with_prefixlen
+        return ipaddress.ip_interface(unscoped(value)).with_prefixlen
     except ValueError:
         raise typed(
             BadRequest(f"Invalid CIDR {str(value)[:80]} given as IP prefix."), "InvalidCIDR"

@@ -30,7 +30,11 @@ _FACTS = ("name", "description", "tags", "host_routes", "service_types")
 _FACTS_6 = ("dns_nameservers",)
 #: As many as Neutron takes unless it is told otherwise (neutron, ``conf/common``, max_dns_nameservers).
 _MOST_DNS = 5
+#: The same of routes (max_subnet_host_routes).
+_MOST_ROUTES = 20
 _OWN = frozenset({"dhcp", "vpn"})
+#: What is kept of an external network's subnet besides its range.
+_FACTS_EXTERNAL = (*_FACTS, "dns_nameservers")
 
 
 def facts_of(row: Network, version: int) -> dict[str, Any]:
@@ -168,6 +172,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     range_ = ipaddress.ip_network(_cidr(values))
     version = values["ip_version"]
     _check_version("cidr", range_, version)
+    _check_told(values, version)
     pool = pool_named(tx, values["network_id"])
     if pool is not None:
         if not call.is_admin:
@@ -179,7 +184,7 @@ def create(call: Call, tx: Transaction, values: dict[str, Any]) -> Shown:
     rows = _rows(call, tx, values["network_id"])
     first = rows[0]
     check_room(call, tx, "subnet", owner)
-    _check_honoured(values, version)
+    _check_modes(values, version)
     try:
         made = add_subnet(
             tx, [*rows[1:], first],
@@ -243,8 +248,8 @@ def _check_version(name: str, value: object, version: int) -> None:
         )
 
 
-def _check_honoured(values: dict[str, Any], version: int) -> None:
-    """Refuse what a bridge with its gateway and DHCP server cannot do."""
+def _check_told(values: dict[str, Any], version: int) -> None:
+    """Refuse what guests cannot be told: too much, and addresses of the other IP version."""
     gateway = values.get("gateway_ip")
     if gateway is not None:
         _check_version("gateway_ip", gateway, version)
@@ -257,6 +262,20 @@ def _check_honoured(values: dict[str, Any], version: int) -> None:
         )
     for each in servers:
         _check_version("dns_nameserver", each, version)
+    routes = values.get("host_routes", ())
+    if len(routes) > _MOST_ROUTES:
+        raise typed(
+            BadRequest("Unable to complete operation for the subnet. The number of host routes exceeds the "
+                       f"limit {_MOST_ROUTES}."),
+            "HostRoutesExhausted",
+        )
+    for each in routes:
+        for name in ("nexthop", "destination"):
+            _check_version(name, each[name], version)
+
+
+def _check_modes(values: dict[str, Any], version: int) -> None:
+    """Refuse what a bridge with its DHCP server cannot do."""
     if version == 6:
         for name in ("ipv6_address_mode", "ipv6_ra_mode"):
             if values.get(name) not in (None, "slaac"):
@@ -291,13 +310,14 @@ def _create_in_pool(
     """Fill a pool with the addresses of a range, but the gateway's."""
     whole = ipaddress.ip_network(values["cidr"])
     given = _pools_of(values)
+    # A single address is handed out rather than kept for a gateway.
+    first = str(next(iter(whole.hosts()))) if whole.num_addresses > 1 else None
+    gateway = values.get("gateway_ip", first)
     if given is None:
         if whole.num_addresses > 65536:
             raise InvalidInput("cidr", "Without allocation_pools it has at most 65536 addresses.")
         members = list(whole.hosts())
-        gateway = values["gateway_ip"] if "gateway_ip" in values else str(members[0])
     else:
-        gateway = values["gateway_ip"] if "gateway_ip" in values else str(whole[1])
         check_pools(given, str(whole), gateway)
         members = [each for start, end in given for each in _span(start, end)]
     addresses = [each for each in members if str(each) != gateway]
@@ -305,7 +325,7 @@ def _create_in_pool(
     tx.floating_ips.create_many([str(each) for each in addresses], pool.name, interface)
     subnet = {
         "id": str(uuid.uuid4()), "cidr": str(whole), "gateway_ip": gateway,
-        "allocation_pools": runs(addresses), **merged({"name": ""}, values, _FACTS),
+        "allocation_pools": runs(addresses), **merged({"name": ""}, values, _FACTS_EXTERNAL),
     }
     _write_pool(tx, pool, [*pool.subnets, subnet])
     changed = pool_named(tx, pool.uuid)
@@ -331,12 +351,12 @@ def _write_pool(tx: Transaction, pool: Pool, subnets: list[dict[str, Any]]) -> N
 def update(call: Call, tx: Transaction, current: Shown, values: dict[str, Any]) -> Shown:
     """Change a subnet."""
     identifier = current["id"]
+    _check_told(values, current["ip_version"])
     if current["router:external"]:
         return _update_in_pool(call, tx, current, values)
     place = place_of(tx, identifier)
     assert place is not None
     _first, row, version = place
-    _check_honoured(values, version)
     columns: dict[str, Any] = {}
     if "dns_nameservers" in values and version == 4:
         names = [*values["dns_nameservers"], None, None]
@@ -420,7 +440,7 @@ def _update_in_pool(
     call: Call, tx: Transaction, current: Shown, values: dict[str, Any]
 ) -> Shown:
     beyond = sorted(
-        name for name in values.keys() - {*_FACTS}
+        name for name in values.keys() - {*_FACTS_EXTERNAL}
         if name != "tags" and values[name] != current[name]
     )
     if beyond:
@@ -430,7 +450,7 @@ def _update_in_pool(
     pool = pool_named(tx, current["network_id"])
     assert pool is not None
     subnets = [
-        {**merged(each, values, _FACTS), "revision": each.get("revision", 0) + 1}
+        {**merged(each, values, _FACTS_EXTERNAL), "revision": each.get("revision", 0) + 1}
         if each["id"] == current["id"] else each
         for each in pool.subnets
     ]
@@ -489,16 +509,28 @@ def _version(name: str, value: Any) -> int:
     return int(read.one_of(4, 6, "4", "6")(name, value))
 
 
-def _servers(name: str, value: Any) -> list[str]:
-    found: list[str] = read.list_of(read.address)(name, value)
-    for index, each in enumerate(found):
-        if each in found[:index]:
-            raise read.wrong(name, f"Duplicate nameserver '{each}'.")
+_POOL = read.structure(start=read.address, end=read.address)
+_ROUTE = read.structure(destination=read.cidr, nexthop=read.address)
+
+
+def _route(name: str, value: Any) -> dict[str, str]:
+    found: dict[str, str] = _ROUTE(name, value)
+    if len(found) < 2:
+        raise read.wrong(name, "A route has a destination and a nexthop.")
     return found
 
 
-_POOL = read.structure(start=read.address, end=read.address)
-_ROUTE = read.structure(destination=read.cidr, nexthop=read.address)
+def _each_once(reader: read.Reader, what: str) -> read.Reader:
+    def read_all(name: str, value: Any) -> list[Any]:
+        found: list[Any] = read.list_of(reader)(name, value)
+        for index, each in enumerate(found):
+            if each in found[:index]:
+                raise read.wrong(name, f"Duplicate {what} '{each}'.")
+        return found
+
+    return read_all
+
+
 
 ATTRIBUTES = read.table(
     read.NAME, read.DESCRIPTION, read.PROJECT, read.TAGS,
@@ -508,8 +540,8 @@ ATTRIBUTES = read.table(
     Attribute("prefixlen", read.integer(0, 128, nullable=True), put=False),
     Attribute("gateway_ip", read.nullable(read.address)),
     Attribute("allocation_pools", read.list_of(_POOL)),
-    Attribute("dns_nameservers", _servers),
-    Attribute("host_routes", read.list_of(_ROUTE)),
+    Attribute("dns_nameservers", _each_once(read.address, "nameserver")),
+    Attribute("host_routes", _each_once(_route, "hostroute")),
     Attribute("enable_dhcp", read.boolean),
     Attribute("ipv6_address_mode", read.nullable(read.text(32)), put=False),
     Attribute("ipv6_ra_mode", read.nullable(read.text(32)), put=False),

@@ -15,6 +15,7 @@ from typing import Any
 
 from nova.api.network.error_body import typed
 from nova.errors import BadRequest, InvalidInput, NovaError
+from nova.network.ranges import unscoped
 
 Reader = Callable[[str, Any], Any]
 
@@ -111,6 +112,11 @@ def boolean(name: str, value: Any) -> bool:
     )
 
 
+def number(text: str) -> int | None:
+    """The number that a few digits are; None for any other text."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
 def integer(low: int, high: int, *, nullable: bool = False) -> Reader:
     """A number between two bounds."""
 
@@ -142,11 +148,11 @@ def nullable(read: Reader) -> Reader:
 
 
 def address(name: str, value: Any) -> str:
-    """An IP address in its usual form."""
+    """An IP address in its usual form, without a scope: that may hold whatever text, lines too."""
     try:
         if not isinstance(value, str):
             raise ValueError
-        return str(ipaddress.ip_address(value))
+        return str(ipaddress.ip_address(unscoped(value)))
     except ValueError:
         raise wrong(name, f"'{str(value)[:80]}' is not a valid IP address.") from None
 
@@ -156,7 +162,7 @@ def cidr(name: str, value: Any) -> str:
     try:
         if not isinstance(value, str):
             raise ValueError
-        return str(ipaddress.ip_network(value, strict=False))
+        return str(ipaddress.ip_network(unscoped(value), strict=False))
     except ValueError:
         raise wrong(name, f"'{str(value)[:80]}' is not a valid IP subnet.") from None
 

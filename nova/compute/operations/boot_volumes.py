@@ -22,6 +22,7 @@ from nova.objects.device_names import letters_of, named
 from nova.objects.image import Image
 from nova.objects.instance import BlockDevice
 from nova.objects.volume import Volume
+from nova.topology.cpus import count_of
 
 if TYPE_CHECKING:
     from nova.compute.operations.boot import Checked
@@ -211,7 +212,7 @@ def _facts(checked: Checked, metadata: Mapping[str, str]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, value in metadata.items():
         if name in _SIZES:
-            facts[name] = int(value) if str(value).isdigit() else 0
+            facts[name] = count_of(str(value)) or 0
         elif name not in _OF_THE_IMAGE:
             facts[name] = value
     if facts.get("min_ram", 0) > checked.flavor.memory_mb:

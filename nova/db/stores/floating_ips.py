@@ -55,6 +55,8 @@ class FloatingIPStore:
 
     def create_many(self, addresses: Sequence[str], pool: str, interface: str | None) -> None:
         """Add addresses to a pool; ``Conflict``, naming one, where any is there already."""
+        if not addresses:
+            return
         for start in range(0, len(addresses), _BATCH):
             there = self._connection.execute(
                 select(_floating.address)

@@ -82,9 +82,16 @@ class VolumeTypeStore:
             raise AlreadyExists(f"Volume Type {changes.get('name')} already exists.") from None
         savepoint.commit()
 
-    def delete(self, type_id: str) -> None:
-        """Remove a type."""
-        self._connection.execute(delete(volume_types).where(_type.id == type_id))
+    def delete(self, type_id: str) -> bool:
+        """Remove a type; False where a volume has it."""
+        savepoint = self._connection.begin_nested()
+        try:
+            self._connection.execute(delete(volume_types).where(_type.id == type_id))
+        except IntegrityError:
+            savepoint.rollback()
+            return False
+        savepoint.commit()
+        return True
 
     def projects_of(self, type_id: str) -> list[str]:
         """The projects that were granted a type."""
@@ -95,14 +102,20 @@ class VolumeTypeStore:
         return list(rows.scalars())
 
     def grant(self, type_id: str, project_id: str) -> None:
-        """Let a project use a type; ``AlreadyExists`` where it may."""
-        if project_id in self.projects_of(type_id):
+        """Let a project use a type; ``AlreadyExists`` where it may, ``NotFound`` without the type."""
+        savepoint = self._connection.begin_nested()
+        try:
+            self._connection.execute(
+                insert(volume_type_projects).values(type_id=type_id, project_id=project_id)
+            )
+        except IntegrityError:
+            savepoint.rollback()
+            if self.get(type_id) is None:
+                raise NotFound(f"Volume type {type_id} could not be found.") from None
             raise AlreadyExists(
                 f"Volume type access for {type_id} / {project_id} combination already exists."
-            )
-        self._connection.execute(
-            insert(volume_type_projects).values(type_id=type_id, project_id=project_id)
-        )
+            ) from None
+        savepoint.commit()
 
     def revoke(self, type_id: str, project_id: str) -> bool:
         """Take a type from a project; whether it was granted."""

@@ -117,11 +117,6 @@ class VolumeStore:
         result = self._connection.execute(delete(volumes).where(volumes.c.id == volume_id))
         return result.rowcount == 1
 
-    def of_type(self, type_id: str) -> int:
-        """How many volumes have a type."""
-        statement = select(func.count()).select_from(volumes).where(volumes.c.type_id == type_id)
-        return int(self._connection.execute(statement).scalar_one())
-
     def totals(self) -> tuple[int, int]:
         """How many volumes there are, and their GiB, of all projects."""
         row = self._connection.execute(

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova.errors import BadRequest, InvalidInput
+from nova.errors import BadRequest, InvalidInput, VolumeAttachmentNotFound
 from nova.volume.api import versions, views
 from nova.volume.api.filters import refuse_unknown_filters
+from nova.volume.api.query import part_of
 from nova.volume.api.request import Reply, Request, as_bool, identifier, one_action
 
 _CREATE = frozenset({"volume_uuid", "instance_uuid", "connector", "mode"})
@@ -35,15 +36,7 @@ def _found(request: Request) -> Any:
     equal = {_FILTERS[name]: value for name, value in given.items() if name in _FILTERS}
     everywhere = as_bool("all_tenants", given.get("all_tenants", "false"))
     found = request.service.attachments.page(request.caller, everywhere=everywhere, **equal)
-    marker, limit = given.get("marker"), given.get("limit")
-    if marker:
-        place = [each.id for each in found].index(marker) if marker in {e.id for e in found} else -1
-        found = found[place + 1:]
-    if limit:
-        if not limit.isdigit():
-            raise BadRequest("Invalid input received: limit param must be an integer")
-        found = found[:int(limit)]
-    return found
+    return part_of(found, given, VolumeAttachmentNotFound)
 
 
 def create(request: Request) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova.errors import BadRequest
+from nova.errors import NotFound
 from nova.objects.volume_record import VolumeMessage
 from nova.volume.api import versions, views
 from nova.volume.api.filters import refuse_unknown_filters
+from nova.volume.api.query import part_of
 from nova.volume.api.request import Reply, Request
 
 _FILTERS = {
@@ -28,15 +29,10 @@ def lines(request: Request) -> Any:
         if all(getattr(each, _FILTERS[name]) == given[name] for name in given if name in _FILTERS)
         and given.get("message_level", "ERROR") == "ERROR"
     ]
-    marker, limit = given.get("marker"), given.get("limit")
-    if marker is not None and request.version >= 5:
-        ids = [each.id for each in found]
-        request.service.messages.get(request.caller, marker)
-        found = found[ids.index(marker) + 1:] if marker in ids else []
-    if limit is not None and request.version >= 5:
-        if not (limit.isascii() and limit.isdigit()):
-            raise BadRequest("Invalid input received: limit param must be an integer")
-        found = found[:int(limit)]
+    if request.version >= versions.MESSAGES_PAGED:
+        found = part_of(
+            found, given, lambda marker: NotFound(f"Message {marker} could not be found.")
+        )
     return {"messages": [_view(request, each) for each in found]}
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import ast
 import datetime
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from nova.errors import BadRequest
+from nova.errors import BadRequest, NovaError
 from nova.objects.volume_record import ListQuery
 from nova.volume.api import versions
 from nova.volume.api.request import Request, as_bool
@@ -42,6 +42,30 @@ _SNAPSHOT_FILTERS = {
 }
 
 
+class _Listed(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+_Thing = TypeVar("_Thing", bound=_Listed)
+
+
+def part_of(
+    found: list[_Thing], given: Mapping[str, str], missing: Callable[[str], NovaError]
+) -> list[_Thing]:
+    """What ``limit`` lets through of a whole list behind its ``marker``.
+
+    Raises what ``missing`` makes of a marker that is not in the list, ``BadRequest`` for the limit.
+    """
+    marker, limit = given.get("marker"), given.get("limit")
+    if marker:
+        place = next((index for index, each in enumerate(found) if each.id == marker), None)
+        if place is None:
+            raise missing(marker[:64])
+        found = found[place + 1 :]
+    return found if limit is None else found[: whole_number("limit", limit)]
+
+
 def volume_query(request: Request) -> ListQuery:
     """The query of a list of volumes; filters that are not known are passed over, as Cinder does.
 
@@ -61,7 +85,7 @@ def volume_query(request: Request) -> ListQuery:
             if request.version >= versions.LIKE_FILTERS:
                 like[_VOLUME_FILTERS[name[:-1]]] = value
         elif name in columns:
-            equal[columns[name]] = _number(name, value) if name == "size" else value
+            equal[columns[name]] = whole_number(name, value) if name == "size" else value
         elif name == "bootable":
             equal["bootable"] = _bootable(request, value)
         elif name == "metadata":
@@ -111,15 +135,16 @@ def _common(request: Request, given: dict[str, str], columns: dict[str, str]) ->
     if request.caller.is_admin and everywhere is not None and as_bool("all_tenants", everywhere):
         project = given.get("project_id") or given.get("tenant_id")
     most = request.service.section.osapi_max_limit
-    limit = _number("limit", given["limit"]) if "limit" in given else most
+    limit = whole_number("limit", given["limit"]) if "limit" in given else most
     return {
         "project_id": project, "limit": min(limit, most),
-        "offset": _number("offset", given["offset"]) if "offset" in given else 0,
+        "offset": whole_number("offset", given["offset"]) if "offset" in given else 0,
         "marker": given.get("marker") or None, "sort": _sort(request, given, columns),
     }
 
 
-def _number(name: str, value: str) -> int:
+def whole_number(name: str, value: str) -> int:
+    """A parameter as a number of at most nine digits; ``BadRequest`` else."""
     if not value.isascii() or not value.isdigit() or len(value) > 9:
         raise BadRequest(f"Invalid input received: {name} param must be an integer of 0 or more.")
     return int(value)

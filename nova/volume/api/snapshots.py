@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -148,7 +149,7 @@ def _update_status(request: Request, given: dict[str, Any]) -> Deed:
     progress, reached = given.get("progress"), None
     if progress is not None:
         digits = str(progress).rstrip("%")
-        if not digits.isdigit() or int(digits) > 100:
+        if not re.fullmatch("[0-9]{1,3}", digits) or int(digits) > 100:
             raise InvalidInput("progress", "It is an integer of 0 to 100 with a per cent sign.", progress)
         reached = int(digits)
     return lambda snapshot: request.service.snapshots.update_status(

@@ -10,7 +10,7 @@ from nova.errors import BadRequest, InvalidInput, NotFound
 from nova.objects.volume_record import VolumeType
 from nova.volume.api import versions, views
 from nova.volume.api.filters import refuse_unknown_filters
-from nova.volume.api.query import pairs
+from nova.volume.api.query import pairs, part_of
 from nova.volume.api.request import (
     Reply,
     Request,
@@ -54,17 +54,9 @@ def _page(found: list[VolumeType], given: dict[str, str]) -> list[VolumeType]:
     if key not in ("id", "name", "created_at") or direction not in ("asc", "desc"):
         raise BadRequest("Invalid input received: Invalid sort key or direction.")
     found = sorted(found, key=lambda each: (getattr(each, key), each.id), reverse=direction == "desc")
-    marker, limit = given.get("marker"), given.get("limit")
-    if marker:
-        ids = [each.id for each in found]
-        if marker not in ids:
-            raise NotFound(f"Volume type {marker[:60]} could not be found.")
-        found = found[ids.index(marker) + 1:]
-    if limit is not None:
-        if not (limit.isascii() and limit.isdigit()):
-            raise BadRequest("Invalid input received: limit param must be an integer")
-        found = found[:int(limit)]
-    return found
+    return part_of(
+        found, given, lambda marker: NotFound(f"Volume type {marker} could not be found.")
+    )
 
 
 def create(request: Request) -> Any:

@@ -269,7 +269,7 @@ def _upload(request: Request, given: dict[str, Any]) -> Deed:
 
 def _uploaded(request: Request, volume: VolumeRecord, name: str, facts: dict[str, Any]) -> Reply:
     before, image = request.service.volumes.upload(request.caller, volume.id, name, **facts)
-    type_ = request.service.types.get(request.caller, volume.type_id)
+    type_ = request.service.types.of_volume(volume)
     answer: dict[str, Any] = {
         "id": volume.id, "updated_at": views.moment(before.updated_at), "status": "uploading",
         "display_description": volume.description, "size": volume.size,

@@ -162,6 +162,7 @@ def test_bulk(api: Api, db: Database) -> None:
 @pytest.mark.parametrize("body", [
     {}, {"floating_ips_bulk_create": {}}, {"floating_ips_bulk_create": {"ip_range": "x"}},
     {"floating_ips_bulk_create": {"ip_range": "10.0.0.0/31"}},
+    {"floating_ips_bulk_create": {"ip_range": "fd00::1%\ninterface=eth0"}},
     {"floating_ips_bulk_create": {"ip_range": "10.0.0.0/4"}},
     {"floating_ips_bulk_create": {"ip_range": "10.0.0.0/29", "pool": ""}},
     {"floating_ips_bulk_create": {"ip_range": "10.0.0.0/29", "x": ""}},

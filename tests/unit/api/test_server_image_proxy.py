@@ -131,3 +131,20 @@ def test_what_is_not_there(image_api: Api) -> None:
     assert image_api.get("/images?changes-since=x").status_code == 400
     assert image_api.delete(f"/images/{IDS[0]}").status_code == 204
     assert image_api.delete(f"/images/{IDS[0]}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("called", "host"),
+    [
+        ("[2001:db8::1]", "[2001:db8::1]"), ("[2001:db8::1]:8774", "[2001:db8::1]"),
+        ("cloud.example.com", "cloud.example.com"), ("192.0.2.1:8774", "192.0.2.1"),
+    ],
+)
+def test_the_image_services_link_lost_the_end_of_an_ipv6_address(
+    image_api: Api, called: str, host: str
+) -> None:
+    answer = image_api.client.simulate_get(
+        f"/v2.1/images/{IDS[0]}", headers={"X-Auth-Token": "member", "Host": called}
+    )
+    (link,) = (each for each in answer.json["image"]["links"] if each["rel"] == "alternate")
+    assert link["href"] == f"http://{host}:9292/images/{IDS[0]}"

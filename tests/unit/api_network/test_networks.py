@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nova.errors import AddressInUse, NoMoreAddresses
 from nova.objects.instance import RequestedNetwork
 from tests.unit.api.conftest import OTHER_PROJECT, PROJECT
 from tests.unit.api_network.conftest import NetworkApi
@@ -453,3 +454,22 @@ def test_an_address_outside_pools_that_are_named_may_be_asked_for(api: NetworkAp
     none = {"port": {"network_id": network["id"]}}
     api.refused(409, "IpAddressGenerationFailure", "POST", "/ports", none)
     api.make("port", **body)
+
+
+def test_a_server_was_refused_the_address_outside_named_pools_that_a_port_got(api: NetworkApi) -> None:
+    network = api.make("network", name="n")
+    pools = ranges({"allocation_pools": [(100, 100)]})
+    api.make("subnet", network_id=network["id"], cidr="10.1.0.0/24", **pools)
+    wanted = RequestedNetwork(network_id=network["id"], address="10.1.0.10")
+    server, (vif,) = api.boot(wanted)
+    assert vif.addresses[0].address == "10.1.0.10"
+    _refused, error = api.boot(wanted)
+    assert isinstance(error, AddressInUse)
+    with api.cloud.db.write() as tx:
+        api.cloud.networks.release(tx, [server])
+    _server, (first,) = api.boot(RequestedNetwork(network_id=network["id"]))
+    assert first.addresses[0].address == "10.1.0.100"
+    _server, error = api.boot(RequestedNetwork(network_id=network["id"]))
+    assert isinstance(error, NoMoreAddresses)
+    _server, (again,) = api.boot(wanted)
+    assert again.addresses[0].address == "10.1.0.10"

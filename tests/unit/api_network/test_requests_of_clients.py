@@ -54,7 +54,7 @@ def test_an_unchanged_attribute_of_administrators_needs_no_right(api: NetworkApi
 
 NONSENSE: tuple[Any, ...] = (
     None, True, -1, 2**70, 1.5, "", "x" * 300, "ü\u0000", [], [None], [{}], {}, {"a": [1]}, "::1",
-    "10.0.0.0/8", [["x"]],
+    "10.0.0.0/8", [["x"]], "²", "9" * 5000, "fe80::1%\n",
 )
 
 
@@ -62,7 +62,7 @@ NONSENSE: tuple[Any, ...] = (
 def test_nonsense_is_never_our_own_bug(api: NetworkApi, resource: Any) -> None:
     network = api.network()
     base: dict[str, Any] = {
-        "subnet": {"network_id": network["id"], "cidr": "10.8.0.0/24"},
+        "subnet": {"network_id": network["id"], "cidr": "10.8.0.0/24", "ip_version": 4},
         "port": {"network_id": network["id"]},
         "floatingip": {"floating_network_id": network["id"]},
         "security_group": {"name": "g"},

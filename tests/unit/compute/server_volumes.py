@@ -3,12 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from nova.objects.instance import BlockDevice, Instance
 from nova.objects.volume import Volume
 from tests.unit.compute.small_cloud import USER, SmallCloud
+
+
+@contextlib.contextmanager
+def leakless(directory: Path) -> Iterator[SmallCloud]:
+    """A cloud in which nothing may be left behind at the end."""
+    made = SmallCloud(directory)
+    yield made
+    try:
+        made.settle()
+        assert made.leaks() == []
+    finally:
+        made.stop()
 
 
 def volume(cloud: SmallCloud, size: int = 1, **facts: Any) -> str:

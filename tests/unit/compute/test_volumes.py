@@ -21,6 +21,7 @@ from tests.unit.compute.server_volumes import (
     boot_from_volume,
     disks,
     from_volume,
+    leakless,
     recovered,
     status,
     volume,
@@ -30,13 +31,8 @@ from tests.unit.compute.small_cloud import USER, SmallCloud
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
-    made = SmallCloud(tmp_path)
-    yield made
-    try:
-        made.settle()
-        assert made.leaks() == []
-    finally:
-        made.stop()
+    with leakless(tmp_path) as made:
+        yield made
 
 
 def test_an_attached_volume_is_the_servers_next_disk(cloud: SmallCloud) -> None:

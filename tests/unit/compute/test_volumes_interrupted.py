@@ -15,20 +15,23 @@ from nova.conductor.manager import Conductor
 from nova.errors import Conflict, InvalidVolume, NotFound, ServiceUnavailable, VirtError
 from nova.objects.context import RequestContext
 from nova.objects.instance import BlockDevice
-from tests.unit.compute.server_volumes import attach, disks, from_volume, recovered, status, volume
+from tests.unit.compute.server_volumes import (
+    attach,
+    disks,
+    from_volume,
+    leakless,
+    recovered,
+    status,
+    volume,
+)
 from tests.unit.compute.small_cloud import USER, SmallCloud
 from tests.waiting import until
 
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[SmallCloud]:
-    made = SmallCloud(tmp_path)
-    yield made
-    try:
-        made.settle()
-        assert made.leaks() == []
-    finally:
-        made.stop()
+    with leakless(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

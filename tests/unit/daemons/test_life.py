@@ -169,17 +169,28 @@ def test_sighup_reads_the_policy_again_and_signals_in_a_storm_do_no_harm(
     assert api.wait(_PATIENCE) == 0, (tmp_path / "log").read_text()
 
 
+@contextlib.contextmanager
+def _under_systemd(
+    directory: Path, started: list[subprocess.Popen[str]], program: str, watchdog: float
+) -> Iterator[tuple[socket.socket, subprocess.Popen[str]]]:
+    """What systemd hears of a daemon that has to say every ``watchdog`` seconds that it lives."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(directory / "systemd"))
+        systemd.settimeout(60)
+        yield systemd, _start(
+            started, "-c", program, "--config-file", str(_configuration(directory)),
+            environment={
+                "NOTIFY_SOCKET": str(directory / "systemd"),
+                "WATCHDOG_USEC": str(int(watchdog * 1_000_000)),
+            },
+        )
+
+
 @pytest.mark.timeout(120)
 def test_systemd_hears_of_a_daemons_whole_life(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "systemd"))
-        systemd.settimeout(60)
-        daemon = _start(
-            started, "-c", _STUCK, "--config-file", str(_configuration(tmp_path)),
-            environment={"NOTIFY_SOCKET": str(tmp_path / "systemd"), "WATCHDOG_USEC": "1000000"},
-        )
+    with _under_systemd(tmp_path, started, _STUCK, 1.0) as (systemd, daemon):
 
         def told() -> str:
             return systemd.recv(200).decode().partition("\n")[0]
@@ -250,13 +261,7 @@ def test_a_body_that_is_on_its_way_at_sigterm_comes_to_its_end(
 def test_a_daemon_with_a_dead_thread_says_no_more_that_it_lives(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "systemd"))
-        systemd.settimeout(60)
-        daemon = _start(
-            started, "-c", _HALF_DEAD, "--config-file", str(_configuration(tmp_path)),
-            environment={"NOTIFY_SOCKET": str(tmp_path / "systemd"), "WATCHDOG_USEC": "200000"},
-        )
+    with _under_systemd(tmp_path, started, _HALF_DEAD, 0.2) as (systemd, daemon):
         assert systemd.recv(200) == b"READY=1"
         assert systemd.recv(200) == b"WATCHDOG=1"
         (tmp_path / "dead").touch()

@@ -128,6 +128,7 @@ def test_rules_for_groups_may_leave_ports_out() -> None:
         (("icmp", 256, 0, None), "type:code"),
         (("tcp", 1, 2, "10.0.0.0/40"), "not a valid ip network"),
         (("tcp", 1, 2, "10.0.0.0/0"), "Bad prefix"),
+        (("tcp", 1, 2, "fe80::%\nflush ruleset/64"), "not a valid ip network"),
     ],
 )
 def test_bad_rules_are_refused(given: tuple[Any, ...], said: str) -> None:

@@ -79,6 +79,13 @@ class _Served:
         ended = self.pool.submit(self.server.stop, patience)
         return lambda seconds: ended.result(seconds)
 
+    def stop_held(self) -> Callable[[float], None]:
+        """The same, where something has to end first and does not yet."""
+        ended = self.stop()
+        with pytest.raises(TimeoutError):
+            ended(0.7)
+        return ended
+
 
 def _answer(connection: socket.socket) -> tuple[int, bytes]:
     with connection:
@@ -103,9 +110,7 @@ def short_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_request_that_runs_has_its_answer(pool: ThreadPoolExecutor) -> None:
     served = _Served(pool)
     connection = served.get()
-    ended = served.stop()
-    with pytest.raises(TimeoutError):
-        ended(0.7)
+    ended = served.stop_held()
     served.go.set()
     assert _answer(connection) == (200, b"ok")
     ended(30)
@@ -115,9 +120,7 @@ def test_a_request_that_runs_has_its_answer(pool: ThreadPoolExecutor) -> None:
 def test_a_slow_upload_is_waited_for(pool: ThreadPoolExecutor) -> None:
     served = _Served(pool)
     connection = served.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12")
-    ended = served.stop()
-    with pytest.raises(TimeoutError):
-        ended(0.7)
+    ended = served.stop_held()
     connection.sendall(b"345")
     assert _answer(connection) == (200, b"5")
     ended(30)
@@ -127,9 +130,7 @@ def test_a_slow_upload_is_waited_for(pool: ThreadPoolExecutor) -> None:
 def test_a_slow_download_is_waited_for(pool: ThreadPoolExecutor) -> None:
     served = _Served(pool)
     connection = served.send("GET /parts HTTP/1.1\r\nHost: x\r\n\r\n")
-    ended = served.stop()
-    with pytest.raises(TimeoutError):
-        ended(0.7)
+    ended = served.stop_held()
     status, body = _answer(connection)
     assert (status, len(body)) == (200, PARTS * len(PART))
     ended(30)

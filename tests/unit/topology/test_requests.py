@@ -89,6 +89,14 @@ NODES = {"hw:numa_nodes": "2"}
         ({"hw:pci_numa_affinity_policy": "legacy"}, {"hw_pci_numa_affinity_policy": "required"},
          "Image property 'hw_pci_numa_affinity_policy' is not permitted to override"),
         ({**NODES, "hw:numa_cpus.0": "a"}, {}, "Invalid value of hw:numa_cpus.0: 'a'"),
+        ({}, {"hw_numa_nodes": "2", "hw_numa_cpus.0": "0-9999999999"}, "names CPUs beyond 65535"),
+        # Digits by Unicode, though no number; and numbers that nothing can keep.
+        ({"hw:numa_nodes": "²"}, {}, "The property 'numa_nodes' cannot be '²'"),
+        ({}, {"hw_numa_nodes": "9" * 5000}, "The property 'numa_nodes' cannot be '9999"),
+        ({"hw:mem_page_size": "any"}, {"hw_mem_page_size": "²"}, "Invalid memory page size '²'"),
+        ({"hw:mem_page_size": "9" * 20 + "TB"}, {}, "Invalid memory page size '9999"),
+        ({"pci_passthrough:alias": "qat:²"}, {}, "'qat:²' is not name:count"),
+        ({"pci_passthrough:alias": "qat:" + "9" * 20}, {}, "is not name:count"),
     ],
 )  # fmt: skip
 def test_refused(specs: dict[str, str], image: dict[str, Any], text: str) -> None:
@@ -102,6 +110,7 @@ def test_refused(specs: dict[str, str], image: dict[str, Any], text: str) -> Non
     [
         ({}, {}), ({"quota:cpu_shares": "5"}, {"os_distro": "debian", "hw_disk_bus": "scsi"}),
         ({"hw:cpu_sockets": "2"}, {}), ({"hw:cpu_policy": "shared"}, {}), ({"resources:VCPU": "4"}, {}),
+        ({"resources:PCPU": "²"}, {}),
     ],
 )  # fmt: skip
 def test_asks_for_nothing_of_the_kind(specs: dict[str, str], image: dict[str, Any]) -> None:
@@ -119,7 +128,9 @@ def test_asks_for_nothing_of_the_kind(specs: dict[str, str], image: dict[str, An
          r"\(sockets=65536, cores=65536, threads=1\)"),
         ({"hw:cpu_sockets": "two"}, {}, "Invalid flavor extra spec. Error: "),
         ({"hw:serial_port_count": "x"}, {}, "Number of serial ports specified in flavor is invalid"),
+        ({"hw:serial_port_count": "²"}, {}, "Number of serial ports specified in flavor is invalid"),
         ({"hw:serial_port_count": "1"}, {"hw_serial_port_count": "2"}, "Forbidden to exceed flavor value"),
+        ({"hw:serial_port_count": "1"}, {"hw_serial_port_count": "²"}, None),
         ({"hw:cpu_sockets": "2"}, {"hw_cpu_cores": 2}, None), ({}, {"hw_disk_bus": "ide"}, None),
     ],
 )  # fmt: skip
