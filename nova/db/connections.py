@@ -19,6 +19,10 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+#: Within so many seconds a server says that it is there. Processes that wait for one another each find out by
+#: themselves that a network has forgotten their connections, so that these times add up.
+_PING = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
@@ -84,7 +88,9 @@ def _pymysql_connect() -> Callable[..., Any]:
 
     shared: list[ssl.SSLContext] = []
 
-    class SharingConnection(Connection):  # type: ignore[misc]
+    class OurConnection(Connection):  # type: ignore[misc]
+        _read_timeout: float | None
+
         def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
             if sslp:
                 context: ssl.SSLContext = super()._create_ssl_ctx(sslp)
@@ -96,7 +102,16 @@ def _pymysql_connect() -> Callable[..., Any]:
                 shared.append(made)
             return shared[0]
 
-    return SharingConnection
+        def ping(self, reconnect: bool = False) -> None:
+            """Asked by the pool before each use: a network that has forgotten one has forgotten all."""
+            patience = self._read_timeout
+            self._read_timeout = min(patience or _PING, _PING)
+            try:
+                super().ping(reconnect)
+            finally:
+                self._read_timeout = patience
+
+    return OurConnection
 
 
 def notice_silence(descriptor: int, seconds: int) -> None:

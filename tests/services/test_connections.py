@@ -6,14 +6,16 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from nova.db.connections import Patience
 from nova.db.engine import Database, Transaction
 from nova.errors import DatabaseAway, DatabaseBusy
+from tests.cluster.proxy import proxy_to
 
 
 @pytest.fixture(params=("mariadb", "postgresql"))
@@ -84,6 +86,25 @@ def test_the_kernel_looks_after_connections_that_are_silent(server_url: str, eng
             ]
     assert options == [10, 5, 3, 25000]
     db.dispose()
+
+
+@pytest.mark.parametrize("engine", ["mariadb"])
+def test_a_kept_connection_that_a_network_has_forgotten_is_found_out_in_seconds(server_url: str) -> None:
+    """Sooner than a lost answer is: what is forgotten is found by one process after the other."""
+    url = make_url(server_url)
+    assert url.port is not None
+    with proxy_to(url.port) as link:
+        through = url.set(port=link.port).render_as_string(hide_password=False)
+        db = Database(through, patience=Patience(answer=60))
+        _prepare(db)
+        assert db.run(_count) == 1
+        link.tell("forget")
+        began = time.monotonic()
+        assert db.run(_count) == 2
+        assert time.monotonic() - began < 15
+        with db.engine.connect() as connection:
+            assert connection.connection.driver_connection._read_timeout == 60, "statements have their time"
+        db.dispose()
 
 
 @pytest.mark.parametrize("engine", ["mariadb"])
