@@ -18,6 +18,7 @@ from granian._granian import ListenerSpec, SocketHolder, WorkerSignal
 from granian.server.common import HTTP1Settings, HTTPModes, Loops, RuntimeModes, TaskImpl
 from granian.server.mt import MTServer
 
+from nova.http.last_calls import take_no_more
 from nova.http.slow_clients import SlowClients, WSGIApp
 
 LOG = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ LOG = logging.getLogger(__name__)
 #: Threads at most; those beyond a server's slots wait for bodies, and are made when they are needed.
 _THREADS = 256
 _BACKLOG = 1024
+#: How long a connection that was taken up may take until its request is read, seconds.
+_READ_WITHIN = 0.1
 #: How often it is looked at the end whether there is still something to wait for, seconds.
 _LOOK = 0.1
 #: Linux's ip(7); the socket module of Python 3.11 has no name for it.
@@ -48,6 +51,7 @@ class HttpServer:
         self._device = device
         self._app = SlowClients(app, port, threads, patience)
         self._signal = WorkerSignal()
+        self._listener: Any = None
         self._ended_at: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -61,6 +65,7 @@ class HttpServer:
             listener = ListenerSpec(self.host, self.port, _BACKLOG).build()
         else:
             listener = _on_device(self._device, self.host, self.port)
+        self._listener = listener
         no_tls: tuple[Any, ...] = (False, None, None, None, "tls1.2", None, [], False)
         self._thread = threading.Thread(
             name=f"http-{self.name}",
@@ -85,6 +90,9 @@ class HttpServer:
         """Accept no more, and close what is idle; answers when that was first asked for, monotonic."""
         if self._ended_at is None:
             self._ended_at = time.monotonic()
+            if self._thread is not None and self._thread.is_alive():
+                take_no_more(self._listener.get_fd())
+                time.sleep(_READ_WITHIN)
             self._signal.set()
         return self._ended_at
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nova.http import slow_clients
+from nova.http import server, slow_clients
 from nova.http.server import HttpServer
 from nova.http.slow_clients import SlowClients
 
@@ -172,6 +172,32 @@ def test_a_request_that_does_not_end_is_left_when_its_time_is_over(
     assert "ends leaves 1 requests" in caplog.text
     served.go.set()
     assert _answer(connection)[0] == 200
+
+
+def test_a_request_on_its_way_when_the_end_begins_is_answered(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_READ_WITHIN", 1.0)
+    served = _Served(pool)
+    served.go.set()
+    connection = served.connect()
+    ended = served.stop()
+    # The end has begun where nobody who asks for a connection now hears anything.
+    while _is_heard(served.port):
+        threading.Event().wait(0.01)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert _answer(connection) == (200, b"ok")
+    ended(30)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", served.port), timeout=5)
+
+
+def _is_heard(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_nobody_is_accepted_once_the_end_has_begun(pool: ThreadPoolExecutor) -> None:
