@@ -75,6 +75,7 @@ def test_a_guest_that_may_send_nothing_still_answers(filtered: Filtered) -> None
             if sender[1] == stream.getsockname()[1]:
                 break
             inside.close()
+        stream.settimeout(10)
         inside.sendall(b"welcome")
         assert stream.recv(99) == b"welcome"
         inside.close()

@@ -199,7 +199,7 @@ def test_an_address_that_a_guest_takes_on_answers(filtered: Filtered) -> None:
         with holder:
             from tests.network.namespaces import run
 
-            run("arping", "-U", "-c", "1", "-w", "2", "-I", "eth0", "10.9.0.100", check=False)
+            run("busybox", "arping", "-U", "-c", "1", "-w", "2", "-I", "eth0", "10.9.0.100", check=False)
         assert client.pings("10.9.0.100")
         with holder.listen(22), holder.listen(80):
             assert client.reaches("10.9.0.100", 22)
