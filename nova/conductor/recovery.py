@@ -111,6 +111,12 @@ class Recovery:
             host, payload = fresh.host, None
             if fresh.flow in OF_ONE_CARD:
                 if instance.task_state is not None:
+                    if expired_at is None:
+                        # Who carried it out is dead: the next look need not wait for the lease's end.
+                        tx.operations.advance(
+                            fresh.id, step=step, host=host, lease_owner=self._core.dispatcher.owner,
+                            lease_until=now(),
+                        )
                     return
                 payload = asked_now(tx, fresh, instance)
                 fresh = msgspec.structs.replace(fresh, payload=payload)

@@ -112,6 +112,23 @@ def test_a_process_that_dies_while_a_card_comes_or_goes_leaves_guest_and_server_
     assert cloud.leaks() == []
 
 
+def test_a_lost_card_beside_another_lost_operation_is_found_as_soon_as_that_is_over(
+    cloud: SmallCloud,
+) -> None:
+    seen = cloud.boot()
+    with cloud.calls_fail("plug_interface", _Dead), pytest.raises(_Dead):
+        cloud.operations.attach_interface(USER, seen, RequestedNetwork())
+    with cloud.db.write() as tx:
+        tx.instances.update(seen.uuid, {"task_state": "rebooting"})
+    cloud.control.conductor.recovery.run(everything=True)
+    with cloud.db.write() as tx:
+        tx.instances.update(seen.uuid, {"task_state": None})
+    cloud.control.conductor.recovery.run()
+    cloud.settle()
+    assert len(cloud.show(seen.uuid).network_info) == 2
+    assert cloud.leaks() == []
+
+
 def test_a_host_that_does_not_answer_takes_the_card_away_later(cloud: SmallCloud) -> None:
     seen = cloud.boot()
     with cloud.calls_fail("unplug_interface", ServiceUnavailable), pytest.raises(ServiceUnavailable):
